@@ -1,0 +1,1 @@
+"""Informer forecasters: configuration, model, training, baselines."""

@@ -1,0 +1,1 @@
+"""Architecture search: space, planners, evaluator, engine and store."""
