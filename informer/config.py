@@ -108,7 +108,8 @@ class ModelConfig(Section):
         True, description="Halve the sequence between encoder layers; needs e_layers of 2 or more"
     )
     mix: Annotated[bool, Choices("radical", (True, False))] = Field(
-        True, description="Mix time steps across heads in the decoder's self-attention, as published"
+        True,
+        description="Mix time steps across heads in the decoder's self-attention, as published",
     )
     normalisation: Annotated[
         Literal["none", "standardise", "last"], Choices("radical", ("none", "standardise", "last"))

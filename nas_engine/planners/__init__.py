@@ -1,0 +1,1 @@
+"""Planners: each proposes the next change to try."""

@@ -1,0 +1,1 @@
+"""The database of a workspace: schema, the engine's writer, the reader of everybody."""

@@ -1,0 +1,321 @@
+"""Everything that is read from the database, as typed rows, through read-only connections.
+
+Nothing here writes; pages and the command line see a workspace only through this module.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar, cast
+
+from informer.config import Value
+from nas_engine.search import SearchSpec
+from nas_engine.store.schema import refuse_foreign
+from nas_engine.workspace import Workspace
+
+Row = TypeVar("Row")
+
+FINISHED = frozenset({"completed", "pruned", "stopped", "failed", "crashed", "rejected"})
+"""Trial states after which nothing more happens."""
+
+
+@dataclass(frozen=True)
+class SearchRow:
+    """A search with the figures that a list of searches shows."""
+
+    id: int
+    spec: SearchSpec
+    max_trials: int
+    state: str
+    reason: str
+    incumbent: int | None
+    best: float | None  # val_mse of the incumbent
+    finished: int  # trials that will not change any more
+    created_at: float
+    active_seconds: float  # engine time over all its starts
+
+
+@dataclass(frozen=True)
+class TrialRow:
+    """A trial with its proposal, its verdict and its run."""
+
+    number: int
+    state: str
+    proposal_id: int
+    version: int
+    parent: int | None
+    source: str
+    step_type: str
+    hypothesis: str
+    reasons: str
+    changes: dict[str, Value]
+    original: dict[str, Value]
+    config: dict[str, Value]
+    decision: str | None
+    author: str
+    comment: str
+    val_mse: float | None
+    val_mae: float | None
+    test_mse: float | None
+    test_mae: float | None
+    accepted: bool | None
+    rule: str | None
+    improvement: float | None  # relative to the incumbent of that moment, positive is better
+    verdict: str | None
+    opinion: str | None
+    error_class: str
+    error: str
+    run_id: int | None
+    attempt: int | None
+    worker_pid: int | None
+    epoch: int | None
+    step: int | None
+    steps: int | None
+    best_epoch: int | None
+    epochs: int | None
+    parameters: int | None
+    seconds: float | None
+    device: str | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """Figures of one epoch of a trial; None where they were not finite."""
+
+    number: int
+    epoch: int
+    train_loss: float | None
+    val_mse: float | None
+    val_mae: float | None
+    lr: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class BaselineRow:
+    """A forecast without training, on one split."""
+
+    name: str
+    split: str
+    mse: float
+    mae: float
+
+
+@dataclass(frozen=True)
+class LLMCallRow:
+    """One exchange with a language model."""
+
+    id: int
+    number: int
+    role: str
+    attempt: int
+    model: str
+    messages: list[dict[str, str]]
+    reply: str
+    outcome: str
+    problem: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost_usd: float | None
+    seconds: float | None
+    created_at: float
+
+
+@dataclass(frozen=True)
+class EventRow:
+    """A line of a search's log."""
+
+    id: int
+    number: int | None
+    level: str
+    text: str
+    created_at: float
+
+
+@dataclass(frozen=True)
+class CommandRow:
+    """What a person asked for and what the engine answered."""
+
+    id: int
+    search_id: int | None
+    kind: str
+    author: str
+    state: str
+    answer: str
+    created_at: float
+    answered_at: float | None
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """The lease of a search's engine."""
+
+    search_id: int
+    pid: int
+    process_created: float
+    started_at: float
+    heartbeat: float
+
+
+class Reader:
+    """Typed queries on one read-only connection. Not for use by two threads at once."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def searches(self) -> list[SearchRow]:
+        """Return all searches, newest first."""
+        return self._rows(SearchRow, f"{_SEARCH} ORDER BY s.id DESC", ())
+
+    def search(self, search_id: int) -> SearchRow | None:
+        """Return one search."""
+        return self._first(SearchRow, f"{_SEARCH} WHERE s.id = ?", (search_id,))
+
+    def search_like(self, spec: SearchSpec) -> SearchRow | None:
+        """Return the search that has the settings of `spec`, whatever its budget."""
+        return self._first(SearchRow, f"{_SEARCH} WHERE s.fingerprint = ?", (spec.fingerprint(),))
+
+    def trials(self, search_id: int) -> list[TrialRow]:
+        """Return the trials of a search by number."""
+        return self._rows(
+            TrialRow, f"{_TRIAL} WHERE t.search_id = ? ORDER BY t.number", (search_id,)
+        )
+
+    def trial(self, search_id: int, number: int) -> TrialRow | None:
+        """Return one trial."""
+        where = "WHERE t.search_id = ? AND t.number = ?"
+        return self._first(TrialRow, f"{_TRIAL} {where}", (search_id, number))
+
+    def epochs(self, search_id: int, numbers: list[int] | None = None) -> list[EpochRow]:
+        """Return the epochs of all trials, or of those in `numbers`, by trial and epoch."""
+        chosen = "" if numbers is None else "AND r.number IN (SELECT value FROM json_each(?))"
+        return self._rows(
+            EpochRow,
+            f"""SELECT r.number, e.epoch, e.train_loss, e.val_mse, e.val_mae, e.lr, e.seconds
+            FROM runs r JOIN epochs e ON e.run_id = r.id
+            WHERE r.search_id = ? {chosen} ORDER BY r.number, e.epoch""",  # noqa: S608
+            (search_id,) if numbers is None else (search_id, json.dumps(numbers)),
+        )
+
+    def baselines(self, search_id: int) -> list[BaselineRow]:
+        """Return the baselines of a search, best first."""
+        return self._rows(
+            BaselineRow,
+            "SELECT name, split, mse, mae FROM baselines WHERE search_id = ? ORDER BY mse",
+            (search_id,),
+        )
+
+    def llm_calls(self, search_id: int, number: int | None = None) -> list[LLMCallRow]:
+        """Return the exchanges of a search, or of one trial, in order."""
+        return self._rows(
+            LLMCallRow,
+            """SELECT id, number, role, attempt, model, messages, reply, outcome, problem,
+            prompt_tokens, completion_tokens, cost_usd, seconds, created_at
+            FROM llm_calls WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id""",
+            (search_id, number),
+        )
+
+    def events(self, search_id: int, limit: int = 200, after: int = 0) -> list[EventRow]:
+        """Return the newest `limit` events with an id above `after`, oldest of them first."""
+        newest = self._rows(
+            EventRow,
+            """SELECT id, number, level, text, created_at FROM events
+            WHERE search_id = ? AND id > ? ORDER BY id DESC LIMIT ?""",
+            (search_id, after, limit),
+        )
+        return newest[::-1]
+
+    def command(self, command_id: int) -> CommandRow | None:
+        """Return one command."""
+        return self._first(CommandRow, f"{_COMMAND} WHERE id = ?", (command_id,))
+
+    def commands(self, search_id: int) -> list[CommandRow]:
+        """Return the commands given to a search, in order."""
+        return self._rows(CommandRow, f"{_COMMAND} WHERE search_id = ? ORDER BY id", (search_id,))
+
+    def engine(self, search_id: int) -> EngineRow | None:
+        """Return the newest lease of a search's engine, whether it still lives or not."""
+        return self._first(
+            EngineRow,
+            """SELECT search_id, pid, process_created, started_at, heartbeat
+            FROM engines WHERE search_id = ?""",
+            (search_id,),
+        )
+
+    def _rows(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> list[Row]:
+        cursor = self._connection.execute(sql, parameters)
+        names = [column[0] for column in cursor.description]
+        return [_typed(kind, dict(zip(names, row, strict=True))) for row in cursor]
+
+    def _first(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> Row | None:
+        return next(iter(self._rows(kind, sql, parameters)), None)
+
+
+@contextmanager
+def reading(workspace: Workspace) -> Iterator[Reader | None]:
+    """Open the workspace's database for reading; yields None where there is none yet.
+
+    Raises:
+        StoreError: the file is no database of this project, or a newer version wrote it.
+    """
+    if not workspace.db.exists():
+        yield None
+        return
+    connection = sqlite3.connect(f"{workspace.db.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
+    try:
+        refuse_foreign(connection, workspace.db)
+        migrated = connection.execute(
+            "SELECT count(*) FROM sqlite_master WHERE name = 'searches'"
+        ).fetchone()[0]
+        yield Reader(connection) if migrated else None
+    finally:
+        connection.close()
+
+
+_SEARCH = """
+    SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
+        s.active_seconds, best.val_mse AS best,
+        (SELECT count(*) FROM trials t WHERE t.search_id = s.id AND t.state IN
+            ('completed', 'pruned', 'stopped', 'failed', 'crashed', 'rejected')) AS finished
+    FROM searches s
+    LEFT JOIN trials best ON best.search_id = s.id AND best.number = s.incumbent
+"""
+
+_TRIAL = """
+    SELECT t.number, t.state, t.proposal_id, p.version, p.parent, p.source, p.step_type,
+        p.hypothesis, p.reasons, p.changes, p.original, p.config, p.decision, p.author, p.comment,
+        t.val_mse, t.val_mae, r.test_mse, r.test_mae, v.accepted, v.rule, v.improvement,
+        v.sentence AS verdict, v.opinion, t.error_class, t.error,
+        r.id AS run_id, r.attempt, r.worker_pid, r.epoch, r.step, r.steps, r.best_epoch, r.epochs,
+        r.parameters, r.seconds, r.device, t.created_at, t.started_at, t.ended_at
+    FROM trials t
+    JOIN proposals p ON p.id = t.proposal_id
+    LEFT JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
+    LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
+"""
+
+_COMMAND = """
+    SELECT id, search_id, kind, author, state, answer, created_at, answered_at FROM commands
+"""
+
+_JSON_COLUMNS = frozenset({"changes", "original", "config", "messages"})
+
+
+def _typed(kind: type[Row], values: dict[str, Any]) -> Row:
+    for name in _JSON_COLUMNS & values.keys():
+        values[name] = json.loads(values[name])
+    if "spec" in values:
+        values["spec"] = SearchSpec.model_validate_json(values["spec"])
+    if values.get("accepted") is not None and "accepted" in values:
+        values["accepted"] = bool(values["accepted"])
+    wanted = {field.name for field in fields(cast(Any, kind))}
+    if missing := wanted ^ values.keys():
+        raise TypeError(f"query and {kind.__name__} differ in {sorted(missing)}")
+    return kind(**values)

@@ -1,0 +1,302 @@
+"""The tables, as numbered migrations. A released migration is never edited; a change is a new one.
+
+Times are seconds since the epoch (UTC). Errors are on scaled data. Non-finite figures are never
+stored: a missing figure is NULL, and a run without a finite result is `failed`.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+MIGRATIONS = Migrations("nas_engine")
+
+_INITIAL = (
+    # One optimisation. `spec` is the JSON of a SearchSpec; `max_trials` may grow after the start.
+    """
+    CREATE TABLE searches (
+        id INTEGER PRIMARY KEY,
+        fingerprint TEXT NOT NULL UNIQUE,
+        spec TEXT NOT NULL,
+        max_trials INTEGER NOT NULL,
+        state TEXT NOT NULL
+            CHECK (state IN ('running', 'paused', 'stopping', 'stopped', 'completed')),
+        reason TEXT NOT NULL DEFAULT '',
+        incumbent INTEGER,
+        created_at REAL NOT NULL,
+        active_seconds REAL NOT NULL DEFAULT 0
+    ) STRICT
+    """,
+    """
+    CREATE TABLE baselines (
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        name TEXT NOT NULL,
+        split TEXT NOT NULL CHECK (split IN ('val', 'test')),
+        mse REAL NOT NULL,
+        mae REAL NOT NULL,
+        PRIMARY KEY (search_id, name, split)
+    ) STRICT
+    """,
+    # What a planner wants to try, and what became of it. `version` grows with each edit; a decision
+    # names the version it was made for. `original` keeps the changes before the first edit.
+    """
+    CREATE TABLE proposals (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        number INTEGER NOT NULL,
+        version INTEGER NOT NULL DEFAULT 1,
+        parent INTEGER,
+        source TEXT NOT NULL,
+        step_type TEXT NOT NULL CHECK (step_type IN ('small', 'medium', 'radical')),
+        hypothesis TEXT NOT NULL,
+        reasons TEXT NOT NULL,
+        changes TEXT NOT NULL,
+        original TEXT NOT NULL,
+        config TEXT NOT NULL,
+        decision TEXT CHECK (decision IN ('auto', 'approved', 'edited', 'rejected')),
+        author TEXT NOT NULL DEFAULT '',
+        comment TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        decided_at REAL,
+        UNIQUE (search_id, number)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE trials (
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        number INTEGER NOT NULL,
+        proposal_id INTEGER NOT NULL REFERENCES proposals(id),
+        state TEXT NOT NULL CHECK (state IN ('proposed', 'queued', 'running', 'stalled', 'paused',
+            'completed', 'pruned', 'stopped', 'failed', 'crashed', 'rejected')),
+        val_mse REAL,
+        val_mae REAL,
+        error_class TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        started_at REAL,
+        ended_at REAL,
+        PRIMARY KEY (search_id, number)
+    ) STRICT
+    """,
+    # One training of a trial's configuration. `attempt` counts how often it was begun.
+    """
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 1,
+        worker_pid INTEGER,
+        epoch INTEGER,
+        step INTEGER,
+        steps INTEGER,
+        val_mse REAL,
+        val_mae REAL,
+        test_mse REAL,
+        test_mae REAL,
+        best_epoch INTEGER,
+        epochs INTEGER,
+        parameters INTEGER,
+        seconds REAL,
+        device TEXT,
+        UNIQUE (search_id, number, seed),
+        FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
+    ) STRICT
+    """,
+    """
+    CREATE TABLE epochs (
+        run_id INTEGER NOT NULL REFERENCES runs(id),
+        epoch INTEGER NOT NULL,
+        train_loss REAL,
+        val_mse REAL,
+        val_mae REAL,
+        lr REAL NOT NULL,
+        seconds REAL NOT NULL,
+        PRIMARY KEY (run_id, epoch)
+    ) STRICT
+    """,
+    # The evaluator's judgement, the rule that decided and the figures it used.
+    """
+    CREATE TABLE verdicts (
+        search_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        accepted INTEGER NOT NULL CHECK (accepted IN (0, 1)),
+        rule TEXT NOT NULL,
+        value REAL,
+        incumbent INTEGER,
+        incumbent_value REAL,
+        improvement REAL,
+        sentence TEXT NOT NULL,
+        opinion TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        PRIMARY KEY (search_id, number),
+        FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
+    ) STRICT
+    """,
+    # Every exchange with a language model. A row is reserved before the call is made, so that a
+    # call that was lost in a crash is still counted.
+    """
+    CREATE TABLE llm_calls (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        number INTEGER NOT NULL,
+        role TEXT NOT NULL CHECK (role IN ('planner', 'evaluator')),
+        attempt INTEGER NOT NULL,
+        model TEXT NOT NULL,
+        messages TEXT NOT NULL,
+        reply TEXT NOT NULL DEFAULT '',
+        outcome TEXT NOT NULL DEFAULT 'reserved'
+            CHECK (outcome IN ('reserved', 'used', 'refused', 'failed')),
+        problem TEXT NOT NULL DEFAULT '',
+        prompt_tokens INTEGER,
+        completion_tokens INTEGER,
+        cost_usd REAL,
+        seconds REAL,
+        created_at REAL NOT NULL
+    ) STRICT
+    """,
+    """
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        number INTEGER,
+        level TEXT NOT NULL CHECK (level IN ('debug', 'info', 'warning', 'error')),
+        text TEXT NOT NULL,
+        created_at REAL NOT NULL
+    ) STRICT
+    """,
+    # What people ask for. Pages and the command line only insert here; the engine answers.
+    """
+    CREATE TABLE commands (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER,
+        kind TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        author TEXT NOT NULL,
+        state TEXT NOT NULL DEFAULT 'pending'
+            CHECK (state IN ('pending', 'applied', 'refused')),
+        answer TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        answered_at REAL
+    ) STRICT
+    """,
+    # The lease: which process runs a search, and when it last showed that it lives.
+    """
+    CREATE TABLE engines (
+        search_id INTEGER PRIMARY KEY REFERENCES searches(id),
+        pid INTEGER NOT NULL,
+        process_created REAL NOT NULL,
+        started_at REAL NOT NULL,
+        heartbeat REAL NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX events_by_search ON events (search_id, id)",
+    "CREATE INDEX calls_by_trial ON llm_calls (search_id, number)",
+    "CREATE INDEX commands_pending ON commands (search_id, state)",
+    "CREATE INDEX trials_by_value ON trials (search_id, val_mse)",
+)
+
+
+@MIGRATIONS()
+def m001_initial(db: Database) -> None:
+    """Create the tables."""
+    for statement in _INITIAL:
+        db.execute(statement)
+
+
+class StoreError(RuntimeError):
+    """A database that cannot be used; the message is one sentence that says what to do."""
+
+
+def open_database(path: Path) -> Database:
+    """Open a database for writing, made or brought up to this version where needed.
+
+    Commits are synchronous=FULL: a decision that was shown survives a power cut. The connection may
+    move between threads, but serves one at a time.
+
+    Raises:
+        StoreError: the file cannot be opened, is no database of this project, or a newer version
+            wrote it.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+        refuse_foreign(connection, path)
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        db = Database(connection)
+        if MIGRATIONS.pending(db):
+            with transaction(connection):
+                MIGRATIONS.apply(db)
+    except sqlite3.Error as error:
+        raise StoreError(_unreadable(path, error)) from error
+    return db
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Hold the write lock from the start, so that what is read inside is still true when written.
+
+    Inside another transaction it adds nothing: the outer one commits.
+    """
+    if connection.in_transaction:
+        yield
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        yield
+
+
+def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreError unless this version can use the database (an empty one can be used)."""
+    try:
+        tables = {
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        applied = (
+            [
+                name
+                for (name,) in connection.execute(
+                    "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id",
+                    (MIGRATIONS.name,),
+                )
+            ]
+            if "_sqlite_migrations" in tables
+            else []
+        )
+    except sqlite3.DatabaseError as error:
+        raise StoreError(_unreadable(path, error)) from error
+    if tables and not applied:
+        raise StoreError(
+            f"{path} belongs to another application; name another file with --db or NAS_DB."
+        )
+    known = known_versions()
+    if newer := [name for name in applied if name not in known]:
+        raise StoreError(
+            f"{path} was written by a newer version of this project (schema {newer[-1]}, this one "
+            f"knows up to {known[-1]}); update the project, or name another file with --db or "
+            "NAS_DB. Nothing was changed."
+        )
+
+
+def known_versions() -> list[str]:
+    """Return the names of the migrations that this version knows, oldest first."""
+    empty = Database(memory=True)
+    try:
+        return [migration.name for migration in MIGRATIONS.pending(empty)]
+    finally:
+        empty.close()
+
+
+def _unreadable(path: Path, error: sqlite3.Error) -> str:
+    return (
+        f"{path} cannot be used as a database ({error}); restore it from a copy, or name another "
+        "file with --db or NAS_DB. Nothing was changed."
+    )

@@ -1,0 +1,124 @@
+"""Give commands to engines and start them, as the dashboard and the command line do.
+
+An engine lives while its search has work or a proposal waits; a command to a search without a
+living engine starts one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from nas_engine.commands import Control, Decide, Start, send
+from nas_engine.liveness import engine_state
+from nas_engine.search import SearchSpec
+from nas_engine.store.reader import reading
+from nas_engine.workspace import PROJECT, Workspace
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a command."""
+
+    ok: bool
+    text: str
+    search_id: int | None
+
+
+def start_search(workspace: Workspace, spec: SearchSpec) -> Answer:
+    """Start a search, or extend the one with the same settings to a larger budget.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    if found := spec.problems():
+        return Answer(False, " ".join(found), None)
+    with reading(workspace) as reader:
+        same = reader.search_like(spec) if reader else None
+    return request(workspace, Start(spec=spec), same.id if same else None)
+
+
+def resume_search(workspace: Workspace, search_id: int) -> Answer:
+    """Let a search go on after a pause, a stop or the loss of its engine; raises StoreError."""
+    return request(workspace, Control(kind="resume"), search_id)
+
+
+def request(
+    workspace: Workspace,
+    command: Start | Control | Decide,
+    search_id: int | None,
+    wait_seconds: float = 30.0,
+) -> Answer:
+    """Give a command, starting an engine where none lives, and wait for the answer.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    with reading(workspace) as reader:
+        if search_id is not None and (reader is None or reader.search(search_id) is None):
+            return Answer(False, f"There is no search {search_id} in {workspace.db}.", None)
+    command_id = send(workspace, command, search_id)
+    engine: subprocess.Popen[bytes] | None = None
+    deadline = time.monotonic() + wait_seconds
+    while time.monotonic() < deadline:
+        with reading(workspace) as reader:
+            assert reader is not None
+            row = reader.command(command_id)
+            assert row is not None
+            lives = row.search_id is not None and engine_state(reader.engine(row.search_id)) in (
+                "alive",
+                "stalled",
+            )
+        if row.state != "pending":
+            return Answer(row.state == "applied", row.answer, row.search_id)
+        if engine is not None and engine.poll():
+            return Answer(
+                False,
+                f"The engine ended before it answered; {workspace.launch_log} says why.",
+                None,
+            )
+        if not lives and (engine is None or engine.poll() == 0):
+            engine = _spawn_engine(workspace, command_id)
+        time.sleep(0.05)
+    return Answer(
+        False,
+        f"The engine has not answered within {wait_seconds:.0f} s; the command stays in its queue.",
+        None,
+    )
+
+
+def gpu_names() -> list[str]:
+    """Return the names of the NVIDIA GPUs of this machine, asked of `nvidia-smi`, without torch."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (subprocess.SubprocessError, OSError):
+        return []
+    return [line.strip() for line in found.stdout.splitlines() if line.strip()]
+
+
+def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[bytes]:
+    """Start an engine that outlives this process, in a session of its own."""
+    with open(workspace.launch_log, "ab") as log:
+        return subprocess.Popen(  # noqa: S603
+            [
+                sys.executable,
+                "-m",
+                "nas_engine.engine",
+                "--db",
+                str(workspace.db),
+                "--command",
+                str(command_id),
+            ],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

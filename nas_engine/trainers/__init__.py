@@ -1,0 +1,1 @@
+"""Trainers: each takes a run folder and sees to it that it is trained."""

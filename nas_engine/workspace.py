@@ -1,0 +1,50 @@
+"""Where a workspace keeps its files: one database, and beside it what belongs to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from informer.rundir import RunDir
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The files that belong to the database `db`."""
+
+    db: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """LangGraph's checkpoints: ids and counters only."""
+        return self.db.with_suffix(".checkpoints.db")
+
+    @property
+    def runs(self) -> Path:
+        """Folder of all run folders."""
+        return self.db.with_suffix(".runs")
+
+    def run_dir(self, search_id: int, number: int) -> RunDir:
+        """Return the run folder of a trial."""
+        return RunDir(self.runs / str(search_id) / f"trial-{number:04d}")
+
+    def baselines(self, search_id: int) -> Path:
+        """Folder in which the baselines of a search are computed."""
+        return self.runs / str(search_id) / "baselines"
+
+    @property
+    def launch_log(self) -> Path:
+        """What engines print, tracebacks of unforeseen errors among it."""
+        return self.runs / "engines.log"
+
+    @property
+    def worker_log(self) -> Path:
+        """What workers print outside their runs."""
+        return self.runs / "workers.log"
+
+    def create(self) -> None:
+        """Make the folders, readable by their owner alone."""
+        self.db.parent.mkdir(parents=True, exist_ok=True)
+        self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,33 @@
+"""What all tests share: an environment of their own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas_engine.settings import Settings
+from nas_engine.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep a developer's keys, `.env` and workspace out of the tests."""
+    monkeypatch.setenv("NAS_DB", str(tmp_path / "workspace" / "nas.db"))
+    monkeypatch.setenv("OPENROUTER_API_KEY", "")
+    monkeypatch.setenv("VERBOSE", "false")
+    monkeypatch.setenv("DEBUG", "false")
+    monkeypatch.setenv("LANGSMITH_TRACING", "false")
+    monkeypatch.setenv("NAS_DATA_DIRS", os.environ.get("NAS_DATA_DIRS", ""))
+    for name in ("OPENAI_BASE_URL", "PLANNER_MODEL", "EVALUATOR_MODEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+    yield
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """A workspace that no other test uses."""
+    return Workspace(tmp_path / "workspace" / "nas.db")

@@ -1,0 +1,86 @@
+"""A trainer without torch that keeps the contract of the run folder.
+
+Its val_mse is a smooth function of the configuration, so that planners have something to find.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+
+from informer.config import RunConfig
+from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from nas_engine.store.reader import BaselineRow
+from nas_engine.trainers.base import Ended, Watch
+
+
+def error_of(config: RunConfig) -> float:
+    """Return the val_mse that the fake reports: lowest for wide, standardised, lr near 1e-3."""
+    model, training = config.model, config.training
+    return (
+        0.4
+        + 0.05 * abs(math.log10(training.optimizer_params.lr) + 3)
+        + 0.2 * (model.normalisation == "none")
+        + 0.02 * abs(math.log2(model.d_model) - 6)
+        + 0.1 * model.dropout
+    )
+
+
+class FakeTrainer:
+    """Trains in no time, or in `epoch_seconds` for each epoch; `fail` may turn a run into a failure."""
+
+    def __init__(
+        self,
+        epoch_seconds: float = 0.0,
+        fail: Callable[[RunConfig], Failure | None] = lambda config: None,
+    ) -> None:
+        self.epoch_seconds = epoch_seconds
+        self.fail = fail
+        self.trained: list[RunDir] = []
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        config = run.read_config()
+        self.trained.append(run)
+        watch.started(os.getpid())
+        if (failure := self.fail(config)) is not None:
+            run.write_result(failure)
+            return Ended("failed", failure.error_class, failure.message)
+        value = error_of(config)
+        for epoch in range(config.training.epochs):
+            record = Epoch(
+                epoch=epoch,
+                train_loss=value * 0.9,
+                val_mse=value * (2 - (epoch + 1) / config.training.epochs),
+                val_mae=value,
+                lr=config.training.optimizer_params.lr,
+                seconds=self.epoch_seconds,
+            )
+            for part in (Progress(epoch=epoch, step=1, steps=2), record):
+                run.append(part)
+                watch.report([part])
+            ends = time.monotonic() + self.epoch_seconds
+            while time.monotonic() < ends:
+                if watch.cancelled():
+                    return Ended("stopped", "stopped", "Stopped by a person.")
+                time.sleep(0.01)
+        result = Success(
+            val_mse=value,
+            val_mae=value,
+            test_mse=value,
+            test_mae=value,
+            best_epoch=config.training.epochs - 1,
+            epochs=config.training.epochs,
+            parameters=1000,
+            seconds=self.epoch_seconds * config.training.epochs,
+            device="fake",
+        )
+        run.write_result(result)
+        return result
+
+    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+        return [BaselineRow("repeat-last", split, 1.3, 0.7) for split in ("val", "test")]
+
+    def close(self) -> None:
+        pass
