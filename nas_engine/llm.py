@@ -164,12 +164,25 @@ def _from_text(text: str, schema: type[Answer]) -> tuple[Answer | None, list[str
 
 def _validated(schema: type[Answer], value: Any) -> tuple[Answer | None, list[str]]:
     try:
-        return schema.model_validate(value), []
+        return schema.model_validate(_clean(value)), []
     except ValidationError as error:
         return None, [
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}."
             for item in error.errors(include_url=False, include_input=False)[:10]
         ]
+
+
+def _clean(value: Any) -> Any:
+    """Return the value with lone surrogates, which JSON may smuggle in, escaped in all its text."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        case dict():
+            return {_clean(key): _clean(item) for key, item in value.items()}
+        case list():
+            return [_clean(item) for item in value]
+        case _:
+            return value
 
 
 def _no_constant(name: str) -> float:

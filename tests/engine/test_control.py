@@ -1,0 +1,205 @@
+"""Pause, resume, stop, cancel and the decisions of a person, against a running engine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nas_engine.api import AgentState, SearchError, load_agent_state
+from nas_engine.commands import Control, Decide, Start, send
+from nas_engine.search import SearchSpec
+from nas_engine.store.reader import TrialRow
+from tests.engine.conftest import Bench
+from tests.fakes.trainer import FakeTrainer
+
+Background = Callable[[int], threading.Thread]
+
+
+def until(bench: Bench, holds: Callable[[AgentState], Any], seconds: float = 20) -> AgentState:
+    """Wait until something holds of the newest search, and return that search."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = load_agent_state(bench.workspace.db)
+        except SearchError:
+            state = None
+        if state is not None and holds(state):
+            return state
+        time.sleep(0.02)
+    raise AssertionError(f"did not come about within {seconds} s; last seen: {state}")
+
+
+def start(bench: Bench, in_background: Background, **spec: Any) -> None:
+    in_background(send(bench.workspace, Start(spec=SearchSpec.model_validate(spec))))
+
+
+def answered(bench: Bench, command: Control | Decide, search_id: int = 1) -> tuple[str, str]:
+    command_id = send(bench.workspace, command, search_id)
+    until(bench, lambda state: bench.command(command_id).state != "pending")
+    row = bench.command(command_id)
+    return row.state, row.answer
+
+
+def waiting(state: AgentState) -> TrialRow | None:
+    return next((trial for trial in state.trials if trial.state == "proposed"), None)
+
+
+def decision(trial: TrialRow, decision: Any, **more: Any) -> Decide:
+    return Decide(proposal_id=trial.proposal_id, version=trial.version, decision=decision, **more)
+
+
+# -- pause, resume, stop, cancel ----------------------------------------------------------------
+
+
+def test_pause_lets_the_running_trial_finish_and_resume_goes_on(
+    bench: Bench, in_background: Background
+) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=0.1)
+    start(bench, in_background, max_trials=3, settings={"training.epochs": 3})
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    assert answered(bench, Control(kind="pause"))[0] == "applied"
+    paused = until(bench, lambda state: all(trial.ended_at for trial in state.trials))
+    assert paused.search.state == "paused"
+    assert [trial.state for trial in paused.trials] == ["completed"]
+    time.sleep(0.5)
+    assert len(load_agent_state(bench.workspace.db).trials) == 1
+    bench.give(Control(kind="resume"), 1)
+    assert load_agent_state(bench.workspace.db).search.state == "completed"
+    assert len(bench.trainer.trained) == 3
+
+
+def test_stop_finishes_what_runs_and_ends_the_search(
+    bench: Bench, in_background: Background
+) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=0.1)
+    start(bench, in_background, max_trials=5, settings={"training.epochs": 3})
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    assert answered(bench, Control(kind="stop"))[0] == "applied"
+    stopped = until(bench, lambda state: state.search.state == "stopped")
+    assert [trial.state for trial in stopped.trials] == ["completed"]
+
+
+def test_cancel_ends_the_running_trial_at_once(bench: Bench, in_background: Background) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=60)
+    start(bench, in_background, max_trials=5)
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    assert answered(bench, Control(kind="cancel"))[0] == "applied"
+    cancelled = until(bench, lambda state: state.search.state == "stopped", seconds=5)
+    assert [trial.state for trial in cancelled.trials] == ["stopped"]
+    assert cancelled.search.incumbent is None
+
+
+def test_a_stopped_search_can_be_resumed(bench: Bench, in_background: Background) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=60)
+    start(bench, in_background, max_trials=3)
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    answered(bench, Control(kind="cancel"))
+    until(bench, lambda state: state.search.state == "stopped")
+    bench.trainer.epoch_seconds = 0
+    time.sleep(0.5)
+    bench.give(Control(kind="resume"), 1)
+    state = load_agent_state(bench.workspace.db)
+    assert [trial.state for trial in state.trials] == ["stopped", "completed", "completed"]
+
+
+def test_a_second_start_of_a_running_search_is_refused(
+    bench: Bench, in_background: Background
+) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=60)
+    start(bench, in_background, max_trials=3)
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    second = send(bench.workspace, Start(spec=SearchSpec(max_trials=3)))
+    in_background(second)
+    until(bench, lambda state: bench.command(second).state != "pending")
+    row = bench.command(second)
+    assert (row.state, "already running" in row.answer) == ("refused", True)
+    answered(bench, Control(kind="cancel"))
+
+
+# -- review -------------------------------------------------------------------------------------
+
+
+def test_a_proposal_waits_and_the_edited_values_are_those_that_run(
+    bench: Bench, in_background: Background
+) -> None:
+    start(bench, in_background, max_trials=2, mode="review")
+    trial = waiting(until(bench, waiting))
+    assert trial is not None and trial.number == 1
+    edit = {"model.d_model": 48, "model.n_heads": 4}
+    done = answered(bench, decision(trial, "edited", changes=edit, comment="narrower"))
+    assert done[0] == "applied", done
+    state = until(bench, lambda state: state.search.state == "completed")
+    ran = state.trials[1]
+    assert bench.workspace.run_dir(1, 1).read_config().model.d_model == 48
+    assert (ran.decision, ran.version, ran.comment) == ("edited", 2, "narrower")
+    assert ran.original == trial.changes and ran.changes == edit
+
+
+def test_approving_runs_the_proposal_as_it_is(bench: Bench, in_background: Background) -> None:
+    start(bench, in_background, max_trials=2, mode="review")
+    trial = waiting(until(bench, waiting))
+    assert trial is not None
+    assert answered(bench, decision(trial, "approved"))[0] == "applied"
+    state = until(bench, lambda state: state.search.state == "completed")
+    assert state.trials[1].config == trial.config
+    assert state.trials[1].state == "completed"
+
+
+def test_a_rejected_proposal_is_not_trained_and_the_next_is_planned(
+    bench: Bench, in_background: Background
+) -> None:
+    start(bench, in_background, max_trials=3, mode="review")
+    trial = waiting(until(bench, waiting))
+    assert trial is not None
+    answered(bench, decision(trial, "rejected", comment="too wide"))
+    state = until(bench, lambda state: (w := waiting(state)) and w.number == 2)
+    assert state.trials[1].state == "rejected"
+    assert len(bench.trainer.trained) == 1
+    answered(bench, Control(kind="stop"))
+    until(bench, lambda state: state.search.state == "stopped")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"model.d_model": 50, "model.n_heads": 4}, "must divide"),
+        ({"model.d_model": 64.5}, "model.d_model"),
+        ({"data.pred_len": 48}, "same for all trials"),
+        ({"nonsense": 1}, "not a setting"),
+        ({}, "configuration of trial 0"),
+    ],
+)
+def test_an_invalid_edit_is_refused_and_the_proposal_still_waits(
+    bench: Bench, in_background: Background, changes: dict[str, Any], sentence: str
+) -> None:
+    start(bench, in_background, max_trials=2, mode="review")
+    trial = waiting(until(bench, waiting))
+    assert trial is not None
+    state, answer = answered(bench, decision(trial, "edited", changes=changes))
+    assert state == "refused" and sentence in answer
+    assert waiting(load_agent_state(bench.workspace.db)) == trial
+    answered(bench, Control(kind="stop"))
+
+
+def test_a_decision_on_an_outdated_version_is_refused(
+    bench: Bench, in_background: Background
+) -> None:
+    start(bench, in_background, max_trials=3, mode="review")
+    trial = waiting(until(bench, waiting))
+    assert trial is not None
+    assert answered(bench, decision(trial, "approved"))[0] == "applied"
+    state, answer = answered(bench, decision(trial, "rejected", comment="late"))
+    assert state == "refused" and "meanwhile" in answer
+    answered(bench, Control(kind="stop"))
+
+
+def test_a_stopped_review_leaves_nothing_waiting(bench: Bench, in_background: Background) -> None:
+    start(bench, in_background, max_trials=3, mode="review")
+    until(bench, waiting)
+    answered(bench, Control(kind="stop"))
+    state = until(bench, lambda state: state.search.state == "stopped")
+    assert [trial.state for trial in state.trials] == ["completed", "stopped"]

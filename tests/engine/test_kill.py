@@ -1,0 +1,102 @@
+"""An engine that is killed at any moment and started again ends like one that was not."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nas_engine.api import AgentState, SearchError, load_agent_state
+from nas_engine.commands import Control, Start, send
+from nas_engine.search import SearchSpec
+from nas_engine.workspace import PROJECT, Workspace
+
+TRIALS = 5
+EPOCH_SECONDS = 0.1
+
+
+def engine(workspace: Workspace, command: Start | Control) -> subprocess.Popen[bytes]:
+    search_id = None if isinstance(command, Start) else 1
+    command_id = send(workspace, command, search_id)
+    return subprocess.Popen(
+        [
+            *(sys.executable, "-m", "tests.fakes.engine"),
+            *(str(workspace.db), str(command_id), str(EPOCH_SECONDS)),
+        ],
+        cwd=PROJECT,
+    )
+
+
+def outcome(state: AgentState) -> list[tuple[object, ...]]:
+    return [
+        (t.number, t.state, t.config, t.source, t.val_mse, t.accepted, t.rule, t.parent)
+        for t in state.trials
+    ]
+
+
+def trainings(workspace: Workspace) -> list[str]:
+    return (workspace.db.parent / "trainings.txt").read_text().split()
+
+
+START = Start(spec=SearchSpec(max_trials=TRIALS, settings={"training.epochs": 2}))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kill_9_neither_repeats_nor_skips_a_trial(tmp_path: Path, seed: int) -> None:
+    calm, shaken = Workspace(tmp_path / "calm.db"), Workspace(tmp_path / "shaken" / "nas.db")
+    assert engine(calm, START).wait(timeout=60) == 0
+    moments = random.Random(seed)
+    process, kills = engine(shaken, START), 0
+    while kills < 3:
+        time.sleep(2.5 + moments.random() * 1.5)  # start-up takes about 2 s, a trial 0.3 s
+        if process.poll() is not None:
+            break
+        process.kill()
+        process.wait()
+        kills += 1
+        process = engine(shaken, _again(shaken))
+    assert process.wait(timeout=60) == 0
+    assert kills > 0
+    assert outcome(load_agent_state(shaken.db)) == outcome(load_agent_state(calm.db))
+    assert set(trainings(shaken)) == set(trainings(calm))
+    assert len(trainings(shaken)) <= TRIALS + kills
+
+
+def _again(workspace: Workspace) -> Start | Control:
+    """Resume, or start where the kill came before the search existed."""
+    try:
+        load_agent_state(workspace.db)
+    except SearchError:
+        return START
+    return Control(kind="resume")
+
+
+def test_a_result_that_a_lost_engine_left_is_taken_and_not_trained_again(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "nas.db")
+    assert engine(workspace, START).wait(timeout=60) == 0
+    before = load_agent_state(workspace.db)
+    forget_last_result(workspace)
+    assert engine(workspace, Control(kind="resume")).wait(timeout=60) == 0
+    assert outcome(load_agent_state(workspace.db)) == outcome(before)
+    assert len(trainings(workspace)) == TRIALS
+
+
+def forget_last_result(workspace: Workspace) -> None:
+    """Put the database back to the moment at which the last trial was still training."""
+    import sqlite3
+
+    connection = sqlite3.connect(workspace.db)
+    with connection:
+        last = TRIALS - 1
+        connection.execute("DELETE FROM verdicts WHERE number = ?", (last,))
+        connection.execute(
+            "UPDATE trials SET state = 'running', val_mse = NULL, ended_at = NULL WHERE number = ?",
+            (last,),
+        )
+        connection.execute("UPDATE searches SET state = 'running'")
+    connection.close()
+    workspace.checkpoints.unlink()

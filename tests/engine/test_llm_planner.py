@@ -1,0 +1,203 @@
+"""The language model planner over real HTTP, against a scripted OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from nas_engine.api import AgentState, load_agent_state
+from nas_engine.commands import Control, Start
+from nas_engine.search import SearchSpec
+from nas_engine.store.reader import LLMCallRow, reading
+from tests.engine.conftest import Bench
+from tests.fakes import llm_server
+from tests.fakes.llm_server import Reply, Request, serving
+
+KEY = "sk-or-v1-canary-0123456789abcdef"
+
+
+@pytest.fixture
+def run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AgentState]:
+    """Run a search whose language model answers from a script."""
+
+    def run(script: Callable[[Request, int], Reply], **spec: Any) -> AgentState:
+        with serving(script) as server:
+            monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            monkeypatch.setenv("PLANNER_MODEL", "scripted-planner")
+            monkeypatch.setenv("EVALUATOR_MODEL", "scripted-evaluator")
+            wanted = SearchSpec.model_validate({"planner": "llm", "max_trials": 2, **spec})
+            bench.give(Start(spec=wanted))
+            run.server = server  # type: ignore[attr-defined]
+        return load_agent_state(bench.workspace.db)
+
+    return run
+
+
+def calls(bench: Bench) -> list[LLMCallRow]:
+    with reading(bench.workspace) as reader:
+        assert reader is not None
+        return reader.llm_calls(1)
+
+
+GOOD = llm_server.proposal({"model.normalisation": "standardise", "model.dropout": 0.1})
+
+
+def test_a_proposal_of_the_model_is_trained_and_its_exchange_recorded(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = run(lambda request, index: GOOD)
+    trial = state.trials[1]
+    assert trial.source == "llm"
+    assert trial.changes == {"model.normalisation": "standardise", "model.dropout": 0.1}
+    assert trial.hypothesis == "It should help."
+    (call,) = calls(bench)
+    assert (call.number, call.role, call.outcome) == (1, "planner", "used")
+    assert call.model == "scripted-planner"
+    assert (call.prompt_tokens, call.completion_tokens, call.cost_usd) == (100, 20, 0.001)
+
+
+def test_the_prompt_names_space_baselines_and_results(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = run(lambda request, index: GOOD)
+    question = calls(bench)[0].messages[1]["content"]
+    assert "model.normalisation = 'none'" in question
+    assert "repeat-last: val_mse 1.3" in question
+    assert f"val_mse {state.trials[0].val_mse:.6g}" in question
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (llm_server.text("I would widen the model."), "calling ProposeChange"),
+        (llm_server.proposal({"model.d_model": 10**15}), "model.d_model must be one of"),
+        (llm_server.proposal({"training.seed": 1}), "same for all trials"),
+        (llm_server.proposal({"model.n_heads": "four"}), "model.n_heads must be one of"),
+        (llm_server.proposal({"os.system": "rm -rf"}), "not a setting"),
+        (llm_server.proposal({"model.dropout": 0.05}), "leave the parent as it is"),
+        (llm_server.tool_call("ProposeChange", '{"hypothesis": "cut of'), "not valid JSON"),
+        (llm_server.tool_call("ProposeChange", {"changes": []}), "hypothesis"),
+        (llm_server.text('{"hypothesis": "h", "reasons": "r"', "length"), "cut off"),
+    ],
+)
+def test_a_bad_answer_is_sent_back_with_the_reason_and_mended(
+    run: Callable[..., AgentState], bench: Bench, bad: Reply, reason: str
+) -> None:
+    state = run(lambda request, index: bad if index == 0 else GOOD)
+    assert state.trials[1].source == "llm"
+    first, second = calls(bench)
+    assert (first.outcome, second.outcome) == ("refused", "used")
+    assert reason in first.problem
+    assert first.problem in second.messages[-1]["content"].replace("\n- ", " ")
+
+
+def test_json_in_a_fence_is_read(run: Callable[..., AgentState]) -> None:
+    plan = {
+        "hypothesis": "h",
+        "reasons": "r",
+        "changes": [{"path": "model.dropout", "value": 0.2}],
+    }
+    fenced = f"Here it is:\n```json\n{json.dumps(plan)}\n```"
+    state = run(lambda request, index: llm_server.text(fenced))
+    assert state.trials[1].changes == {"model.dropout": 0.2}
+
+
+def test_after_three_refused_answers_the_optimiser_proposes_labelled_fallback(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = run(lambda request, index: llm_server.text("no"))
+    assert state.trials[1].source == "fallback"
+    assert "3 answers were refused" in state.trials[1].reasons
+    assert len(calls(bench)) == 3
+    assert state.trials[1].state == "completed"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        (500, {"error": {"message": "overloaded"}}),
+        (200, {"error": {"message": "provider failed", "code": 502}}),
+        (200, {"id": "x", "object": "chat.completion", "choices": []}),
+        (200, "<html>gateway</html>"),
+        (200, ""),
+    ],
+)
+def test_a_failing_service_does_not_stop_the_search(
+    run: Callable[..., AgentState], bench: Bench, broken: Reply
+) -> None:
+    state = run(lambda request, index: broken)
+    assert state.search.state == "completed"
+    assert state.trials[1].source == "fallback"
+    assert calls(bench)[0].outcome == "failed"
+    assert calls(bench)[0].problem
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_a_refused_key_pauses_the_search_and_leaks_nowhere(
+    run: Callable[..., AgentState], bench: Bench, capfd: pytest.CaptureFixture[str], status: int
+) -> None:
+    state = run(lambda request, index: llm_server.failure(status, f"bad key {KEY}"))
+    assert state.search.state == "paused"
+    assert f"HTTP {status}" in state.search.reason
+    assert len(state.trials) == 1 and state.trials[0].state == "completed"
+    assert len(run.server.requests) == 1  # type: ignore[attr-defined]
+    with sqlite3.connect(bench.workspace.db) as connection:
+        dump = "\n".join(connection.iterdump())
+    connection.close()
+    with sqlite3.connect(bench.workspace.checkpoints) as connection:
+        dump += "\n".join(connection.iterdump())
+    connection.close()
+    printed = capfd.readouterr()
+    assert KEY not in dump + printed.out + printed.err
+
+
+def test_after_the_key_is_mended_the_search_goes_on(
+    run: Callable[..., AgentState], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(lambda request, index: llm_server.failure(401, "no"))
+    with serving(lambda request, index: GOOD) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        bench.give(Control(kind="resume"), 1)
+    state = load_agent_state(bench.workspace.db)
+    assert state.search.state == "completed"
+    assert [trial.source for trial in state.trials] == ["default", "llm"]
+
+
+def test_a_lone_surrogate_in_an_answer_is_stored(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    odd = llm_server.proposal({"model.dropout": 0.2}, hypothesis="odd \ud800 text \u0000 end")
+    state = run(lambda request, index: odd)
+    assert state.trials[1].source == "llm"
+    assert state.trials[1].hypothesis == "odd \\ud800 text \x00 end"
+
+
+def test_hybrid_takes_turns_after_a_warm_up(run: Callable[..., AgentState]) -> None:
+    state = run(lambda request, index: GOOD, planner="hybrid", max_trials=7)
+    assert [trial.source for trial in state.trials] == ["default", *["tpe"] * 5, "llm"]
+
+
+def test_a_borderline_trial_is_put_to_the_evaluator(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    def script(request: Request, index: int) -> Reply:
+        if request["model"] == "scripted-evaluator":
+            return llm_server.tool_call("Judge", {"accept": False, "reason": "Within the noise."})
+        return llm_server.proposal({"model.dropout": 0.01})
+
+    state = run(script)
+    trial = state.trials[1]
+    assert (trial.accepted, trial.rule, trial.opinion) == (False, "opinion", "Within the noise.")
+    assert [call.role for call in calls(bench)] == ["planner", "evaluator"]
+    assert state.search.incumbent == 0
+
+
+def test_a_planner_that_needs_a_key_is_refused_without_one(bench: Bench) -> None:
+    answer = bench.give(Start(spec=SearchSpec(planner="llm")))
+    assert answer.state == "refused"
+    assert "OPENROUTER_API_KEY" in answer.answer

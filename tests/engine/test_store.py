@@ -1,0 +1,157 @@
+"""The database: who may open it, what it refuses, how processes share it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from nas_engine.commands import Control, send
+from nas_engine.liveness import STALE_SECONDS, engine_state
+from nas_engine.search import SearchSpec
+from nas_engine.store.reader import EngineRow, reading
+from nas_engine.store.schema import StoreError, known_versions, open_database
+from nas_engine.store.writer import LeaseLost, Writer
+from nas_engine.workspace import PROJECT, Workspace
+
+
+def open_both_ways(workspace: Workspace) -> list[str]:
+    """Return the complaints of reader and writer."""
+    complaints = []
+    with pytest.raises(StoreError) as caught, reading(workspace):
+        pass
+    complaints.append(str(caught.value))
+    with pytest.raises(StoreError) as caught:
+        Writer(workspace)
+    return [*complaints, str(caught.value)]
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_alone(workspace: Workspace) -> None:
+    Writer(workspace).close()
+    connection = sqlite3.connect(workspace.db)
+    with connection:
+        connection.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
+            "VALUES ('nas_engine', 'm999_future', '2030')"
+        )
+    connection.close()
+    for complaint in open_both_ways(workspace):
+        assert "newer version" in complaint and known_versions()[-1] in complaint
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 200, os.urandom(8192)])
+def test_a_file_that_is_no_database_is_refused_and_left_alone(
+    workspace: Workspace, content: bytes
+) -> None:
+    workspace.create()
+    workspace.db.write_bytes(content)
+    for complaint in open_both_ways(workspace):
+        assert "cannot be used as a database" in complaint
+    assert workspace.db.read_bytes() == content
+
+
+def test_the_database_of_another_application_is_refused(workspace: Workspace) -> None:
+    workspace.create()
+    connection = sqlite3.connect(workspace.db)
+    connection.execute("CREATE TABLE theirs (x)")
+    connection.close()
+    for complaint in open_both_ways(workspace):
+        assert "another application" in complaint
+
+
+def test_decisions_survive_a_power_cut(workspace: Workspace) -> None:
+    db = open_database(workspace_file(workspace))
+    assert db.conn.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    assert db.conn.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    db.close()
+
+
+def workspace_file(workspace: Workspace) -> Path:
+    workspace.create()
+    return workspace.db
+
+
+def test_ten_processes_that_open_a_new_database_together_all_succeed(workspace: Workspace) -> None:
+    program = (
+        "import sys, pathlib; from nas_engine.commands import *; "
+        "send(Workspace(pathlib.Path(sys.argv[1])), Control(kind='stop'), 1)"
+    )
+    crowd = [
+        subprocess.Popen([sys.executable, "-c", program, str(workspace.db)], cwd=PROJECT)
+        for _ in range(10)
+    ]
+    assert [process.wait(timeout=60) for process in crowd] == [0] * 10
+    with reading(workspace) as reader:
+        assert reader is not None
+        assert len(reader.commands(1)) == 10
+
+
+def test_nan_cannot_be_stored_as_a_baseline(workspace: Workspace) -> None:
+    writer = Writer(workspace)
+    search_id = writer.open_search(SearchSpec())
+    with pytest.raises(sqlite3.IntegrityError):
+        writer._execute(
+            "INSERT INTO baselines VALUES (?, 'x', 'val', ?, 1)", (search_id, float("nan"))
+        )
+    writer.close()
+
+
+def test_searches_that_differ_only_in_budget_are_the_same(workspace: Workspace) -> None:
+    writer = Writer(workspace)
+    first = writer.open_search(SearchSpec(max_trials=5))
+    assert writer.open_search(SearchSpec(max_trials=9)) == first
+    assert writer.open_search(SearchSpec(settings={"model.d_model": 64})) == first
+    assert writer.open_search(SearchSpec(settings={"model.d_model": 32})) != first
+    writer.close()
+
+
+def test_a_command_to_an_unknown_search_stays_unanswered(workspace: Workspace) -> None:
+    command_id = send(workspace, Control(kind="stop"), 77)
+    with reading(workspace) as reader:
+        assert reader is not None
+        row = reader.command(command_id)
+    assert row is not None and row.state == "pending"
+
+
+# -- the lease ----------------------------------------------------------------------------------
+
+
+def lease(pid: int, created: float, heartbeat: float) -> EngineRow:
+    return EngineRow(1, pid, created, created, heartbeat)
+
+
+def test_liveness_tells_alive_stalled_and_lost() -> None:
+    me, now = psutil.Process(), time.time()
+    assert engine_state(None) == "none"
+    assert engine_state(lease(me.pid, me.create_time(), now)) == "alive"
+    assert engine_state(lease(me.pid, me.create_time(), now - 2 * STALE_SECONDS)) == "stalled"
+    assert engine_state(lease(me.pid, me.create_time() - 100, now)) == "lost"  # reused id
+
+
+def test_a_zombie_counts_as_lost() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    created = psutil.Process(child.pid).create_time()
+    deadline = time.monotonic() + 10
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert engine_state(lease(child.pid, created, time.time())) == "lost"
+    child.wait()
+
+
+def test_a_lease_is_given_once_and_its_loss_is_noticed(workspace: Workspace) -> None:
+    writer = Writer(workspace)
+    search_id = writer.open_search(SearchSpec())
+    me = psutil.Process()
+    assert writer.take_lease(search_id, me.pid, me.create_time())
+    assert not writer.take_lease(search_id, me.pid, me.create_time())
+    writer.beat(search_id, me.pid, 1.0)
+    with pytest.raises(LeaseLost):
+        writer.beat(search_id, me.pid + 1, 1.0)
+    writer.close()

@@ -1,0 +1,165 @@
+"""Who may import whom. The table is the rule; the test fails on a planted violation."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+
+# Part of the project -> what it may import of the project. The most specific entry holds for a file.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "app.py": ("pages._parts", "nas_engine.settings"),
+    "pages": (
+        "pages._parts",
+        "nas_engine.commands",
+        "nas_engine.evaluator",
+        "nas_engine.liveness",
+        "nas_engine.proposals",
+        "nas_engine.search",
+        "nas_engine.settings",
+        "nas_engine.space",
+        "nas_engine.store.reader",
+        "nas_engine.store.schema",
+        "nas_engine.supervisor",
+        "nas_engine.workspace",
+        "informer.config",
+        "informer.cost",
+        "informer.rundir",
+        "data.registry",
+    ),
+    "nas_engine": ("nas_engine", "informer.config", "informer.cost", "informer.rundir", "data.registry"),
+    "informer": ("informer", "data"),
+    "data": ("data",),
+}
+
+# Heavy library -> the only parts that may import it.
+HEAVY: dict[str, tuple[str, ...]] = {
+    "streamlit": ("app.py", "pages"),
+    "plotly": ("pages",),
+    "torch": ("informer", "data/windows.py"),
+    "safetensors": ("informer",),
+    "langchain": ("nas_engine/llm.py",),
+    "langchain_core": ("nas_engine/llm.py", "nas_engine/graph.py"),
+    "langchain_openai": ("nas_engine/llm.py",),
+    "openai": ("nas_engine/llm.py",),
+    "langgraph": ("nas_engine/graph.py",),
+    "optuna": ("nas_engine/planners/tpe.py",),
+    "sqlite_utils": ("nas_engine/store",),
+}
+
+# Modules that must stay light: importing them loads none of these.
+LIGHT = {
+    "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
+    "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.proposals": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.graph": ("torch", "streamlit"),
+    "nas_engine.engine": ("torch", "streamlit"),
+    "nas_engine.cli": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
+}
+
+OURS = ("pages", "nas_engine", "informer", "data")
+
+
+def sources(root: Path) -> list[Path]:
+    return [root / "app.py", *(path for part in OURS for path in (root / part).rglob("*.py"))]
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports, names taken from a package included."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            module = node.module or ""
+            found |= {module, *(f"{module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def within(module: str, allowed: str) -> bool:
+    return module == allowed or module.startswith(f"{allowed}.")
+
+
+def violations(root: Path) -> list[str]:
+    found = []
+    for path in sources(root):
+        name = path.relative_to(root).as_posix()
+        allowed = MAY_IMPORT[name.split("/")[0]]
+        modules = imported(path)
+        for module in modules:
+            top = module.split(".")[0]
+            leads = any(within(rule, module) or within(module, rule) for rule in allowed)
+            if top in OURS and not leads:
+                found.append(f"{name} imports {module}")
+            if top in HEAVY and not any(
+                name == part or name.startswith(f"{part}/") for part in HEAVY[top]
+            ):
+                found.append(f"{name} imports {module}")
+    return found
+
+
+def test_imports_point_one_way() -> None:
+    assert violations(PROJECT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("pages/search/live.py", "import torch"),
+        ("pages/search/live.py", "from langgraph.graph import StateGraph"),
+        ("pages/_parts/figures.py", "from nas_engine.engine import Engine"),
+        ("pages/_parts/figures.py", "import sqlite_utils"),
+        ("nas_engine/engine.py", "import torch"),
+        ("nas_engine/graph.py", "from informer.model import Informer"),
+        ("nas_engine/store/reader.py", "import streamlit"),
+        ("informer/train.py", "from nas_engine.settings import Settings"),
+        ("data/splits.py", "from informer.config import RunConfig"),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path: Path, file: str, line: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / file).write_text(f"{line}\n")
+    assert violations(tmp_path)
+
+
+def test_the_pages_folder_holds_no_page_directly() -> None:
+    # With files there, a deep link to a fresh server takes Streamlit's legacy path past app.py.
+    assert list((PROJECT / "pages").glob("*.py")) == []
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules_load_nothing_heavy(module: str) -> None:
+    program = (
+        f"import sys, {module}; "
+        f"print(*[name for name in {LIGHT[module]!r} if name in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.split() == []
+
+
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_MODULES = {"pickle", "marshal", "shelve", "dill"}
+
+
+def test_nothing_that_was_received_can_be_executed() -> None:
+    for path in sources(PROJECT):
+        tree = ast.parse(path.read_text("utf-8"))
+        called = {
+            node.func.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not called & FORBIDDEN_CALLS, path
+        assert not {module.split(".")[0] for module in imported(path)} & FORBIDDEN_MODULES, path
+        text = path.read_text("utf-8")
+        assert "unsafe_allow_html" not in text and "torch.load(" not in text, path
