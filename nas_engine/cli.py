@@ -19,7 +19,7 @@ import click
 from pydantic import ValidationError
 
 from data.registry import DATASETS
-from informer.config import PRESETS, Value
+from informer.config import PRESETS, Value, fields
 from nas_engine.api import (
     AgentState,
     SearchError,
@@ -31,6 +31,7 @@ from nas_engine.commands import Control, Decide
 from nas_engine.liveness import engine_state
 from nas_engine.search import PlannerName, SearchSpec
 from nas_engine.settings import Settings, SettingsError, load_settings
+from nas_engine.space import describe
 from nas_engine.store.reader import EventRow, TrialRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, gpu_names, request, resume_search, start_search
@@ -305,6 +306,12 @@ _DECISIONS: dict[str, Literal["approved", "edited", "rejected"]] = {
 }
 
 
+@main.command("settings")
+def list_settings() -> None:
+    """Print every setting of a run as a Markdown table: what --set takes."""
+    click.echo(settings_table(), nl=False)
+
+
 # -- what the commands share --------------------------------------------------------------------
 
 
@@ -374,6 +381,26 @@ def _print_state(state: AgentState, as_json: bool) -> None:
             click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
     if best is not None:
         click.echo(f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better).")
+
+
+def settings_table() -> str:
+    """Return the table of `docs/configuration.md`."""
+    lines = [
+        "| setting | default | small | valid | planners vary | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    small = PRESETS["small"].config().flat()
+    for key, field in fields().items():
+        if field.options is not None:
+            valid = ", ".join(str(option) for option in field.options)
+        elif field.low is not None and field.high is not None:
+            valid = f"{field.low:g} to {field.high:g}"
+        else:
+            valid = "a column of the data set"
+        own = "" if small[key] == field.default else str(small[key])
+        varied = describe(field.search) if field.search else "no"
+        lines.append(f"| `{key}` | {field.default} | {own} | {valid} | {varied} | {field.help} |")
+    return "\n".join(lines) + "\n"
 
 
 def _trial_line(trial: TrialRow) -> dict[str, str]:

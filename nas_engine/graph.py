@@ -133,7 +133,7 @@ def _review(use: Resources, state: TrialState) -> TrialState:
 
 
 def _after_review(use: Resources, state: TrialState) -> Literal["execute", "__end__"]:
-    return END if _trial(use, state).decision in (None, "rejected") else "execute"
+    return "__end__" if _trial(use, state).decision == "rejected" else "execute"
 
 
 def _execute(use: Resources, state: TrialState) -> TrialState:
@@ -143,7 +143,7 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
     config = from_flat(trial.config)
     run = use.workspace.run_dir(use.search_id, number)
     run_id = use.writer.begin_run(use.search_id, number, config.training.seed)
-    outcome = _finished_before(run, trial)
+    outcome: Success | Ended | None = _finished_before(run, trial)
     if outcome is None:
         run.create(config)
         use.writer.log(use.search_id, f"Trial {number} is training.", number)

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import openai
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, ValidationError
 
@@ -82,15 +83,14 @@ class LanguageModel:
         """
         messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(question)]
         found: list[str] = []
+        as_text = False  # set once a model has shown that it does not call tools
         for attempt in range(1 + REPAIRS):
             call = self._writer.reserve_call(
                 self._search_id, self._number, self._role, attempt, self._model, _plain(messages)
             )
             began = time.monotonic()
             try:
-                reply = self._client.bind_tools([schema], tool_choice=schema.__name__).invoke(
-                    messages
-                )
+                reply = self._bound(schema, as_text).invoke(messages)
             except Exception as error:  # five faults of a server escape openai's own classes
                 problem = self._redact(_explain(error))
                 self._writer.finish_call(call, "failed", "", problem, time.monotonic() - began)
@@ -98,6 +98,7 @@ class LanguageModel:
                     raise AccessDenied(self._denied(error)) from None
                 raise NoAnswer(problem) from None
             text = self._redact(_text(reply))
+            as_text = not (reply.tool_calls or reply.invalid_tool_calls)
             answer, found = _read(reply, schema)
             if answer is not None:
                 found = accept(answer)
@@ -114,6 +115,15 @@ class LanguageModel:
             repair = prompt("repair", problems="\n".join(f"- {problem}" for problem in found))
             messages += [AIMessage(text or "(empty)"), HumanMessage(repair)]
         raise NoAnswer(f"{1 + REPAIRS} answers were refused, the last because: {' '.join(found)}")
+
+    def _bound(
+        self, schema: type[BaseModel], as_text: bool
+    ) -> Runnable[list[BaseMessage], AIMessage]:
+        """Return the client that asks for `schema`: as a tool call, or as JSON of that form."""
+        if not as_text:
+            return self._client.bind_tools([schema], tool_choice=schema.__name__)
+        form = {"name": schema.__name__, "schema": schema.model_json_schema()}
+        return self._client.bind(response_format={"type": "json_schema", "json_schema": form})
 
     def _redact(self, text: str) -> str:
         key = self._key.get_secret_value()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 
@@ -106,15 +107,10 @@ def gpu_names() -> list[str]:
 def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[bytes]:
     """Start an engine that outlives this process, in a session of its own."""
     with open(workspace.launch_log, "ab") as log:
-        return subprocess.Popen(  # noqa: S603
+        engine = subprocess.Popen(  # noqa: S603
             [
-                sys.executable,
-                "-m",
-                "nas_engine.engine",
-                "--db",
-                str(workspace.db),
-                "--command",
-                str(command_id),
+                *(sys.executable, "-m", "nas_engine.engine"),
+                *("--db", str(workspace.db), "--command", str(command_id)),
             ],
             cwd=PROJECT,
             stdin=subprocess.DEVNULL,
@@ -122,3 +118,6 @@ def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[byt
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    # Somebody must wait for it, or it stays a zombie for as long as the dashboard lives.
+    threading.Thread(target=engine.wait, daemon=True).start()
+    return engine

@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
 
-# Part of the project -> what it may import of the project. The most specific entry holds for a file.
+# Part of the project -> what it may import of the project.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("pages._parts", "nas_engine.settings"),
     "pages": (
@@ -32,7 +32,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.rundir",
         "data.registry",
     ),
-    "nas_engine": ("nas_engine", "informer.config", "informer.cost", "informer.rundir", "data.registry"),
+    "nas_engine": (
+        "nas_engine",
+        "informer.config",
+        "informer.cost",
+        "informer.rundir",
+        "data.registry",
+    ),
     "informer": ("informer", "data"),
     "data": ("data",),
 }
@@ -138,8 +144,7 @@ def test_the_pages_folder_holds_no_page_directly() -> None:
 @pytest.mark.parametrize("module", LIGHT)
 def test_light_modules_load_nothing_heavy(module: str) -> None:
     program = (
-        f"import sys, {module}; "
-        f"print(*[name for name in {LIGHT[module]!r} if name in sys.modules])"
+        f"import sys, {module}; print(*[name for name in {LIGHT[module]!r} if name in sys.modules])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -54,7 +54,7 @@ def test_epochs_baselines_and_results_are_stored(bench: Bench) -> None:
     with reading(bench.workspace) as reader:
         assert reader is not None
         epochs = reader.epochs(state.search.id)
-    assert [row.epoch for row in epochs] == [0, 1, 2]
+    assert [row.epoch for row in epochs] == [1, 2, 3]
     assert trial.val_mse == error_of(state.search.spec.base())
     assert {row.split for row in state.baselines} == {"val", "test"}
 

@@ -1,6 +1,6 @@
 """`python -m tests.fakes.engine`: the real engine with the fake trainer, for tests that kill it.
 
-Each training adds a line to `trainings.txt` beside the database, so that repetitions can be counted.
+Each training adds a line to `trainings.txt` beside the database, so that they can be counted.
 """
 
 from __future__ import annotations

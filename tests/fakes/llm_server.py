@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server on a free port that answers from a script and keeps what it was asked."""
+"""An OpenAI-compatible server that answers from a script and keeps what it was asked."""
 
 from __future__ import annotations
 
@@ -102,5 +102,10 @@ def _completion(message: dict[str, Any], finish_reason: str) -> Reply:
         "created": 1,
         "model": "scripted",
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "cost": 0.001},
+        "usage": {
+            "prompt_tokens": 100,
+            "completion_tokens": 20,
+            "total_tokens": 120,
+            "cost": 0.001,
+        },
     }

