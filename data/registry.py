@@ -1,16 +1,9 @@
-"""The data sets that are known by name, and where their files are found.
-
-A file is looked for in the directories of `NAS_DATA_DIRS`, then in the user's cache, then downloaded
-from its public address into that cache. Whatever the place, its sha256 must be the published one.
-"""
+"""The data sets that are known by name: facts only, so that reading a configuration stays light."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 
 class DataError(ValueError):

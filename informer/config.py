@@ -314,7 +314,7 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
                 search = item
     return FieldSpec(
         key=key,
-        type=str if literal else info.annotation or str,
+        type=info.annotation if isinstance(info.annotation, type) else str,
         default=info.default,
         help=info.description or "",
         options=options,

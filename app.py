@@ -1,0 +1,64 @@
+"""The dashboard: `streamlit run app.py`."""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+if __name__ == "__main__":  # a session: Streamlit runs this file as its script
+    st.set_page_config(
+        page_title="Informer search",
+        page_icon=str(Path(__file__).parent / ".streamlit" / "favicon.png"),
+        layout="wide",
+    )
+    st.navigation(
+        {
+            "Search": [
+                st.Page(
+                    "pages/search/start.py",
+                    title="Start",
+                    url_path="home",
+                    help="Choose data, preset, budget and planner, and start a search.",
+                    default=True,
+                ),
+                st.Page(  # the default page answers at / alone: this one lets /start lead there too
+                    "pages/search/start.py",
+                    title="Start",
+                    url_path="start",
+                    visibility="hidden",
+                ),
+                st.Page(
+                    "pages/search/live.py",
+                    title="Live",
+                    url_path="live",
+                    help="Watch a search: what trains now, what was found, pause and stop.",
+                ),
+                st.Page(
+                    "pages/search/review.py",
+                    title="Review",
+                    url_path="review",
+                    help="Approve, edit or reject what a planner wants to try.",
+                ),
+            ],
+            "Results": [
+                st.Page(
+                    "pages/runs/compare.py",
+                    title="Compare",
+                    url_path="compare",
+                    help="Curves, figures and configurations of trials side by side.",
+                ),
+                st.Page(
+                    "pages/agent/transcript.py",
+                    title="Transcript",
+                    url_path="transcript",
+                    help="Who proposed, decided, trained and judged each trial, word for word.",
+                ),
+            ],
+        }
+    ).run()
+else:  # the server: it imports this file once, before any session
+    # The mere presence of a folder `pages` puts Streamlit 1.67 into its old multipage mode until
+    # st.navigation has run once: the first deep link to a fresh server would be answered with a
+    # "Page not found" over the page.
+    PagesManager.uses_pages_directory = False
+    app = st.App(__file__)

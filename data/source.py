@@ -1,0 +1,125 @@
+"""Where a data set's file is found, and how it is read.
+
+A file is looked for in the directories of `NAS_DATA_DIRS`, then in the user's cache, then
+downloaded into that cache. Whatever the place, its sha256 must be the published one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pooch
+
+from data.registry import DATASETS, DataError, Dataset
+from data.synthetic import generate
+
+TIMEOUT_SECONDS = 30.0
+
+
+def load(name: str) -> pd.DataFrame:
+    """Return a data set: a row per time step under the index `date`, columns as in the registry.
+
+    Raises:
+        DataError: the data set is unknown, cannot be found or fetched, or is not as published.
+    """
+    dataset = _dataset(name)
+    if dataset.url is None:
+        return generate(dataset)
+    return read(locate(name), dataset)
+
+
+def locate(name: str, directories: Sequence[Path] | None = None) -> Path:
+    """Return the verified file of a data set, downloading it where it is not on this machine.
+
+    Args:
+        name: a data set of the registry that has an address.
+        directories: where to look first; by default those of `NAS_DATA_DIRS`.
+
+    Raises:
+        DataError: the data set is unknown, has no file, cannot be fetched, or fails its checksum.
+    """
+    dataset = _dataset(name)
+    if dataset.url is None:
+        raise DataError(f"Data set {name!r} is generated and has no file; load it by its name.")
+    if directories is None:
+        listed = os.environ.get("NAS_DATA_DIRS", "").split(os.pathsep)
+        directories = [Path(directory).expanduser() for directory in listed if directory]
+    cache = Path(pooch.os_cache("informer-nas"))
+    filename = dataset.url.rsplit("/", 1)[-1]
+    for directory in (*directories, cache):
+        if (path := directory / filename).is_file():
+            return _verified(path, dataset)
+    return _download(dataset, cache, filename)
+
+
+def read(path: Path, dataset: Dataset) -> pd.DataFrame:
+    """Return the columns of `dataset` in a CSV file, indexed by `date`; raises DataError."""
+    try:
+        frame = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a CSV file ({error}); replace it.") from error
+    if missing := [name for name in ("date", *dataset.columns) if name not in frame.columns]:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}; data set {dataset.name!r} needs "
+            f"{', '.join(('date', *dataset.columns))}."
+        )
+    if len(frame) < (needed := sum(dataset.split_rows)):
+        raise DataError(
+            f"{path} has {len(frame):,} rows, but the split of data set {dataset.name!r} needs "
+            f"{needed:,}; replace it with the complete file."
+        )
+    try:
+        frame["date"] = pd.to_datetime(frame["date"])
+        return frame.set_index("date")[list(dataset.columns)].astype("float64")
+    except ValueError as error:
+        cause = str(error).splitlines()[0]
+        raise DataError(f"{path} holds something that is no date or number ({cause}).") from error
+
+
+def _dataset(name: str) -> Dataset:
+    if name not in DATASETS:
+        raise DataError(f"Data set {name!r} is not known; take one of {', '.join(DATASETS)}.")
+    return DATASETS[name]
+
+
+def _verified(path: Path, dataset: Dataset) -> Path:
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
+    if found != dataset.sha256:
+        raise DataError(
+            f"{path} is not the published {dataset.name} (its sha256 is {found}, not "
+            f"{dataset.sha256}); remove it or replace it with the file from {dataset.url}."
+        )
+    return path
+
+
+def _download(dataset: Dataset, cache: Path, filename: str) -> Path:
+    assert dataset.url is not None
+    try:
+        return Path(
+            pooch.retrieve(
+                dataset.url,
+                known_hash=f"sha256:{dataset.sha256}",
+                fname=filename,
+                path=cache,
+                downloader=pooch.HTTPDownloader(progressbar=True, timeout=TIMEOUT_SECONDS),
+            )
+        )
+    except (OSError, ValueError) as error:  # no connection, or a checksum that does not match
+        cause = "its checksum is wrong" if isinstance(error, ValueError) else _cause(error)
+        raise DataError(
+            f"{dataset.name} could not be downloaded from {dataset.url} ({cause}); put the file "
+            f"into a directory that NAS_DATA_DIRS names, or take data set 'synthetic'."
+        ) from error
+
+
+def _cause(error: OSError) -> str:
+    """Return what broke, without the address that requests repeats."""
+    return error.strerror or type(error).__name__

@@ -1,0 +1,60 @@
+"""Windows of a series, gathered on the device that trains.
+
+A series is small (ETTh1: half a megabyte), so it lies on the device as a whole, and a batch is one
+gather by index: no loader, no copies from the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.series import Series
+from data.splits import Split, window_starts
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B windows. The calendar covers look-back and horizon, for dates are known in advance."""
+
+    values: Tensor  # (B, seq_len, C)
+    calendar: Tensor  # (B, seq_len + pred_len, F)
+    target: Tensor  # (B, pred_len, C_out)
+
+
+class Windows:
+    """All windows of one split of a series."""
+
+    def __init__(
+        self, series: Series, split: Split, seq_len: int, pred_len: int, device: torch.device
+    ) -> None:
+        """Put the rows of the split on `device` in float32."""
+        starts = window_starts(series.dataset, split, seq_len, pred_len)
+        rows = slice(starts.start, starts.stop + seq_len + pred_len - 1)
+        self._values = torch.tensor(series.values[rows], dtype=torch.float32, device=device)
+        self._calendar = torch.tensor(series.calendar[rows], device=device)
+        self._outputs = series.outputs
+        self._seq_len = seq_len
+        self._steps = torch.arange(seq_len + pred_len, device=device)
+        self._count = len(starts)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batch(self, windows: Tensor) -> Batch:
+        """Return the windows with these numbers, (B,), of 0 to len(self) - 1."""
+        rows = windows[:, None] + self._steps  # (B, seq_len + pred_len)
+        values = self._values[rows]
+        return Batch(
+            values=values[:, : self._seq_len],
+            calendar=self._calendar[rows],
+            target=values[:, self._seq_len :, self._outputs],
+        )
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yield every window once, in order of time, `size` at a time."""
+        for windows in torch.split(torch.arange(len(self), device=self._steps.device), size):
+            yield self.batch(windows)

@@ -1,0 +1,188 @@
+"""Forecasts that need no training, for every search to be measured against. No torch.
+
+On ETT the closed-form linear map beats every published Informer, and takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from data.registry import DATASETS, DataError
+from data.series import series
+from data.splits import Floats, Split, window_starts
+from informer.config import ConfigError, RunConfig, from_flat
+from informer.configfile import Refusal, read_config
+from informer.metrics import Errors
+from informer.rundir import Record, replace_text
+
+Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
+
+RIDGE = 1e-2  # of the mean diagonal of the normal equations
+_CHUNK = 256  # windows at a time: bounds the memory
+
+
+class Baseline(Record):
+    """Errors of one forecast without training, on scaled data, over all windows of a split."""
+
+    name: Name
+    split: Literal["val", "test"]
+    mse: float
+    mae: float
+
+
+def compute(config: RunConfig) -> list[Baseline]:
+    """Return every baseline on validation and test, for the data section of `config`.
+
+    Each forecasts an output column from that column's own past. Seasonal-naive takes its season
+    from the series even where the look-back is shorter.
+
+    Raises:
+        DataError: the data set cannot be had.
+    """
+    data = config.data
+    source = series(data.dataset, data.features, data.target)
+    values = source.values[:, source.outputs]  # (T, C)
+    season, lookback, horizon = source.dataset.season, data.seq_len, np.arange(data.pred_len)
+
+    def origins(split: Split) -> Iterator[NDArray[np.int64]]:
+        """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
+        starts = np.array(window_starts(source.dataset, split, lookback, data.pred_len))
+        for chunk in range(0, len(starts), _CHUNK):
+            yield starts[chunk : chunk + _CHUNK, None] + lookback
+
+    def past(origin: NDArray[np.int64]) -> Floats:
+        rows: Floats = values[origin - lookback + np.arange(lookback)]  # (N, L, C)
+        return rows
+
+    weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
+    found: list[Baseline] = []
+    for split in ("val", "test"):
+        errors: dict[Name, Errors] = {}
+        for origin in origins(split):
+            forecasts: dict[Name, Floats] = {
+                "repeat-last": values[origin - 1],
+                "seasonal-naive": values[origin - season + horizon % season],
+                "closed-form linear": _forecast(past(origin), weights),
+            }
+            for name, forecast in forecasts.items():
+                errors.setdefault(name, Errors()).add(forecast - values[origin + horizon])
+        found += [
+            Baseline(name=name, split=split, mse=sums.mse, mae=sums.mae)
+            for name, sums in errors.items()
+        ]
+    return found
+
+
+def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:
+    """Return the ridge solution W (L, H) of (x - mean x) W = y - mean x, shared by all columns.
+
+    From the normal equations (A + l I) W = B with A = X'X, B = X'Y and l = RIDGE tr(A) / L, summed
+    over chunks of past (N, L, C) and future (N, H, C).
+    """
+    gram: Floats | float = 0.0
+    moment: Floats | float = 0.0
+    for past, future in windows:
+        level = past.mean(axis=1, keepdims=True)
+        inputs, outputs = _by_step(past - level), _by_step(future - level)  # (L, N C), (H, N C)
+        gram = gram + inputs @ inputs.T
+        moment = moment + inputs @ outputs.T
+    assert isinstance(gram, np.ndarray), "a split has at least one window"
+    return np.linalg.solve(gram + RIDGE * np.diag(gram).mean() * np.eye(len(gram)), moment)
+
+
+def _by_step(windows: Floats) -> Floats:
+    """Return windows (N, L, C) as (L, N C): every column of every window is one example."""
+    return windows.swapaxes(0, 1).reshape(windows.shape[1], -1)
+
+
+def _forecast(past: Floats, weights: Floats) -> Floats:
+    """Return the linear forecast (N, H, C) from past (N, L, C)."""
+    level = past.mean(axis=1, keepdims=True)
+    forecast: Floats = weights.T @ (past - level) + level
+    return forecast
+
+
+@click.command()
+@click.option("--dataset", default="ETTh1", show_default=True, help="One of the registry.")
+@click.option("--features", default="M", show_default=True, help="M, S or MS.")
+@click.option("--seq-len", default=336, show_default=True, help="Look-back in time steps.")
+@click.option(
+    "--horizons", type=int, multiple=True, help="Time steps to forecast; 96 192 336 720 by default."
+)
+@click.argument("more_horizons", type=int, nargs=-1)  # the second and later values of --horizons
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option(
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    help="Compute for the data section of this configuration, instead of the options above.",
+)
+@click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+def main(
+    dataset: str,
+    features: str,
+    seq_len: int,
+    horizons: tuple[int, ...],
+    more_horizons: tuple[int, ...],
+    as_json: bool,
+    path: Path | None,
+    output: Path | None,
+) -> None:
+    """Print the errors of forecasts that need no training, on scaled data over all windows."""
+    try:
+        if path is not None:
+            configs = [read_config(path)]
+        else:
+            configs = [
+                _config(dataset, features, seq_len, horizon)
+                for horizon in (*horizons, *more_horizons) or (96, 192, 336, 720)
+            ]
+        found = {config.data.pred_len: compute(config) for config in configs}
+        if output is not None:
+            replace_text(output, _json(baseline for rows in found.values() for baseline in rows))
+    except (ConfigError, DataError) as error:
+        raise Refusal(str(error)) from None
+    except OSError as error:
+        raise Refusal(f"{output} cannot be written ({error.strerror}).") from None
+    if as_json:
+        click.echo(_json(baseline for rows in found.values() for baseline in rows))
+    elif output is None:
+        click.echo(_table(found))
+
+
+def _config(dataset: str, features: str, seq_len: int, horizon: int) -> RunConfig:
+    values = {
+        "data.dataset": dataset,
+        "data.features": features,
+        "data.seq_len": seq_len,
+        "data.label_len": 0,
+        "data.pred_len": horizon,
+    }
+    if dataset in DATASETS:
+        values["data.target"] = DATASETS[dataset].target
+    return from_flat({**values, "model.distil": False})
+
+
+def _json(baselines: Iterable[Baseline]) -> str:
+    return json.dumps([baseline.model_dump() for baseline in baselines], indent=2)
+
+
+def _table(found: Mapping[int, list[Baseline]]) -> str:
+    lines = [f"{'horizon':>7}  {'baseline':<18}  {'split':<5} {'MSE':>8} {'MAE':>8}"]
+    lines += [
+        f"{horizon:>7}  {row.name:<18}  {row.split:<5} {row.mse:>8.4f} {row.mae:>8.4f}"
+        for horizon, rows in found.items()
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Widgets for settings, generated from the definition in `informer/config.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import streamlit as st
+
+from data.registry import DATASETS
+from informer.config import Interval, Value, fields
+
+SECTIONS = {"data": "Data", "model": "Architecture", "training": "Training"}
+
+
+def setting(
+    key: str,
+    value: Value,
+    prefix: str,
+    label: str | None = None,
+    options: Iterable[Value] | None = None,
+) -> Value:
+    """Draw the widget of one setting and return what it holds.
+
+    Args:
+        key: dotted key of the setting.
+        value: what the widget begins with.
+        prefix: of the widget's key, unique to the page and the form.
+        label: in place of the dotted key.
+        options: the valid values, where they depend on other settings.
+    """
+    field = fields()[key]
+    widget = f"{prefix}-{key.replace('.', '-').lower()}"
+    shown = label or f"`{key}`"
+    choices = list(options if options is not None else field.options or ())
+    if field.type is bool:
+        return st.toggle(shown, bool(value), key=widget, help=field.help)
+    if choices:
+        index = choices.index(value) if value in choices else 0
+        chosen: Value = st.selectbox(shown, choices, index, key=widget, help=field.help)
+        return chosen
+    low, high = field.low, field.high
+    if field.type is int:
+        return int(
+            st.number_input(
+                shown,
+                min_value=None if low is None else int(low),
+                max_value=None if high is None else int(high),
+                value=int(value),
+                step=1,
+                key=widget,
+                help=field.help,
+            )
+        )
+    if field.type is float:
+        log = isinstance(field.search, Interval) and field.search.log
+        return float(
+            st.number_input(
+                shown,
+                min_value=low,
+                max_value=high,
+                value=float(value),
+                step=1e-5 if log or (high == 1.0 and float(value) < 1e-3) else 0.01,
+                format="%g",
+                key=widget,
+                help=field.help,
+            )
+        )
+    return st.text_input(shown, str(value), key=widget, help=field.help)
+
+
+def settings_by_section(
+    keys: Iterable[str], values: Mapping[str, Value], prefix: str
+) -> dict[str, Value]:
+    """Draw the widgets of `keys` under the headings of their sections and return their values."""
+    wanted = list(keys)
+    held: dict[str, Value] = {}
+    for section, heading in SECTIONS.items():
+        inside = [key for key in wanted if key.startswith(f"{section}.")]
+        if inside:
+            st.markdown(f"**{heading}**")
+            held |= settings_in_grid(inside, values, prefix)
+    return held
+
+
+def settings_in_grid(
+    keys: Iterable[str], values: Mapping[str, Value], prefix: str
+) -> dict[str, Value]:
+    """Draw the widgets of `keys` side by side and return their values."""
+    held: dict[str, Value] = {}
+    with st.grid(4, min_column_width=190, vertical_alignment="bottom"):
+        for key in keys:
+            held[key] = setting(key, values[key], prefix)
+    return held
+
+
+def target_options(dataset: str) -> tuple[str, ...]:
+    """Return the columns of a data set that can be forecast alone."""
+    return DATASETS[dataset].columns

@@ -1,0 +1,116 @@
+"""How every page begins: the workspace, and the search that the address names."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from nas_engine.commands import Control, Decide
+from nas_engine.settings import Settings, SettingsError, load_settings
+from nas_engine.store.reader import Reader, SearchRow, reading
+from nas_engine.store.schema import StoreError
+from nas_engine.supervisor import Answer, request
+from pages._parts.states import SEARCH_STATES
+from pages._parts.text import plain
+
+START, LIVE = "pages/search/start.py", "pages/search/live.py"
+REVIEW, COMPARE = "pages/search/review.py", "pages/runs/compare.py"
+TRANSCRIPT = "pages/agent/transcript.py"
+
+
+def settings() -> Settings:
+    """Return the settings; where they are not valid, say so and stop the page."""
+    try:
+        return load_settings()
+    except SettingsError as error:
+        st.error(plain(str(error)))
+        st.stop()
+
+
+@contextmanager
+def stored() -> Iterator[Reader | None]:
+    """Open the workspace's database; where it cannot be used, say so and stop the page."""
+    try:
+        with reading(settings().workspace) as reader:
+            yield reader
+    except (StoreError, sqlite3.Error) as error:
+        st.error(plain(str(error)))
+        st.stop()
+
+
+@contextmanager
+def searched() -> Iterator[Reader]:
+    """Open the database of a page about a search; where there is none, point to Start and stop."""
+    with stored() as reader:
+        if reader is None or not reader.searches():
+            st.info("There is no search yet.")
+            st.page_link(START, label="Start a search", icon=":material/arrow_forward:")
+            st.stop()
+        yield reader
+
+
+def choose_search(title: str) -> SearchRow:
+    """Draw the page's head and return the search to show: the address's, the last seen, the newest.
+
+    The address holds the number alone. A bound selectbox would write its whole label there.
+    """
+    with searched() as reader:
+        searches = {row.id: row for row in reader.searches()}
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    asked = st.query_params.get("search")
+    number = asked if asked is not None else st.session_state.get("chosen-search")
+    known = {str(search_id): search_id for search_id in searches}
+    chosen = known.get(str(number), next(iter(searches)))
+    unknown = asked is not None and asked not in known
+    st.session_state["picker-search"] = None if unknown else chosen
+    right.selectbox(
+        "Search",
+        list(searches),
+        format_func=lambda search_id: search_label(searches[search_id]),
+        key="picker-search",
+        placeholder="Choose a search",
+        label_visibility="collapsed",
+        on_change=_remember_search,
+    )
+    if unknown:
+        st.error(f"There is no search {plain(str(asked), 40)} in this workspace.")
+        st.stop()
+    st.session_state["chosen-search"] = chosen
+    st.query_params["search"] = str(chosen)
+    return searches[chosen]
+
+
+def _remember_search() -> None:
+    st.query_params.clear()
+    st.query_params["search"] = str(st.session_state["picker-search"])
+
+
+def search_label(search: SearchRow) -> str:
+    """Return a search in one line, for lists."""
+    symbol = SEARCH_STATES[search.state].symbol
+    return f"{symbol} Search {search.id} · {search.spec.title()}"
+
+
+def asked_trial() -> int | None:
+    """Return the trial that the address names, if it is a number."""
+    text = st.query_params.get("trial", "")
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def give(command: Control | Decide, search_id: int) -> Answer:
+    """Give a command to the engine of a search and return its answer."""
+    try:
+        return request(settings().workspace, command, search_id, wait_seconds=10.0)
+    except StoreError as error:
+        return Answer(False, str(error), search_id)
+
+
+def show_answer(key: str) -> None:
+    """Show the answer that a callback left under `key`, once."""
+    answer: Answer | None = st.session_state.pop(key, None)
+    if answer is not None:
+        (st.success if answer.ok else st.error)(plain(answer.text))

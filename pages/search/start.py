@@ -1,0 +1,273 @@
+"""Start: choose what is forecast, where the search starts and who plans it, and start it."""
+
+from __future__ import annotations
+
+import streamlit as st
+from pydantic import ValidationError
+
+from data.registry import DATASETS
+from informer.config import PRESETS, ConfigError, Value, fields
+from informer.cost import parameters
+from nas_engine.proposals import columns
+from nas_engine.search import Limits, PlannerName, Rules, SearchSpec
+from nas_engine.settings import Settings
+from nas_engine.space import space
+from nas_engine.store.schema import StoreError
+from nas_engine.supervisor import Answer, gpu_names, start_search
+from pages._parts.forms import setting, settings_by_section, target_options
+from pages._parts.opening import LIVE, settings, stored
+from pages._parts.text import count_text, plain
+
+PLANNERS: dict[PlannerName, str] = {
+    "tpe": "TPE",
+    "llm": "LLM",
+    "hybrid": "Hybrid",
+    "random": "Random",
+}
+PLANNER_HELP = (
+    "TPE: Bayesian optimisation with Optuna. LLM: a language model reads the whole search and "
+    "proposes one change. Hybrid: TPE owns the study, the language model proposes every third "
+    "trial after a warm-up. Random: the reference that a planner must beat."
+)
+NEED_KEY = ("llm", "hybrid")
+TASK_SETTINGS = (
+    "data.dataset",
+    "data.features",
+    "data.target",
+    "data.seq_len",
+    "data.label_len",
+    "data.pred_len",
+    "training.epochs",
+)
+
+
+@st.cache_data(ttl=600, max_entries=1, show_spinner=False)
+def found_gpus() -> list[str]:
+    """Return the names of this machine's GPUs."""
+    return gpu_names()
+
+
+# -- parts of the form --------------------------------------------------------------------------
+
+
+def choose_preset() -> str:
+    """Let the preset be chosen; the machine decides what is proposed."""
+    gpus = found_gpus()
+    names = list(PRESETS)
+    preset = st.segmented_control(
+        "Preset",
+        names,
+        default="paper" if gpus else "small",
+        required=True,
+        key="start-preset",
+        help=" ".join(f"{name}: {preset.description}." for name, preset in PRESETS.items()),
+    )
+    machine = f"Found {', '.join(gpus)}" if gpus else "Found no NVIDIA GPU"
+    st.caption(f"{plain(machine)}. {PRESETS[preset or names[0]].description}.")
+    return preset or names[0]
+
+
+def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
+    """Let the task be chosen: data, columns, look-back and horizon."""
+    chosen: dict[str, Value] = {}
+    left, right = st.columns([1, 1])
+    with left:
+        chosen["data.dataset"] = dataset = str(
+            setting("data.dataset", start["data.dataset"], prefix, "Data set")
+        )
+    with right:
+        chosen["data.features"] = st.segmented_control(
+            "Features",
+            fields()["data.features"].options or (),
+            default=start["data.features"],
+            required=True,
+            key=f"{prefix}-features",
+            help=fields()["data.features"].help,
+        )
+    st.caption(f"{DATASETS[dataset].description}.")
+    if chosen["data.features"] != "M":
+        chosen["data.target"] = setting(
+            "data.target", DATASETS[dataset].target, prefix, "Target", target_options(dataset)
+        )
+    lengths = {
+        "data.seq_len": "Look-back",
+        "data.label_len": "Label length",
+        "data.pred_len": "Horizon",
+    }
+    for column, (key, label) in zip(st.columns(3), lengths.items(), strict=True):
+        with column:
+            chosen[key] = setting(key, start[key], prefix, label)
+    return chosen
+
+
+def choose_planner(config: Settings) -> PlannerName:
+    """Let the planner be chosen; those that ask a language model need a key."""
+    offered = [name for name in PLANNERS if config.has_key or name not in NEED_KEY]
+    planner = st.segmented_control(
+        "Planner",
+        offered,
+        default="tpe",
+        required=True,
+        format_func=PLANNERS.__getitem__,
+        key="start-planner",
+        help=PLANNER_HELP,
+    )
+    if not config.has_key:
+        st.caption(
+            "Without a key the built-in planner is used. For LLM and hybrid planning set "
+            "`OPENROUTER_API_KEY` in `.env` and reload this page."
+        )
+    elif planner in NEED_KEY:
+        st.caption(f"Asks {plain(config.planner_model)}.")
+    return planner or "tpe"
+
+
+def choose_advanced(start: dict[str, Value], prefix: str) -> tuple[dict[str, Value], Limits, Rules]:
+    """Let everything else be chosen."""
+    with st.expander("Advanced: architecture, training, limits, rules", key="start-advanced"):
+        st.caption("Values of trial 0. Planners change those that the search space lists.")
+        keys = [key for key in fields() if key not in TASK_SETTINGS]
+        held = settings_by_section(keys, start, prefix)
+        st.markdown("**Limits and rules**")
+        with st.grid(4, min_column_width=190, vertical_alignment="bottom"):
+            weights = st.number_input(
+                "Parameters, at most",
+                100,
+                10**9,
+                Limits().parameters,
+                1_000_000,
+                key="start-weights",
+            )
+            minutes = st.number_input(
+                "Minutes per trial, at most",
+                0.1,
+                10_000.0,
+                Limits().trial_minutes,
+                key="start-minutes",
+            )
+            above = st.number_input(
+                "Accept when better by more than, %",
+                0.0,
+                100.0,
+                100 * Rules().accept_above,
+                0.1,
+                key="start-accept",
+            )
+            below = st.number_input(
+                "Reject when worse by more than, %",
+                0.0,
+                100.0,
+                -100 * Rules().reject_below,
+                0.1,
+                key="start-reject",
+                help="Between the two the sign decides, or a language model where one plans.",
+            )
+    return (
+        held,
+        Limits(parameters=weights, trial_minutes=minutes),
+        Rules(accept_above=above / 100, reject_below=-below / 100),
+    )
+
+
+# -- what the choices come to -------------------------------------------------------------------
+
+
+def show_cost(spec: SearchSpec) -> list[str]:
+    """Show what trial 0 is and how large the space is; return a sentence if it is too large."""
+    try:
+        config = spec.base()
+    except ConfigError:
+        return []
+    weights = parameters(config, columns(config))
+    st.caption(
+        f"Trial 0 has {count_text(weights)} parameters · planners vary {len(space(spec))} "
+        f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs."
+    )
+    if weights <= spec.limits.parameters:
+        return []
+    return [
+        f"Trial 0 has {weights:,} parameters; the limit of this search is "
+        f"{spec.limits.parameters:,}."
+    ]
+
+
+def show_same_search(spec: SearchSpec) -> None:
+    """Tell what starting means where a search with these settings exists."""
+    with stored() as reader:
+        same = reader.search_like(spec) if reader else None
+    if same is None:
+        return
+    budget = max(same.max_trials, spec.max_trials)
+    done = f"Search {same.id} has these settings and {same.finished} of {same.max_trials} trials"
+    if same.finished >= budget:
+        st.info(f"{done}; it is complete. A larger trial budget continues it.")
+    elif budget > same.max_trials:
+        st.info(f"{done}; starting continues it to {budget} trials.")
+    else:
+        st.info(f"{done}; starting continues it.")
+
+
+def start(spec: SearchSpec, config: Settings) -> Answer:
+    """Start the search and return the engine's answer."""
+    with st.spinner("Starting the engine…"):
+        try:
+            return start_search(config.workspace, spec)
+        except StoreError as error:
+            return Answer(False, str(error), None)
+
+
+# -- page ---------------------------------------------------------------------------------------
+
+st.title("Start a search", anchor=False)
+environment = settings()
+
+task_column, search_column, model_column = st.columns([5, 4, 4])
+with model_column, st.container(border=True, height="stretch"):
+    st.subheader("Start from", anchor=False)
+    preset_name = choose_preset()
+    base = PRESETS[preset_name].config().flat()
+    form = f"start-{preset_name}"
+    epochs = setting("training.epochs", base["training.epochs"], form, "Epochs per trial")
+with task_column, st.container(border=True, height="stretch"):
+    st.subheader("Forecast", anchor=False)
+    task = choose_task(base, form)
+with search_column, st.container(border=True, height="stretch"):
+    st.subheader("Plan", anchor=False)
+    max_trials = st.number_input(
+        "Trial budget", 1, 100_000, 20, key="start-trials", help="Trial 0 is the starting point"
+    )
+    planner_name = choose_planner(environment)
+    review = st.toggle(
+        "Review each proposal",
+        key="start-review",
+        help="Every trial after trial 0 waits for a person, who approves, edits or rejects it.",
+    )
+advanced, limits, rules = choose_advanced(base, form)
+
+values = {**task, **advanced, "training.epochs": epochs}
+try:
+    search = SearchSpec(
+        preset="paper" if preset_name == "paper" else "small",
+        settings={key: value for key, value in values.items() if value != base[key]},
+        planner=planner_name,
+        mode="review" if review else "auto",
+        max_trials=max_trials,
+        rules=rules,
+        limits=limits,
+    )
+except ValidationError as error:  # a browser may send what no widget offers
+    st.error(plain(error.errors(include_url=False)[0]["msg"]))
+    st.stop()
+problems = search.problems() + show_cost(search)
+for problem in problems:
+    st.error(plain(problem))
+if not problems:
+    show_same_search(search)
+if st.button("Start search", type="primary", key="start-go", icon=":material/play_arrow:"):
+    if problems:
+        st.error("The search was not started: mend what is listed above first.")
+    else:
+        answer = start(search, environment)
+        if answer.ok and answer.search_id is not None:
+            st.switch_page(LIVE, query_params={"search": str(answer.search_id)})
+        st.error(plain(answer.text))

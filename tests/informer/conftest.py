@@ -1,0 +1,74 @@
+"""What tests of training share: a data set that takes no time, and the real one where it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from data.registry import DATASETS, DataError
+from data.series import Series, series
+from data.source import locate
+from informer.config import RunConfig, Value
+
+TINY: dict[str, Value] = {
+    "data.dataset": "tiny",
+    "data.seq_len": 24,
+    "data.label_len": 12,
+    "data.pred_len": 6,
+    "data.batch_size": 16,
+    "model.d_model": 16,
+    "model.n_heads": 2,
+    "model.d_ff": 32,
+    "training.epochs": 2,
+    "training.device": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Keep tests that run at the same time from fighting for cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    """A configuration that trains in a second, on the synthetic series cut short."""
+    dataset = dataclasses.replace(DATASETS["synthetic"], name="tiny", split_rows=(800, 60, 60))
+    monkeypatch.setitem(DATASETS, "tiny", dataset)
+    return RunConfig().with_changes(TINY)
+
+
+@pytest.fixture
+def diverging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values whose squared error has a finite float32, but only until weights have that size."""
+
+    def series_out_of_range(*arguments: Any) -> Series:
+        source = series(*arguments)
+        return dataclasses.replace(source, values=source.values * 1e15)
+
+    monkeypatch.setattr("informer.training.series", series_out_of_range)
+
+
+@pytest.fixture
+def etth1(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real ETTh1, never downloaded for a test."""
+
+    def no_download(*_: object) -> Path:
+        raise DataError("not on this machine")
+
+    monkeypatch.setattr("data.source._download", no_download)
+    try:
+        return locate("ETTh1")
+    except DataError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"ETTh1 is needed in a directory that NAS_DATA_DIRS names: {error}")

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from data.series import series
+from informer.baselines import compute, main
+from informer.config import RunConfig, Value
+
+FIGURES = {
+    96: (1.2944, 0.7132, 0.370),
+    192: (1.3249, 0.7331, 0.403),
+    336: (1.3299, 0.7460, 0.426),
+    720: (1.3351, 0.7550, 0.422),
+}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("horizon", FIGURES)
+def test_etth1_gives_the_published_figures(etth1: Path, horizon: int) -> None:
+    changes: dict[str, Value] = {"data.seq_len": 336, "data.pred_len": horizon}
+    rows = compute(RunConfig().with_changes(changes))
+    test = {row.name: row for row in rows if row.split == "test"}
+    mse, mae, linear = FIGURES[horizon]
+    assert test["repeat-last"].mse == pytest.approx(mse, abs=5e-5)
+    assert test["repeat-last"].mae == pytest.approx(mae, abs=5e-5)
+    assert test["closed-form linear"].mse == pytest.approx(linear, abs=1e-3)
+
+
+@pytest.mark.parametrize("features", ["M", "S", "MS"])
+def test_naive_baselines_are_what_they_say(features: str, tiny: RunConfig) -> None:
+    config = tiny.with_changes({"data.features": features, "data.pred_len": 30, "data.seq_len": 12})
+    source = series("tiny", config.data.features, "OT")
+    values = source.values[:, source.outputs]
+    origins = range(860, 920 - 30 + 1)
+    repeat = np.array([values[o - 1] - values[o + h] for o in origins for h in range(30)])
+    season = np.array([values[o - 24 + h % 24] - values[o + h] for o in origins for h in range(30)])
+    test = {row.name: row for row in compute(config) if row.split == "test"}
+    assert test["repeat-last"].mse == pytest.approx((repeat**2).mean())
+    assert test["repeat-last"].mae == pytest.approx(abs(repeat).mean())
+    assert test["seasonal-naive"].mse == pytest.approx((season**2).mean())
+
+
+def test_every_baseline_is_there_for_both_splits(tiny: RunConfig) -> None:
+    names = ("repeat-last", "seasonal-naive", "closed-form linear")
+    expected = {(name, split) for name in names for split in ("val", "test")}
+    assert {(row.name, row.split) for row in compute(tiny)} == expected
+
+
+def test_the_engine_gets_its_file_without_torch(tmp_path: Path, tiny: RunConfig) -> None:
+    config, output = tmp_path / "config.json", tmp_path / "baselines.json"
+    config.write_text(tiny.with_changes({"data.dataset": "synthetic"}).model_dump_json())
+    code = (
+        "import sys; from informer.baselines import main; "
+        f"main(['--config', {str(config)!r}, '--output', {str(output)!r}], standalone_mode=False); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(output.read_text())
+    assert len(rows) == 6 and set(rows[0]) == {"name", "split", "mse", "mae"}
+
+
+def test_several_horizons_make_a_table(tiny: RunConfig) -> None:
+    arguments = ["--dataset", "tiny", "--seq-len", "24", "--horizons", "6", "12"]
+    table = CliRunner().invoke(main, arguments)
+    assert table.exit_code == 0
+    assert [line.split()[0] for line in table.output.splitlines()] == [
+        "horizon",
+        *6 * ["6"],
+        *6 * ["12"],
+    ]
+    printed = CliRunner().invoke(main, [*arguments, "--json"])
+    assert len(json.loads(printed.output)) == 12
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--dataset", "nothing"],
+        ["--dataset", "synthetic", "--features", "X"],
+        ["--dataset", "synthetic", "--horizons", "0"],
+        ["--config", "no-such-file.json"],
+    ],
+)
+def test_bad_input_is_one_sentence(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1

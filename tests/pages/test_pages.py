@@ -1,0 +1,501 @@
+"""Each page on workspaces of every kind: text and widgets as AppTest sees them."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nas_engine import supervisor
+from nas_engine.commands import Control, Decide, Start
+from nas_engine.search import SearchSpec
+from nas_engine.supervisor import Answer
+from nas_engine.workspace import PROJECT, Workspace
+from pages._parts.selection import asked_numbers, rows_to_numbers
+from tests.pages import seed
+from tests.pages.conftest import PAGES, Open, figure, words
+
+OF_A_SEARCH = [name for name in PAGES if name != "start"]
+
+
+class Engine:
+    """Takes commands in the place of a real engine and answers them."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.given: list[tuple[object, int | None]] = []
+
+    def request(
+        self,
+        workspace: Workspace,
+        command: Start | Control | Decide,
+        search_id: int | None,
+        wait_seconds: float = 30.0,
+    ) -> Answer:
+        self.given.append((command, search_id))
+        return self.answer
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    stand_in = Engine(Answer(True, "Done.", 1))
+    monkeypatch.setattr(supervisor, "request", stand_in.request)
+    monkeypatch.setattr("pages._parts.opening.request", stand_in.request)
+    return stand_in
+
+
+def address(app: AppTest, key: str) -> str:
+    """Return what the address names; AppTest gives one value or a list."""
+    value = app.query_params[key]
+    return value if isinstance(value, str) else value[0]
+
+
+# -- every page ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OF_A_SEARCH)
+def test_an_empty_workspace_points_to_start(open_page: Open, name: str) -> None:
+    app = open_page(name)
+    assert "There is no search yet." in words(app)
+    assert app.page_link[0].value == "Start a search"
+
+
+@pytest.mark.parametrize("name", OF_A_SEARCH)
+@pytest.mark.parametrize("kind", ["eventful", "small", "all_failed", "untouched"])
+def test_every_page_shows_every_kind_of_search(
+    open_page: Open, workspace: Workspace, name: str, kind: str
+) -> None:
+    search_id = getattr(seed, kind)(workspace)
+    app = open_page(name, search=str(search_id))
+    assert not app.error
+    assert app.title[0].value.lower() == name
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_database_of_a_newer_version_is_one_sentence(
+    open_page: Open, workspace: Workspace, name: str
+) -> None:
+    seed.small(workspace)
+    with sqlite3.connect(workspace.db) as connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'm999_later'")
+    connection.close()
+    app = open_page(name)
+    assert len(app.error) == 1
+    assert "newer version" in app.error[0].value
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_file_that_is_no_database_is_one_sentence(
+    open_page: Open, workspace: Workspace, name: str
+) -> None:
+    workspace.create()
+    workspace.db.write_text("no database, but long enough to be read as one " * 40)
+    app = open_page(name)
+    assert len(app.error) == 1
+    assert "cannot be used as a database" in app.error[0].value.replace("\\", "")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_setting_that_is_not_valid_is_one_sentence(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("VERBOSE", "perhaps")
+    app = open_page(name)
+    assert len(app.error) == 1
+    assert "VERBOSE" in app.error[0].value
+
+
+@pytest.mark.parametrize("name", OF_A_SEARCH)
+@pytest.mark.parametrize("asked", ["99", "no-number", "![x](http://example.com/x.png)"])
+def test_an_unknown_search_in_the_address_is_a_sentence(
+    open_page: Open, workspace: Workspace, name: str, asked: str
+) -> None:
+    seed.small(workspace)
+    app = open_page(name, search=asked)
+    assert "There is no search" in app.error[0].value
+    assert "![" not in app.error[0].value
+    app.selectbox(key="picker-search").select(1).run()
+    assert not app.error and address(app, "search") == "1"
+
+
+def test_the_newest_search_is_shown_and_the_chosen_one_is_kept(
+    open_page: Open, workspace: Workspace
+) -> None:
+    first, second = seed.small(workspace), seed.all_failed(workspace)
+    app = open_page("live")
+    assert address(app, "search") == str(second)
+    app.selectbox(key="picker-search").select(first).run()
+    del app.query_params["search"]
+    app.switch_page(PAGES["compare"]).run()
+    assert address(app, "search") == str(first)
+
+
+def test_no_page_loads_a_heavy_library(workspace: Workspace) -> None:
+    search_id = seed.eventful(workspace)
+    program = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file("app.py", default_timeout=60).run()
+for page in {list(PAGES.values())!r}:
+    app.query_params["search"] = "{search_id}"
+    app.switch_page(page).run()
+    assert not app.exception, app.exception
+heavy = ("torch", "langchain", "langchain_core", "langgraph", "optuna", "plotly.express")
+print([name for name in heavy if name in sys.modules])
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.strip() == "[]", ended.stderr
+
+
+# -- start --------------------------------------------------------------------------------------
+
+
+def test_one_click_starts_a_useful_search(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    assert not app.error
+    app.button(key="start-go").click().run()
+    [(command, search_id)] = engine.given
+    assert isinstance(command, Start) and search_id is None
+    assert command.spec == SearchSpec()
+    assert command.spec.base().data.dataset == "ETTh1"
+
+
+def test_only_what_differs_from_the_preset_is_a_setting(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    app.button_group(key="start-preset").set_value("paper").run()
+    app.number_input(key="start-paper-data-pred_len").set_value(48)
+    app.number_input(key="start-paper-training-steps_per_epoch").set_value(100)
+    app.toggle(key="start-review").set_value(True)
+    app.number_input(key="start-reject").set_value(1.0)
+    app.button(key="start-go").click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Start)
+    assert command.spec.preset == "paper" and command.spec.mode == "review"
+    assert command.spec.settings == {"data.pred_len": 48, "training.steps_per_epoch": 100}
+    assert command.spec.rules.reject_below == -0.01
+
+
+def test_the_target_is_asked_for_where_one_column_is_forecast(open_page: Open) -> None:
+    app = open_page("start")
+    assert "start-small-data-target" not in {box.key for box in app.selectbox}
+    app.button_group(key="start-small-features").set_value("S").run()
+    assert app.selectbox(key="start-small-data-target").options[-1] == "OT"
+
+
+def test_problems_are_shown_and_nothing_is_started(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    app.number_input(key="start-small-data-label_len").set_value(97).run()
+    assert "must not exceed" in app.error[0].value
+    app.button(key="start-go").click().run()
+    assert "not started" in app.error[-1].value
+    assert engine.given == []
+
+
+def test_a_model_beyond_the_limit_is_a_sentence(open_page: Open) -> None:
+    app = open_page("start")
+    app.number_input(key="start-weights").set_value(1000).run()
+    assert "limit of this search is 1,000" in app.error[0].value
+
+
+def test_without_a_key_no_language_model_can_be_chosen(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page("start")
+    assert app.button_group(key="start-planner").options == ["TPE", "Random"]
+    assert "OPENROUTER_API_KEY" in words(app)
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
+    app = open_page("start")
+    assert app.button_group(key="start-planner").options == ["TPE", "LLM", "Hybrid", "Random"]
+    assert "sk-test" not in str(app.main)
+
+
+def test_a_gpu_proposes_the_published_sizes(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "gpu_names", lambda: ["NVIDIA H100"])
+    app = open_page("start")
+    assert app.button_group(key="start-preset").value == "paper"
+    assert "Found NVIDIA H100" in words(app)
+
+
+def test_a_search_with_the_same_settings_is_named(open_page: Open, workspace: Workspace) -> None:
+    seed.small(workspace, trials=2)
+    app = open_page("start")
+    app.number_input(key="start-small-data-pred_len").set_value(48).run()
+    assert (
+        "Search 1 has these settings and 2 of 5 trials; starting continues it to 20 trials."
+        in app.info[0].value
+    )
+
+
+def test_a_refusal_of_the_engine_is_shown(open_page: Open, engine: Engine) -> None:
+    engine.answer = Answer(False, "Search 1 is already running.", None)
+    app = open_page("start")
+    app.button(key="start-go").click().run()
+    assert "already running" in app.error[0].value
+
+
+# -- live ---------------------------------------------------------------------------------------
+
+
+def buttons(app: AppTest) -> set[str]:
+    """Return which controls can be used."""
+    return {
+        button.label
+        for button in app.button
+        if str(button.key).startswith("live-") and not button.disabled
+    }
+
+
+def test_a_lost_engine_is_never_shown_as_running(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    seed.eventful(workspace, alive=False)
+    app = open_page("live")
+    assert "engine lost" in words(app)
+    assert "Resume continues" in app.warning[0].value
+    assert {"Resume", "Stop"} <= buttons(app) and "Pause" not in buttons(app)
+    app.button(key="live-resume").click().run()
+    assert engine.given == [(Control(kind="resume"), 1)]
+    assert app.success[0].value == r"Done\."
+
+
+def test_a_living_engine_can_be_paused_stopped_and_cancelled(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("live")
+    assert "engine alive" in words(app)
+    assert buttons(app) == {"Pause", "Stop", "Cancel the search"}
+    for key, kind in (
+        ("live-pause", "pause"),
+        ("live-stop", "stop"),
+        ("live-cancel-confirmed", "cancel"),
+    ):
+        app.button(key=key).click().run()
+        command, _ = engine.given[-1]
+        assert isinstance(command, Control) and command.kind == kind
+
+
+def test_the_head_tells_what_was_reached(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace, alive=True)
+    text = words(open_page("live"))
+    assert "Trials done 7 / 20" in text
+    assert "Best val_mse ↓ 0.3876 −44.72 % vs trial 0" in text
+    assert "Best baseline ↓ 0.3921 incumbent −1.15 %" in text
+    assert "repeat last value 1.304" in text.replace("\\", ""), "the baseline beyond the scale"
+    assert "Trial 8 waits for your decision" in text
+    assert "CUDA out of memory" in text
+
+
+def test_the_running_trial_shows_its_step(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace, alive=True)
+    assert "Trial 7 trains · epoch 3 of 6 · step 120 of 268" in [
+        bar.text.partition(" ")[2] for bar in open_page("live").progress
+    ]
+
+
+def test_the_chart_follows_the_chosen_metric(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("live")
+    assert "val_mse" in str(figure(app, 1)["layout"])
+    app.button_group(key="live-metric").set_value("train_loss").run()
+    assert "training loss" in str(figure(app, 1)["layout"])
+
+
+def test_a_search_without_any_result_says_so(open_page: Open, workspace: Workspace) -> None:
+    seed.all_failed(workspace)
+    app = open_page("live")
+    assert "No trial has a result yet" in words(app)
+
+
+# -- review -------------------------------------------------------------------------------------
+
+
+def test_a_proposal_is_shown_beside_its_parent(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("review")
+    difference = app.dataframe[0].value
+    assert list(difference["Setting"]) == [
+        "model.d_model",
+        "model.dropout",
+        "training.criterion_class",
+    ]
+    assert list(difference["Parent"]) == ["64", "0.05", "MSELoss"]
+    assert list(difference["Proposed"]) == ["128", "0.15", "HuberLoss"]
+    assert "Parameters: 183,367 → 521,607" in words(app)
+    assert "heavy tails" in words(app)
+
+
+def proposal_key(app: AppTest, ending: str) -> str:
+    elements = [*app.button, *app.number_input, *app.text_input, *app.text_area, *app.toggle]
+    keys = [str(element.key) for element in elements]
+    return next(key for key in keys if key.startswith("review-") and key.endswith(ending))
+
+
+def test_approving_names_the_version_that_was_shown(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("review")
+    app.text_input(key=proposal_key(app, "-comment")).set_value("go")
+    app.button(key=proposal_key(app, "-approve")).click().run()
+    [(command, search_id)] = engine.given
+    assert command == Decide(proposal_id=9, version=1, decision="approved", comment="go")
+    assert search_id == 1
+    assert app.success
+
+
+def test_an_edit_sends_all_that_differs_from_the_parent(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("review")
+    app.number_input(key=proposal_key(app, "-model-d_model")).set_value(64)
+    app.number_input(key=proposal_key(app, "-data-batch_size")).set_value(16).run()
+    assert not app.error
+    app.button(key=proposal_key(app, "-approve-edited")).click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Decide) and command.decision == "edited"
+    assert command.changes == {
+        "model.dropout": 0.15,
+        "training.criterion_class": "HuberLoss",
+        "data.batch_size": 16,
+    }
+
+
+def test_an_edit_with_problems_cannot_be_approved(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("review")
+    app.number_input(key=proposal_key(app, "-model-n_heads")).set_value(3).run()
+    assert "must divide" in app.error[0].value
+    assert app.button(key=proposal_key(app, "-approve-edited")).disabled
+
+
+def test_a_rejection_needs_a_reason(open_page: Open, workspace: Workspace, engine: Engine) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("review")
+    app.button(key=proposal_key(app, "-reject-confirmed")).click().run()
+    assert "Say why" in app.error[0].value and engine.given == []
+    app.text_area(key=proposal_key(app, "-reason")).set_value("Too large.")
+    app.button(key=proposal_key(app, "-reject-confirmed")).click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Decide)
+    assert (command.decision, command.comment) == ("rejected", "Too large.")
+
+
+def test_a_refused_decision_is_shown(open_page: Open, workspace: Workspace, engine: Engine) -> None:
+    seed.eventful(workspace, alive=True)
+    engine.answer = Answer(False, "The proposal was changed meanwhile; look at it again.", 1)
+    app = open_page("review")
+    app.button(key=proposal_key(app, "-approve")).click().run()
+    assert "changed meanwhile" in app.error[0].value
+
+
+def test_past_decisions_keep_what_was_proposed(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    table = open_page("review").dataframe[-1].value.set_index("Trial")
+    assert table.loc[4, "Proposed"] == "lr 0.0001 → 0.001"
+    assert table.loc[4, "Tried"] == "lr 0.0001 → 0.0005, batch_size 32 → 64"
+    assert table.loc[3, "Decision"] == "rejected"
+
+
+# -- compare ------------------------------------------------------------------------------------
+
+
+def compared(app: AppTest) -> list[str]:
+    return list(app.dataframe[1].value.columns[1:])
+
+
+def test_trial_0_the_incumbent_and_the_best_are_compared_at_first(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare")
+    assert compared(app) == ["Trial 0", "Trial 1", "Trial 4", "Trial 6 ★"]
+
+
+def test_the_address_names_trials_and_not_rows(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare", trials="6,2,77,x")
+    assert compared(app) == ["Trial 2", "Trial 6 ★"]
+    assert "has no trial 77, x" in app.warning[0].value
+
+
+def test_only_differences_are_shown_until_all_are_asked_for(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare", trials="0,1")
+    settings = [name for name in app.dataframe[1].value["Setting"] if "." in name]
+    assert settings == ["model.normalisation"]
+    app.toggle(key="compare-all").set_value(True).run()
+    assert len(app.dataframe[1].value) > 30
+
+
+def test_test_figures_stand_apart(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare")
+    assert "test_mse ↓" not in list(app.dataframe[1].value["Setting"])
+    assert "no part of a search reads them" in words(app)
+    assert "baseline: linear map" in list(app.dataframe[2].value.iloc[:, 0])
+
+
+def test_the_log_scale_is_drawn(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare")
+    app.toggle(key="compare-log").set_value(True).run()
+    assert "'type': 'log'" in str(figure(app)["layout"])
+
+
+def test_rows_are_resolved_against_the_table_that_was_shown() -> None:
+    assert rows_to_numbers([0, 2, 9, -1], [4, 5, 6]) == [4, 6]
+    assert asked_numbers("6, 2,2,x,", [2, 6]) == ([2, 6], ["x"])
+
+
+# -- transcript ---------------------------------------------------------------------------------
+
+
+def test_an_exchange_is_shown_word_for_word(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    text = words(open_page("transcript", trial="3"))
+    assert "You plan the next trial" in text and "I would try dropout." in text
+    assert "refused" in text and "The reply holds no JSON object" in text
+    assert "1,840 + 212 tokens" in text and "0.00871 USD" in text
+    assert "rejected by ada" in text
+
+
+def test_built_in_planners_claim_no_language_model(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    text = words(open_page("transcript", trial="1"))
+    assert "No language model was asked for this proposal; it is from TPE." in text
+    assert "Accepted: val_mse 0.4481" in text
+    seed.small(workspace)
+    assert "No language model was asked in this search." in words(open_page("transcript"))
+
+
+def test_an_edit_is_shown_beside_the_original(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    text = words(open_page("transcript", trial="4"))
+    assert "Proposed: lr 0.0001 → 0.001" in text
+    assert "Edited to: lr 0.0001 → 0.0005, batch_size 32 → 64" in text
+
+
+def test_text_and_role_filters(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("transcript")
+    assert len(app.subheader) == 9
+    app.text_input(key="transcript-text").set_value("TOO MANY REQUESTS").run()
+    assert [element.value for element in app.subheader] == ["Trial 5"]
+    app.text_input(key="transcript-text").set_value("nobody wrote this").run()
+    assert "No trial matches" in app.info[0].value
+
+
+def test_an_unknown_trial_is_a_sentence(open_page: Open, workspace: Workspace) -> None:
+    seed.small(workspace)
+    assert "has no trial 42" in open_page("transcript", trial="42").error[0].value
