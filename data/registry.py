@@ -46,7 +46,7 @@ DATASETS: Mapping[str, Dataset] = {
         ),
         Dataset(
             name="synthetic",
-            description="Generated, not measured: hourly, 7 columns, daily and weekly seasons, drift",
+            description="Generated, not measured: hourly, 7 columns, two seasons, drift",
             columns=_ETT_COLUMNS,
             target="OT",
             frequency="h",

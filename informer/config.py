@@ -2,8 +2,8 @@
 
 `RunConfig` has three sections, `data`, `model` and `training`. A setting is named by its dotted key
 (`model.d_model`). From the fields below come the validation, the planners' search space, the
-prompt, the edit form, the columns of the compare page and the table in `docs/configuration.md`; adding a
-field here is all it takes for it to appear in each of them.
+prompt, the edit form, the columns of the compare page and the table in `docs/configuration.md`;
+adding a field here is all it takes for it to appear in each of them.
 
 The defaults are the published Informer (Zhou et al. 2021) on 96/48/24. This module knows no torch.
 """
@@ -21,7 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.fields import FieldInfo
 
 from data.registry import DATASETS
-
 
 Value = int | float | bool | str
 StepType = Literal["small", "medium", "radical"]
@@ -62,7 +61,7 @@ class DataConfig(Section):
     dataset: str = Field("ETTh1", description="Name of the data set, as in data/registry.py")
     features: Literal["M", "S", "MS"] = Field(
         "M",
-        description="M: all columns in and out; S: the target alone; MS: all columns in, the target out",
+        description="M: all columns in and out; S: the target alone; MS: all in, the target out",
     )
     target: str = Field("OT", description="Column that S and MS forecast")
     seq_len: Annotated[int, Choices("medium", (48, 96, 168, 336, 720))] = Field(
@@ -115,7 +114,7 @@ class ModelConfig(Section):
         Literal["none", "standardise", "last"], Choices("radical", ("none", "standardise", "last"))
     ] = Field(
         "none",
-        description="Per-window normalisation, undone on the output: mean and deviation, or last value",
+        description="Normalisation of each window, undone on the output",
     )
     activation: Annotated[Literal["gelu", "relu"], Choices("small", ("gelu", "relu"))] = Field(
         "gelu", description="Activation of the feed-forward layers"
@@ -348,7 +347,7 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
 
 
 def from_nested(values: Mapping[str, Any]) -> RunConfig:
-    """Build a configuration from nested sections, as `config.json` holds them; raises ConfigError."""
+    """Build a configuration from nested sections, as in `config.json`; raises ConfigError."""
     try:
         return RunConfig.model_validate(values)
     except ValidationError as error:

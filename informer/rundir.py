@@ -87,22 +87,27 @@ class RunDir:
 
     @property
     def config(self) -> Path:
+        """What to train, written by the engine."""
         return self.path / "config.json"
 
     @property
     def metrics(self) -> Path:
+        """One record a line, appended while training."""
         return self.path / "metrics.jsonl"
 
     @property
     def weights(self) -> Path:
+        """The best weights so far."""
         return self.path / "model.safetensors"
 
     @property
     def result(self) -> Path:
+        """How it ended; its presence means that it did."""
         return self.path / "result.json"
 
     @property
     def log(self) -> Path:
+        """What the worker printed."""
         return self.path / "log.txt"
 
     def create(self, config: RunConfig) -> None:

@@ -32,6 +32,12 @@ from pages._parts.text import (
 TICK_SECONDS = 1.0
 CURVES = 8  # more cannot be told apart at a glance; Compare has them all
 ANSWER = "live-answer"
+CONTROLS = """
+- **Pause**: no new trials; the running one finishes.
+- **Resume**: goes on from what is recorded.
+- **Stop**: no new trials; the running one finishes, and the search ends.
+- **Cancel**: the running trial is killed, and the search ends.
+"""
 Order = Literal["pause", "stop", "cancel"]
 
 
@@ -225,12 +231,12 @@ def show_controls(snapshot: Snapshot) -> None:
     going = search.state == "running" and lives
     resumable = search.state in ("paused", "stopped") or (search.state != "completed" and not lives)
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
+        st.caption("Controls", help=CONTROLS)
         st.button(
             "Pause",
             key="live-pause",
             icon=":material/pause:",
             disabled=not going,
-            help="No new trials; the running one finishes.",
             on_click=order,
             args=("pause", search.id),
         )
@@ -240,7 +246,6 @@ def show_controls(snapshot: Snapshot) -> None:
             icon=":material/play_arrow:",
             type="primary" if resumable else "secondary",
             disabled=not resumable,
-            help="Goes on from what is recorded.",
             on_click=resume,
             args=(settings().workspace, search.id),
         )
@@ -249,7 +254,6 @@ def show_controls(snapshot: Snapshot) -> None:
             key="live-stop",
             icon=":material/stop:",
             disabled=search.state not in ("running", "paused"),
-            help="No new trials; the running one finishes, and the search ends.",
             on_click=order,
             args=("stop", search.id),
         )
@@ -258,7 +262,6 @@ def show_controls(snapshot: Snapshot) -> None:
             key="live-cancel",
             icon=":material/cancel:",
             disabled=not lives,
-            help="The running trial is killed too.",
         ):
             st.write("The running trial is killed and its training is lost.")
             st.button(
