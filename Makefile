@@ -28,7 +28,7 @@ check: .venv/.test
 	$(BIN)/mypy
 
 unit: .venv/.test
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 -m "not browser"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser"
 
 browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"

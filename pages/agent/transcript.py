@@ -175,7 +175,7 @@ def show_executor(trial: TrialRow, opened: bool) -> None:
     elif trial.run_id is None:
         summary = "not trained"
     else:
-        summary = f"{trial.state}, {TRIAL_STATES[trial.state].meaning}"
+        summary = trial.state
     with step(f"**Executor** · {summary}", outcome, opened):
         if trial.run_id is None:
             st.caption("No training was begun for this trial.")

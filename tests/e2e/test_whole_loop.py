@@ -148,9 +148,9 @@ def see_the_edited_value(page: Page, workspace: Workspace, url: str) -> None:
     assert workspace.run_dir(1, 1).read_config().model.dropout == 0.35
     page.goto(f"{url}/compare?search=1&trials=0,1")
     expect(page.get_by_role("heading", name="Compare")).to_be_visible(timeout=30_000)
-    expect(page.locator(".st-key-compare-curves .nas-chart .scatterlayer")).to_be_visible()
+    expect(page.locator(".st-key-compare-curves .scatterlayer").first).to_be_attached()
     page.get_by_text("Test split").scroll_into_view_if_needed()
-    expect(page.get_by_role("gridcell", name="0.35").first).to_be_attached(timeout=20_000)
+    expect(page.locator("[role=gridcell]", has_text="0.35").first).to_be_attached(timeout=20_000)
 
 
 def read_the_transcript(page: Page, url: str) -> None:

@@ -27,6 +27,9 @@ from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import PROJECT, Workspace
 
+# Real trainings take all cores: they run one after another.
+pytestmark = pytest.mark.xdist_group("training")
+
 QUICK = ("training.epochs=1", "training.steps_per_epoch=2", "data.dataset=synthetic")
 
 
@@ -84,7 +87,7 @@ def test_a_search_is_run_shown_extended_and_exported(workspace: Workspace, tmp_p
 
 
 def test_kill_9_in_the_middle_of_a_training_and_resume(workspace: Workspace) -> None:
-    arguments = quick("--max-iterations", "3", "--set", "training.steps_per_epoch=40")
+    arguments = quick("--max-iterations", "2", "--set", "training.steps_per_epoch=20")
     with subprocess.Popen(
         command(workspace, *arguments),
         cwd=PROJECT,
@@ -105,9 +108,9 @@ def test_kill_9_in_the_middle_of_a_training_and_resume(workspace: Workspace) -> 
     resumed = nas(workspace, "resume", "1", "--json")
     assert resumed.returncode == 0, resumed.stderr
     trials = json.loads(resumed.stdout)["trials"]
-    assert [trial["number"] for trial in trials] == [0, 1, 2]
-    assert [trial["state"] for trial in trials] == ["completed"] * 3
-    assert [trial["attempt"] for trial in trials] == [1, 2, 1]
+    assert [trial["number"] for trial in trials] == [0, 1]
+    assert [trial["state"] for trial in trials] == ["completed"] * 2
+    assert [trial["attempt"] for trial in trials] == [1, 2]
 
 
 def await_training(workspace: Workspace, number: int) -> tuple[int, int]:
