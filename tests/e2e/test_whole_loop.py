@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -150,7 +151,8 @@ def see_the_edited_value(page: Page, workspace: Workspace, url: str) -> None:
     expect(page.get_by_role("heading", name="Compare")).to_be_visible(timeout=30_000)
     expect(page.locator(".st-key-compare-curves .scatterlayer").first).to_be_attached()
     page.get_by_text("Test split").scroll_into_view_if_needed()
-    expect(page.locator("[role=gridcell]", has_text="0.35").first).to_be_attached(timeout=20_000)
+    cell = page.locator("[role=gridcell]", has_text=re.compile(r"^0\.35$"))
+    expect(cell.first).to_be_attached(timeout=20_000)
 
 
 def read_the_transcript(page: Page, url: str) -> None:
