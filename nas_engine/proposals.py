@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from informer.cost import parameters
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.registry import DATASETS
 from informer.config import ConfigError, RunConfig, StepType, Value, fields, from_flat
+from informer.cost import parameters
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
 
