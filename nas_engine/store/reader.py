@@ -19,9 +19,6 @@ from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
 
-FINISHED = frozenset({"completed", "pruned", "stopped", "failed", "crashed", "rejected"})
-"""Trial states after which nothing more happens."""
-
 
 @dataclass(frozen=True)
 class SearchRow:
