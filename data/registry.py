@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Features = Literal["M", "S", "MS"]
 
 
 class DataError(ValueError):
@@ -24,6 +27,39 @@ class Dataset:
     url: str | None = None  # None: generated, not a file
     sha256: str = ""
     licence: str = ""
+    past_only: tuple[str, ...] = ()  # columns that help but are not forecast
+    known_future: tuple[str, ...] = ()  # columns whose values are known in advance, as the calendar
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns that can be forecast: those with no other part to play."""
+        return tuple(c for c in self.columns if c not in (*self.past_only, *self.known_future))
+
+    def roles(self, features: Features, target: str) -> Roles:
+        """Return what each column is for: M forecasts all targets, MS and S forecast `target`.
+
+        S sees the target alone; M and MS see the other targets and the covariates too.
+        """
+        if features == "S":
+            return Roles((target,), slice(0, 1), ())
+        inputs = (*self.targets, *self.past_only)
+        one = inputs.index(target)
+        outputs = slice(len(self.targets)) if features == "M" else slice(one, one + 1)
+        return Roles(inputs, outputs, self.known_future)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The parts that columns play in one task."""
+
+    inputs: tuple[str, ...]  # their past is seen
+    outputs: slice  # of the inputs: what is forecast
+    known: tuple[str, ...]  # seen over look-back and horizon
+
+    @property
+    def forecast(self) -> tuple[str, ...]:
+        """Names of the columns that are forecast."""
+        return self.inputs[self.outputs]
 
 
 _ETT_COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")

@@ -4,50 +4,73 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from data import calendar
-from data.registry import DATASETS, Dataset
+from data.registry import DATASETS, DataError, Dataset, Features, Roles
 from data.source import load
 from data.splits import Floats, Scaler, rows
-
-Features = Literal["M", "S", "MS"]
 
 
 @dataclass(frozen=True)
 class Series:
-    """The scaled input columns of a data set and which of them are forecast."""
+    """A data set scaled and cut to its roles."""
 
     dataset: Dataset
-    values: Floats  # (T, C)
-    calendar: NDArray[np.float32]  # (T, F)
-    scaler: Scaler
-    outputs: slice  # of the C columns
+    roles: Roles
+    values: Floats  # (T, C): the input columns
+    known: NDArray[np.float32]  # (T, F + K): calendar features, then the known-future columns
+    scaler: Scaler  # of the C input columns
+
+    @property
+    def outputs(self) -> slice:
+        """Which of the C columns are forecast."""
+        return self.roles.outputs
 
 
 @functools.lru_cache(maxsize=8)
 def series(name: str, features: Features, target: str) -> Series:
     """Return a data set as `features` asks for it, kept in memory for the next caller.
 
-    M takes and forecasts all columns, MS takes all and forecasts `target`, S knows `target` alone.
-
     Raises:
-        DataError: the data set cannot be had.
+        DataError: the data set cannot be had, has missing values, or a column to forecast is
+            constant over the training part, so that no scale can be had from it.
     """
     frame = load(name)
     dataset = DATASETS[name]
-    columns = [target] if features == "S" else list(dataset.columns)
-    values = frame[columns].to_numpy(np.float64)
-    scaler = Scaler.fit(values[rows(dataset, "train", seq_len=0)])
-    target_only = slice(columns.index(target), columns.index(target) + 1)
+    roles = dataset.roles(features, target)
+    training = rows(dataset, "train", seq_len=0)
+    _require_numbers(frame, name)
+    values = frame[list(roles.inputs)].to_numpy(np.float64)
+    scaler = Scaler.fit(values[training])
+    if flat := [
+        c for c, s in zip(roles.inputs, scaler.constant, strict=True) if s and c in roles.forecast
+    ]:
+        raise DataError(
+            f"Column {', '.join(flat)} of {name} is constant over the training part and cannot be "
+            "forecast; make it past-only, leave it out, or forecast another target."
+        )
+    known = frame[list(roles.known)].to_numpy(np.float64)
+    dates = calendar.encode(pd.DatetimeIndex(frame.index), dataset.frequency)
+    covariates = Scaler.fit(known[training]).transform(known).astype(np.float32)
     return Series(
         dataset=dataset,
+        roles=roles,
         values=scaler.transform(values),
-        calendar=calendar.encode(pd.DatetimeIndex(frame.index), dataset.frequency),
+        known=np.concatenate((dates, covariates), axis=1),
         scaler=scaler,
-        outputs=slice(None) if features == "M" else target_only,
     )
+
+
+def _require_numbers(frame: pd.DataFrame, name: str) -> None:
+    finite = np.isfinite(frame.to_numpy(np.float64))
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise DataError(
+            f"{name} has {int((~finite).sum()):,} values that are missing or not finite, the first "
+            f"in column {frame.columns[column]} at {frame.index[row]}; fill them first "
+            "(python -m data.check)."
+        )

@@ -27,28 +27,55 @@ def rows(dataset: Dataset, split: Split, seq_len: int) -> range:
     return range(border - seq_len if part else 0, border + dataset.split_rows[part])
 
 
-def window_starts(dataset: Dataset, split: Split, seq_len: int, pred_len: int) -> range:
-    """Return the first rows of all windows of a split, a window having seq_len + pred_len rows."""
+PUBLISHED_BATCH = 32
+"""Windows per batch in published tables, which leave out the last windows that fill no batch."""
+
+
+def window_starts(
+    dataset: Dataset, split: Split, seq_len: int, pred_len: int, *, drop_last: bool = False
+) -> range:
+    """Return the first rows of all windows of a split, a window having seq_len + pred_len rows.
+
+    With `drop_last` validation and test keep whole batches of `PUBLISHED_BATCH` alone, so that
+    figures can be held against published tables.
+    """
     part = rows(dataset, split, seq_len)
-    return range(part.start, part.stop - seq_len - pred_len + 1)
+    starts = range(part.start, part.stop - seq_len - pred_len + 1)
+    if drop_last and split != "train":
+        starts = starts[: len(starts) // PUBLISHED_BATCH * PUBLISHED_BATCH]
+    return starts
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Standardisation of each column by the mean and deviation (ddof 0) of the training part."""
+    """Standardisation of each column by the mean and deviation (ddof 0) of the training part.
+
+    A column that is constant there has no scale; it is held at 0, so that whatever it does later
+    cannot swamp the others.
+    """
 
     mean: Floats  # (C,)
-    std: Floats  # (C,)
+    std: Floats  # (C,); 0 for a constant column
 
     @classmethod
     def fit(cls, training: Floats) -> Self:
-        """Fit on the training rows (T, C); a constant column keeps its scale."""
-        std = training.std(axis=0)
-        return cls(training.mean(axis=0), np.where(std > 0, std, 1.0))
+        """Fit on the training rows (T, C); missing values (NaN) are left out of the figures."""
+        numbers = np.ma.masked_invalid(training)
+        mean, std = numbers.mean(axis=0).filled(0.0), numbers.std(axis=0).filled(0.0)
+        # The mean of equal numbers need not equal them to the last bit.
+        noise = np.abs(mean) * np.finfo(np.float64).eps * len(training)
+        return cls(mean, np.where(std > noise, std, 0.0))
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """Which columns are constant over the training part, (C,)."""
+        return self.std == 0
 
     def transform(self, values: Floats) -> Floats:
         """Return values (..., C) on the scale that models and metrics use."""
-        return (values - self.mean) / self.std
+        return np.where(self.constant, 0.0, values - self.mean) / np.where(
+            self.constant, 1.0, self.std
+        )
 
     def inverse(self, scaled: Floats) -> Floats:
         """Return scaled values (..., C) in the data set's own units."""

@@ -18,10 +18,10 @@ from data.splits import Split, window_starts
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows. The calendar covers look-back and horizon, for dates are known in advance."""
+    """B windows. What is known in advance, such as dates, covers look-back and horizon."""
 
     values: Tensor  # (B, seq_len, C)
-    calendar: Tensor  # (B, seq_len + pred_len, F)
+    known: Tensor  # (B, seq_len + pred_len, F + K): calendar features, known-future columns
     target: Tensor  # (B, pred_len, C_out)
 
 
@@ -29,13 +29,20 @@ class Windows:
     """All windows of one split of a series."""
 
     def __init__(
-        self, series: Series, split: Split, seq_len: int, pred_len: int, device: torch.device
+        self,
+        series: Series,
+        split: Split,
+        seq_len: int,
+        pred_len: int,
+        device: torch.device,
+        *,
+        drop_last: bool = False,
     ) -> None:
-        """Put the rows of the split on `device` in float32."""
-        starts = window_starts(series.dataset, split, seq_len, pred_len)
+        """Put the rows of the split on `device` in float32; see `window_starts`."""
+        starts = window_starts(series.dataset, split, seq_len, pred_len, drop_last=drop_last)
         rows = slice(starts.start, starts.stop + seq_len + pred_len - 1)
         self._values = torch.tensor(series.values[rows], dtype=torch.float32, device=device)
-        self._calendar = torch.tensor(series.calendar[rows], device=device)
+        self._known = torch.tensor(series.known[rows], device=device)
         self._outputs = series.outputs
         self._seq_len = seq_len
         self._steps = torch.arange(seq_len + pred_len, device=device)
@@ -50,7 +57,7 @@ class Windows:
         values = self._values[rows]
         return Batch(
             values=values[:, : self._seq_len],
-            calendar=self._calendar[rows],
+            known=self._known[rows],
             target=values[:, self._seq_len :, self._outputs],
         )
 

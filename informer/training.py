@@ -132,7 +132,7 @@ def evaluate(model: nn.Module, windows: Windows, batch_size: int) -> Errors:
     errors = Errors()
     with torch.inference_mode():
         for batch in windows.batches(batch_size):
-            errors.add(model(batch.values, batch.calendar).double() - batch.target)
+            errors.add(model(batch.values, batch.known).double() - batch.target)
     return errors
 
 
@@ -224,7 +224,7 @@ class _Training:
         for step in range(steps):
             batch = self._train.batch(order[step * size : (step + 1) * size])
             self._optimizer.zero_grad()
-            loss = self._criterion(self._model(batch.values, batch.calendar), batch.target)
+            loss = self._criterion(self._model(batch.values, batch.known), batch.target)
             loss.backward()
             self._optimizer.step()
             self._losses[step] = loss.detach()  # stays on the device: reading it would wait for it

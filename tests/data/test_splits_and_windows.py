@@ -59,7 +59,7 @@ def test_a_window_is_its_rows_of_the_series() -> None:
         expected = source.values[start : start + 60].astype(np.float32)
         np.testing.assert_array_equal(batch.values[at], expected[:48])
         np.testing.assert_array_equal(batch.target[at], expected[48:, 2:3])
-        np.testing.assert_array_equal(batch.calendar[at], source.calendar[start : start + 60])
+        np.testing.assert_array_equal(batch.known[at], source.known[start : start + 60])
 
 
 def test_batches_cover_every_window_once() -> None:

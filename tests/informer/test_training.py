@@ -71,7 +71,7 @@ def test_the_kept_weights_give_the_reported_errors(tiny: RunConfig, tmp_path: Pa
         windows = Windows(source, split, 24, 6, torch.device("cpu"))  # type: ignore[arg-type]
         batch = windows.batch(torch.arange(len(windows)))
         with torch.no_grad():
-            error = (model(batch.values, batch.calendar) - batch.target).double()
+            error = (model(batch.values, batch.known) - batch.target).double()
         assert mse == pytest.approx(float(error.square().mean()), rel=1e-5)
         assert mae == pytest.approx(float(error.abs().mean()), rel=1e-5)
 
