@@ -28,6 +28,18 @@ _UNIT_INTERVAL: Mapping[str, Callable[[pd.DatetimeIndex], Any]] = {
     "month": lambda dates: (dates.month - 1) / 11,
 }
 
+SIZES: Mapping[str, int] = {
+    "second": 60,
+    "minute": 60,
+    "hour": 24,
+    "dayofweek": 7,
+    "day": 31,
+    "dayofyear": 366,
+    "week": 53,
+    "month": 12,
+}
+"""How many values each feature has: value i of n is encoded as i / (n - 1) - 0.5."""
+
 _DAILY = ("dayofweek", "day", "dayofyear")
 
 # pandas units from fine to coarse; business variants count as their plain unit

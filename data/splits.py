@@ -17,12 +17,12 @@ from data.registry import Dataset
 Split = Literal["train", "val", "test"]
 Floats = NDArray[np.float64]
 
-_ORDER: tuple[Split, ...] = ("train", "val", "test")
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def rows(dataset: Dataset, split: Split, seq_len: int) -> range:
     """Return the rows of a split; those of val and test begin `seq_len` rows before the border."""
-    part = _ORDER.index(split)
+    part = SPLITS.index(split)
     border = sum(dataset.split_rows[:part])
     return range(border - seq_len if part else 0, border + dataset.split_rows[part])
 
@@ -69,7 +69,8 @@ class Scaler:
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Which columns are constant over the training part, (C,)."""
-        return self.std == 0
+        flat: NDArray[np.bool_] = self.std == 0
+        return flat
 
     def transform(self, values: Floats) -> Floats:
         """Return values (..., C) on the scale that models and metrics use."""

@@ -1,4 +1,4 @@
-"""Multi-head attention, full and ProbSparse (Zhou et al. 2021, section 3).
+"""Attention between tokens: the projections, and one class for each mechanism between them.
 
 ProbSparse as published draws sample keys anew in every call, which makes evaluation itself random.
 Here the sample depends on the lengths alone: a model is a function of its weights and its input.
@@ -11,7 +11,9 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from informer.config import ModelConfig
 from informer.dropout import Dropout
 
 SAMPLE_SEED = 2021
@@ -19,121 +21,220 @@ _BLOCK = 128  # queries measured at a time: bounds the memory that long sequence
 
 
 class Attention(nn.Module):
-    """Attention of one sequence to itself or to another, with its four projections."""
+    """Attention of one sequence to itself or to another: projections around a mechanism."""
 
-    def __init__(
-        self,
-        width: int,
-        heads: int,
-        *,
-        factor: int | None = None,
-        dropout: float = 0.0,
-        causal: bool = False,
-        mix: bool = False,
-    ) -> None:
+    def __init__(self, width: int, heads: int, mechanism: nn.Module, *, mix: bool = False) -> None:
         """Build the projections.
 
         Args:
             width: d_model, D below.
             heads: H; each has E = D / H channels.
-            factor: c of ProbSparse; None means full attention.
-            dropout: of the weights of full attention; ProbSparse has none, as published.
-            causal: whether a query sees only itself and what came before.
+            mechanism: maps query, key and value (B, H, L, E) to a context (B, H, L_Q, E).
             mix: whether the context is read as (H, L) where it should be (L, H), which mixes time
                 steps: a trick of the published decoder.
         """
         super().__init__()
         self.heads = heads
-        self.factor = factor
-        self.causal = causal
         self.mix = mix
-        self.query = nn.Linear(width, width)
-        self.key_value = nn.Linear(width, 2 * width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.mechanism = mechanism
         self.output = nn.Linear(width, width)
-        self.dropout = Dropout(dropout)
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Attend from queries (B, L_Q, D) to memory (B, L_K, D); returns (B, L_Q, D)."""
-        query = self._heads(self.query(queries))  # (B, H, L_Q, E)
-        key, value = map(self._heads, self.key_value(memory).chunk(2, dim=-1))  # (B, H, L_K, E)
-        if self.factor is None:
-            context = full_attention(query, key, value, self.causal, self.dropout)
+    def forward(self, queries: Tensor, memory: Tensor | None = None) -> Tensor:
+        """Attend from queries (B, L_Q, D) to memory (B, L_K, D), or to themselves: (B, L_Q, D)."""
+        if memory is None:
+            query, key, value = self._heads(self.query_key_value(queries), 3)
         else:
-            context = prob_attention(query, key, value, self.causal, self.factor)
+            width = queries.shape[-1]
+            weight, bias = self.query_key_value.weight, self.query_key_value.bias
+            (query,) = self._heads(F.linear(queries, weight[:width], bias[:width]), 1)
+            key, value = self._heads(F.linear(memory, weight[width:], bias[width:]), 2)
+        context = self.mechanism(query, key, value)
         if not self.mix:
             context = context.transpose(1, 2)  # (B, L_Q, H, E)
         attended: Tensor = self.output(context.reshape(queries.shape))
         return attended
 
-    def _heads(self, x: Tensor) -> Tensor:
-        """Split (B, L, D) into (B, H, L, E), laid out so that each matmul need not copy it."""
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2).contiguous()
+    def _heads(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+        """Split (B, L, parts D) into tensors (B, H, L, E), laid out so that no matmul copies."""
+        x = x.view(*x.shape[:2], parts, self.heads, -1)
+        return x.permute(2, 0, 3, 1, 4).contiguous().unbind()
 
 
-def full_attention(
-    query: Tensor, key: Tensor, value: Tensor, causal: bool, dropout: nn.Module | None = None
-) -> Tensor:
-    """Return softmax(Q K^T / sqrt(E)) V (eq. 1) for (B, H, L, E) tensors.
+class FullAttention(nn.Module):
+    """softmax(Q K^T / sqrt(E)) V (Vaswani et al. 2017, eq. 1).
 
     Written out, for at the lengths of forecasting it is faster on CPUs than the fused kernel.
     """
-    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)  # (B, H, L_Q, L_K)
-    if causal:
-        step = torch.arange(key.shape[2], device=key.device)
-        scores = scores.masked_fill(step > step[: query.shape[2], None], -math.inf)
-    weights = scores.softmax(dim=-1)
-    return (weights if dropout is None else dropout(weights)) @ value
+
+    def __init__(self, *, causal: bool = False, dropout: float = 0.0) -> None:
+        """Choose whether a query sees only what came before, and the dropout of the weights."""
+        super().__init__()
+        self.causal = causal
+        self.dropout = Dropout(dropout)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return the context (B, H, L_Q, E)."""
+        if query.device.type != "cpu":
+            dropout = self.dropout.probability if self.training else 0.0
+            return F.scaled_dot_product_attention(
+                query, key, value, dropout_p=dropout, is_causal=self.causal
+            )
+        scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)  # (B, H, L_Q, L_K)
+        if self.causal:
+            step = torch.arange(key.shape[2], device=key.device)
+            scores = scores.masked_fill(step > step[: query.shape[2], None], -math.inf)
+        context: Tensor = self.dropout(scores.softmax(dim=-1)) @ value
+        return context
 
 
-def prob_attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, factor: int) -> Tensor:
-    """Return ProbSparse attention (eq. 3, algorithm 1) for (B, H, L, E) tensors.
+class ProbSparse(nn.Module):
+    """ProbSparse attention (Zhou et al. 2021, eq. 3 and algorithm 1).
 
     The c ln L_Q queries whose scores on sampled keys are furthest from uniform get exact softmax
-    attention. The others get the mean of all values, or, where attention is causal, the sum of the
-    values so far, as published. With c ln L_Q >= L_Q the result is that of full attention.
+    attention; the others get the mean of all values or, where attention is causal, what `lazy`
+    says. With c ln L_Q >= L_Q the result is that of full attention. As published, its weights have
+    no dropout.
 
     Which queries are chosen depends on later keys too, so that causal attention is strictly causal
     only in the attention of the chosen.
     """
-    chosen = _count(factor, query.shape[2])
-    if chosen == query.shape[2]:
-        return full_attention(query, key, value, causal)
-    spread = _spread(query.detach(), key.detach(), factor)
-    top = spread.topk(chosen, dim=-1, sorted=False).indices  # (B, H, u)
-    rows = top[..., None].expand(-1, -1, -1, query.shape[-1])  # (B, H, u, E)
-    reduced = query.gather(2, rows) / math.sqrt(query.shape[-1])
-    scores = reduced @ key.transpose(-2, -1)  # (B, H, u, L_K)
-    if causal:
-        step = torch.arange(key.shape[2], device=key.device)
-        scores = scores.masked_fill(step > top[..., None], -math.inf)
-    exact = scores.softmax(dim=-1) @ value  # (B, H, u, E)
-    lazy = value.cumsum(2) if causal else value.mean(2, keepdim=True).expand_as(query)
-    return lazy.scatter(2, rows, exact)
+
+    def __init__(
+        self,
+        factor: int,
+        *,
+        causal: bool = False,
+        shared: bool = False,
+        published_measure: bool = False,
+        lazy_sum: bool = False,
+    ) -> None:
+        """Choose the variant; the defaults have the faults of the published code corrected.
+
+        Args:
+            factor: c.
+            causal: whether a query sees only itself and what came before.
+            shared: measure all queries on the same keys, in time and memory linear in L_Q + L_K.
+            published_measure: divide the sum over the sample by the number of all keys.
+            lazy_sum: give lazy rows of causal attention the sum of the values so far, which grows
+                with the position, instead of their mean.
+        """
+        super().__init__()
+        self.factor = factor
+        self.causal = causal
+        self.shared = shared
+        self.published_measure = published_measure
+        self.lazy_sum = lazy_sum
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return the context (B, H, L_Q, E)."""
+        batch, heads, length, width = query.shape
+        count = natural_count(self.factor, length)
+        with torch.no_grad():
+            if count == length:
+                top = torch.arange(length, device=query.device).expand(batch, heads, -1)
+            else:
+                top = self.measure(query, key).topk(count, dim=-1, sorted=False).indices
+            # Rows of the chosen queries in (B H L, E): one flat index is faster than a gather.
+            first = length * torch.arange(batch * heads, device=query.device)
+            rows = (top + first.view(batch, heads, 1)).flatten()  # (B H u)
+        chosen = query.reshape(-1, width).index_select(0, rows).view(batch, heads, count, width)
+        scores = (chosen / math.sqrt(width)) @ key.transpose(-2, -1)  # (B, H, u, L_K)
+        if self.causal:
+            step = torch.arange(key.shape[2], device=key.device)
+            scores = scores.masked_fill(step > top[..., None], -math.inf)
+        exact = scores.softmax(dim=-1) @ value  # (B, H, u, E)
+        lazy = self._lazy(value, length).reshape(-1, width)
+        return lazy.index_copy(0, rows, exact.reshape(-1, width).to(lazy)).view_as(query)
+
+    def measure(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return how far each query is from uniform on the sample (eq. 4), (B, H, L_Q)."""
+        length, keys = query.shape[2], key.shape[2]
+        drawn = natural_count(self.factor, keys)
+        divisor = keys if self.published_measure else drawn
+        if self.shared:
+            sample = sampled_keys(1, keys, drawn, query.device)[0]  # (U)
+            scores = query @ key.index_select(2, sample).transpose(-2, -1)  # (B, H, L_Q, U)
+            return scores.amax(-1) - scores.sum(-1) / divisor
+        sample = sampled_keys(length, keys, drawn, query.device)  # (L_Q, U)
+        measured = []
+        for start in range(0, length, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            scores = query[:, :, block] @ key.transpose(-2, -1)  # (B, H, <= _BLOCK, L_K)
+            scores = scores.gather(-1, sample[block].expand(*scores.shape[:2], -1, -1))
+            measured.append(scores.amax(-1) - scores.sum(-1) / divisor)
+        return torch.cat(measured, dim=-1)
+
+    def _lazy(self, value: Tensor, length: int) -> Tensor:
+        """Return what a query that is not chosen gets, (B, H, L_Q, E)."""
+        if not self.causal:
+            return value.mean(2, keepdim=True).expand(-1, -1, length, -1)
+        total = value.cumsum(2)
+        if self.lazy_sum:
+            return total
+        seen = torch.arange(1, length + 1, device=value.device, dtype=total.dtype)
+        return total / seen[:, None]
 
 
-def _spread(query: Tensor, key: Tensor, factor: int) -> Tensor:
-    """Return the sparsity measure of each query (eq. 4) on sampled keys, (B, H, L_Q).
+class AutoCorrelation(nn.Module):
+    """Aggregation of the series shifted by its strongest lags (Wu et al. 2021, eq. 5 to 7).
 
-    As published, it divides the sum over the sample by the number of all keys.
+    The lags are chosen for each window on its own, in training too, so that a forecast does not
+    depend on the other windows of its batch. Nothing is masked: a shift is circular.
     """
-    keys = key.shape[2]
-    sample = _sample(query.shape[2], keys, _count(factor, keys), query.device)
-    measured = []
-    for start in range(0, query.shape[2], _BLOCK):
-        block = slice(start, start + _BLOCK)
-        scores = query[:, :, block] @ key.transpose(-2, -1)  # (B, H, <= _BLOCK, L_K)
-        drawn = scores.gather(-1, sample[block].expand(*scores.shape[:2], -1, -1))
-        measured.append(drawn.amax(-1) - drawn.sum(-1) / keys)
-    return torch.cat(measured, dim=-1)
+
+    def __init__(self, factor: int) -> None:
+        """Keep c ln L lags."""
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return the context (B, H, L, E) of sequences of one length.
+
+        The sum over lags of w(lag) v(t + lag) is itself a circular correlation, so that both steps
+        are products of spectra, in O(L ln L).
+        """
+        length = query.shape[2]
+        precise = torch.promote_types(value.dtype, torch.float32)  # bfloat16 has no spectra
+        spectrum = [torch.fft.rfft(x.to(precise), dim=2) for x in (query, key, value)]
+        product = (spectrum[0] * spectrum[1].conj()).mean(dim=(1, 3))  # (B, L / 2 + 1)
+        correlation = torch.fft.irfft(product, n=length)  # (B, L)
+        strongest, lags = correlation.topk(natural_count(self.factor, length), dim=-1)
+        weights = torch.zeros_like(correlation).scatter(-1, lags, strongest.softmax(dim=-1))
+        weighting = torch.fft.rfft(weights).conj()[:, None, :, None]
+        context = torch.fft.irfft(weighting * spectrum[2], n=length, dim=2)
+        mixed: Tensor = context.to(value.dtype)
+        return mixed
 
 
+def mechanism(model: ModelConfig, *, causal: bool = False) -> nn.Module:
+    """Return the mechanism that `model.attention` names."""
+    match model.attention:
+        case "prob":
+            return ProbSparse(
+                model.factor,
+                causal=causal,
+                shared=model.sampled_keys == "shared",
+                published_measure=model.sparsity == "published",
+                lazy_sum=model.lazy == "sum",
+            )
+        case "auto_correlation":
+            return AutoCorrelation(model.factor)
+        case "full":
+            return FullAttention(causal=causal, dropout=model.dropout)
+        case "none":
+            raise ValueError("model.attention none has no mechanism; leave the sublayer out.")
+
+
+# Compiled code would trace past the cache and draw anew in every call.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 @functools.lru_cache(maxsize=64)
-def _sample(queries: int, keys: int, count: int, device: torch.device) -> Tensor:
+def sampled_keys(queries: int, keys: int, count: int, device: torch.device) -> Tensor:
     """Return `count` keys for each query, (L_Q, U), the same ones whenever the lengths are."""
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     return torch.randint(keys, (queries, count), generator=generator).to(device)
 
 
-def _count(factor: int, length: int) -> int:
+def natural_count(factor: int, length: int) -> int:
     """Return c ceil(ln L), at least 1 and at most L."""
     return min(length, max(1, factor * math.ceil(math.log(length))))

@@ -5,7 +5,8 @@
 prompt, the edit form, the columns of the compare page and the table in `docs/configuration.md`;
 adding a field here is all it takes for it to appear in each of them.
 
-The defaults are the published Informer (Zhou et al. 2021) on 96/48/24. This module knows no torch.
+The defaults are the published Informer (Zhou et al. 2021) on 96/48/24, corrected where
+`PUBLISHED` says. This module knows no torch.
 """
 
 from __future__ import annotations
@@ -20,10 +21,14 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from data.registry import DATASETS
+from data.registry import DATASETS, Features
 
 Value = int | float | bool | str
 StepType = Literal["small", "medium", "radical"]
+Device = Literal[
+    "auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6",
+    "cuda:7",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,14 @@ class Interval:
 Search = Choices | Interval
 
 
+@dataclass(frozen=True)
+class Only:
+    """A field that matters only while another, named by its dotted key, has one of these values."""
+
+    key: str
+    values: tuple[Value, ...]
+
+
 class Section(BaseModel):
     """A section of the configuration: immutable, strictly typed, without unknown keys."""
 
@@ -59,7 +72,7 @@ class DataConfig(Section):
     """What is forecast, from what."""
 
     dataset: str = Field("ETTh1", description="Name of the data set, as in data/registry.py")
-    features: Literal["M", "S", "MS"] = Field(
+    features: Features = Field(
         "M",
         description="M: all columns in and out; S: the target alone; MS: all in, the target out",
     )
@@ -67,60 +80,180 @@ class DataConfig(Section):
     seq_len: Annotated[int, Choices("medium", (48, 96, 168, 336, 720))] = Field(
         96, ge=8, le=4096, description="Look-back: time steps that the encoder sees"
     )
-    label_len: int = Field(
+    label_len: Annotated[int, Only("model.head", ("decoder",))] = Field(
         48, ge=0, le=4096, description="Known steps that the decoder starts from; at most seq_len"
     )
     pred_len: int = Field(24, ge=1, le=2048, description="Horizon: time steps that are forecast")
     batch_size: Annotated[int, Choices("small", (16, 32, 64, 128))] = Field(
         32, ge=1, le=4096, description="Windows per optimiser step"
     )
+    drop_last: bool = Field(
+        False,
+        description="Judge on whole batches of 32 windows alone, as published tables do; "
+        "the result says so",
+    )
 
 
 class ModelConfig(Section):
-    """The architecture."""
+    """The architecture: how a window is prepared, cut into tokens, mixed, and turned to a forecast.
 
-    d_model: Annotated[int, Choices("medium", (32, 64, 128, 256, 512))] = Field(
+    A window is normalised; a slow part may be split off and forecast by a linear map; the rest
+    becomes tokens, passes the encoder and a head; a linear map past all of it may be added.
+    """
+
+    # -- before and beside the network
+    normalisation: Annotated[
+        Literal["none", "standardise", "revin", "last"],
+        Choices("radical", ("none", "standardise", "revin", "last")),
+    ] = Field(
+        "none",
+        description="Of each window, undone on the output: by mean and deviation, the same with "
+        "learned scale and shift (revin), or by its last value",
+    )
+    decomposition: Annotated[
+        Literal["none", "moving_average"], Choices("radical", ("none", "moving_average"))
+    ] = Field(
+        "none",
+        description="Forecast the moving average of a window by a linear map, the rest by the "
+        "network",
+    )
+    kernel: Annotated[
+        int, Choices("medium", (7, 13, 25, 49)), Only("model.decomposition", ("moving_average",))
+    ] = Field(25, ge=3, le=1025, description="Steps of the moving average; odd")
+    skip: Annotated[bool, Choices("radical", (False, True))] = Field(
+        False, description="Add a linear map from look-back to horizon to the network's forecast"
+    )
+
+    # -- tokens
+    tokens: Annotated[
+        Literal["step", "patch", "inverted"], Choices("radical", ("step", "patch", "inverted"))
+    ] = Field(
+        "step",
+        description="What attention sees as one token: a time step, a patch of steps, or the whole "
+        "look-back of a column",
+    )
+    patch_len: Annotated[
+        int, Choices("medium", (8, 16, 24, 32)), Only("model.tokens", ("patch",))
+    ] = Field(16, ge=1, le=512, description="Steps of a patch")
+    patch_stride: Annotated[
+        int, Choices("medium", (4, 8, 16)), Only("model.tokens", ("patch",))
+    ] = Field(8, ge=1, le=512, description="Steps from one patch to the next; at most patch_len")
+    channels: Annotated[
+        Literal["mixed", "independent"], Choices("radical", ("mixed", "independent"))
+    ] = Field(
+        "mixed",
+        description="All columns together, or each forecast from its own past by the same network",
+    )
+    positional: Annotated[
+        Literal["sinusoidal", "learned", "none"],
+        Choices("radical", ("sinusoidal", "learned", "none")),
+        Only("model.tokens", ("step", "patch")),
+    ] = Field("sinusoidal", description="Embedding of a token's position")
+    temporal: Annotated[
+        Literal["linear", "learned", "none"], Choices("radical", ("linear", "learned", "none"))
+    ] = Field(
+        "linear",
+        description="Embedding of hour, weekday, day and day of year: a linear map, a table for "
+        "each, or none",
+    )
+    padding: Annotated[
+        Literal["circular", "zeros", "replicate"],
+        Choices("small", ("circular", "zeros", "replicate")),
+        Only("model.tokens", ("step", "patch")),
+    ] = Field(
+        "circular",
+        description="Of the convolutions over time; circular, as published, lets the first and "
+        "last step see each other",
+    )
+
+    # -- encoder
+    attention: Annotated[
+        Literal["prob", "full", "auto_correlation", "none"],
+        Choices("radical", ("prob", "full", "auto_correlation", "none")),
+    ] = Field(
+        "prob",
+        description="Between tokens: ProbSparse, full softmax, correlation at lags, or none",
+    )
+    factor: Annotated[
+        int,
+        Choices("small", (1, 3, 5, 8)),
+        Only("model.attention", ("prob", "auto_correlation")),
+    ] = Field(
+        5, ge=1, le=64, description="c: c ln L queries are computed exactly, or c ln L lags kept"
+    )
+    sampled_keys: Annotated[
+        Literal["per_query", "shared"],
+        Choices("small", ("per_query", "shared")),
+        Only("model.attention", ("prob",)),
+    ] = Field(
+        "per_query",
+        description="Keys that ProbSparse measures queries on: drawn for each query, as published, "
+        "or one draw for all, which is linear in time and memory",
+    )
+    sparsity: Annotated[
+        Literal["mean", "published"],
+        Choices("small", ("mean", "published")),
+        Only("model.attention", ("prob",)),
+    ] = Field(
+        "mean",
+        description="Measure of ProbSparse: largest score less the mean of the sample, or less "
+        "its sum over the number of all keys, as published",
+    )
+    lazy: Annotated[
+        Literal["mean", "sum"],
+        Choices("small", ("mean", "sum")),
+        Only("model.attention", ("prob",)),
+    ] = Field(
+        "mean",
+        description="What causal ProbSparse gives the other queries: the mean of the values so "
+        "far, or their sum, as published",
+    )
+    e_layers: Annotated[int, Choices("medium", (0, 1, 2, 3, 4))] = Field(
+        2, ge=0, le=12, description="Encoder layers; 0 leaves the linear maps alone"
+    )
+    distil: Annotated[bool, Choices("radical", (True, False))] = Field(
+        True, description="Halve the sequence between encoder layers; needs e_layers of 2 or more"
+    )
+    norm: Annotated[Literal["post", "pre"], Choices("radical", ("post", "pre"))] = Field(
+        "post", description="Layer norm after each residual sum, or before each sublayer"
+    )
+    ffn: Annotated[Literal["dense", "gated"], Choices("medium", ("dense", "gated"))] = Field(
+        "dense", description="Feed-forward layers: two maps, or a gated one of three"
+    )
+    activation: Annotated[
+        Literal["gelu", "relu", "silu"], Choices("small", ("gelu", "relu", "silu"))
+    ] = Field("gelu", description="Activation of the feed-forward layers")
+    d_model: Annotated[int, Choices("medium", (16, 32, 64, 128, 256, 512))] = Field(
         512, ge=4, le=2048, multiple_of=2, description="Width of the representation"
     )
     n_heads: Annotated[int, Choices("medium", (1, 2, 4, 8))] = Field(
         8, ge=1, le=64, description="Attention heads; must divide d_model"
     )
-    e_layers: Annotated[int, Choices("medium", (1, 2, 3, 4))] = Field(
-        2, ge=1, le=12, description="Encoder layers"
-    )
-    d_layers: Annotated[int, Choices("medium", (1, 2))] = Field(
-        1, ge=1, le=12, description="Decoder layers"
-    )
     d_ff: Annotated[int, Choices("medium", (64, 128, 256, 512, 1024, 2048))] = Field(
         2048, ge=4, le=8192, description="Width of the feed-forward layers"
-    )
-    factor: Annotated[int, Choices("small", (1, 3, 5, 8))] = Field(
-        5, ge=1, le=64, description="ProbSparse factor c: c ln L queries are computed exactly"
     )
     dropout: Annotated[float, Interval("small", 0.0, 0.5)] = Field(
         0.05, ge=0.0, lt=1.0, description="Dropout probability"
     )
-    attention: Annotated[Literal["prob", "full"], Choices("radical", ("prob", "full"))] = Field(
-        "prob", description="Self-attention: ProbSparse or full softmax"
-    )
-    distil: Annotated[bool, Choices("radical", (True, False))] = Field(
-        True, description="Halve the sequence between encoder layers; needs e_layers of 2 or more"
-    )
-    mix: Annotated[bool, Choices("radical", (True, False))] = Field(
-        True,
-        description="Mix time steps across heads in the decoder's self-attention, as published",
-    )
-    normalisation: Annotated[
-        Literal["none", "standardise", "last"], Choices("radical", ("none", "standardise", "last"))
+
+    # -- head
+    head: Annotated[
+        Literal["decoder", "linear", "step_linear"],
+        Choices("radical", ("decoder", "linear", "step_linear")),
     ] = Field(
-        "none",
-        description="Normalisation of each window, undone on the output",
+        "decoder",
+        description="From tokens to forecast: the generative decoder, one map of all tokens, or "
+        "a map of each token followed by one over time",
     )
-    activation: Annotated[Literal["gelu", "relu"], Choices("small", ("gelu", "relu"))] = Field(
-        "gelu", description="Activation of the feed-forward layers"
+    d_layers: Annotated[int, Choices("medium", (1, 2)), Only("model.head", ("decoder",))] = Field(
+        1, ge=1, le=12, description="Decoder layers"
     )
-    temporal: Annotated[bool, Choices("radical", (True, False))] = Field(
-        True, description="Add an embedding of hour, weekday, day and day of year"
+    mix: Annotated[bool, Choices("radical", (False, True)), Only("model.head", ("decoder",))] = (
+        Field(
+            False,
+            description="Read the context of the decoder's self-attention across heads, as "
+            "published, which mixes time steps",
+        )
     )
 
 
@@ -150,20 +283,35 @@ class TrainingConfig(Section):
     ] = Field("Adam", description="Optimiser of torch.optim")
     optimizer_params: OptimizerParams = Field(default_factory=OptimizerParams)
     scheduler_class: Annotated[
-        Literal["Halving", "StepLR", "CosineAnnealingLR", "Constant"],
-        Choices("small", ("Halving", "StepLR", "CosineAnnealingLR", "Constant")),
+        Literal["Halving", "StepLR", "CosineAnnealingLR", "OneCycleLR", "Constant"],
+        Choices("small", ("Halving", "StepLR", "CosineAnnealingLR", "OneCycleLR", "Constant")),
     ] = Field(
         "Halving",
         description="Learning rate over epochs: halved after each epoch from the second on "
-        "(as published), x 0.1 after each third of the epochs, cosine to zero, or constant",
+        "(as published), x 0.1 after each third of the epochs, cosine to zero, one cycle up and "
+        "down step by step, or constant",
+    )
+    warmup_steps: Annotated[int, Choices("small", (0, 100, 500))] = Field(
+        0, ge=0, le=100_000, description="Steps over which the learning rate rises linearly"
+    )
+    clip_norm: Annotated[float, Choices("small", (0.0, 0.5, 1.0, 5.0))] = Field(
+        0.0, ge=0.0, le=1000.0, description="Largest norm of the gradient; 0 means no limit"
     )
     criterion_class: Annotated[
         Literal["MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"],
         Choices("small", ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")),
     ] = Field("MSELoss", description="Training loss of torch.nn; val_mse judges in any case")
     seed: int = Field(2021, ge=0, le=2**31 - 1, description="Seed of weights, order and dropout")
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where to train; auto takes the GPU where there is one"
+    device: Device = Field(
+        "auto", description="Where to train; auto takes the first GPU where there is one"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Of matrix products; auto takes bfloat16 on GPUs that have it, float32 "
+        "elsewhere",
+    )
+    compile: bool = Field(
+        False, description="Compile the model with torch.compile; pays on long trainings on GPUs"
     )
 
 
@@ -184,6 +332,18 @@ class RunConfig(Section):
         """Return all settings by dotted key."""
         return dict(_flatten(self.model_dump()))
 
+    def inactive(self) -> set[str]:
+        """Return the keys that change nothing, because another setting leaves them no part."""
+        flat = self.flat()
+        off = {
+            key
+            for key, field in fields().items()
+            if any(flat[only.key] not in only.values for only in field.only)
+        }
+        if self.model.e_layers == 0:
+            off |= {key for key in flat if key.startswith("model.")} - set(_WITHOUT_NETWORK)
+        return off
+
     def with_changes(self, changes: Mapping[str, Value]) -> RunConfig:
         """Return a copy with `changes` (dotted keys) applied.
 
@@ -191,6 +351,12 @@ class RunConfig(Section):
             ConfigError: a key or value is not valid; its `problems` say which and why.
         """
         return from_flat({**self.flat(), **changes})
+
+
+_WITHOUT_NETWORK = (
+    *("model.normalisation", "model.decomposition", "model.kernel", "model.skip"),
+    *("model.e_layers", "model.head"),
+)
 
 
 def _conflicts(config: RunConfig) -> Iterator[str]:
@@ -211,23 +377,107 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
             f"parts of {data.dataset}: training has {dataset.split_rows[0]} rows, and "
             f"data.pred_len may be at most {longest}."
         )
-    if data.label_len > data.seq_len:
+    yield from _token_conflicts(data, model)
+    yield from _encoder_conflicts(data, model)
+    yield from _head_conflicts(data, model)
+
+
+def _token_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
+    if model.tokens == "patch" and model.patch_len > data.seq_len:
         yield (
-            f"data.label_len ({data.label_len}) must not exceed data.seq_len ({data.seq_len}): "
-            "the decoder starts from the end of the look-back."
+            f"model.patch_len ({model.patch_len}) must not exceed data.seq_len ({data.seq_len}): "
+            "a patch is cut from the look-back."
         )
+    if model.tokens == "patch" and model.patch_stride > model.patch_len:
+        yield (
+            f"model.patch_stride ({model.patch_stride}) must not exceed model.patch_len "
+            f"({model.patch_len}): steps between patches would be lost."
+        )
+    if model.tokens == "inverted" and model.channels == "independent":
+        yield (
+            "model.tokens inverted needs model.channels mixed: its tokens are the columns, and an "
+            "independent column would be alone."
+        )
+    if model.tokens == "inverted" and model.temporal == "learned":
+        yield (
+            "model.temporal learned does not go with model.tokens inverted: a table embeds steps, "
+            "not columns; take model.temporal linear or none."
+        )
+    if model.decomposition == "moving_average" and model.kernel % 2 == 0:
+        yield (
+            f"model.kernel ({model.kernel}) must be odd for model.decomposition moving_average: "
+            "the average is centred."
+        )
+    if model.decomposition == "moving_average" and model.kernel > data.seq_len:
+        yield (
+            f"model.kernel ({model.kernel}) must not exceed data.seq_len ({data.seq_len}): the "
+            "average is taken inside the look-back."
+        )
+
+
+def _encoder_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
     if model.d_model % model.n_heads:
         yield f"model.n_heads ({model.n_heads}) must divide model.d_model ({model.d_model})."
+    if model.e_layers == 0 and not model.skip:
+        yield (
+            "model.e_layers 0 needs model.skip true: without layers the linear maps are all that "
+            "forecasts."
+        )
+    if model.attention == "auto_correlation" and model.tokens == "inverted":
+        yield (
+            "model.attention auto_correlation does not go with model.tokens inverted: columns have "
+            "no order in which to be shifted."
+        )
     if model.distil and model.e_layers < 2:
         yield (
             f"model.distil needs model.e_layers of 2 or more, but got {model.e_layers}: "
             "distilling happens between encoder layers."
         )
-    if model.distil and data.seq_len / 2 ** (model.e_layers - 1) < 6:
+    elif model.distil and model.tokens == "inverted":
+        yield (
+            "model.distil does not go with model.tokens inverted: halving the tokens would merge "
+            "columns."
+        )
+    elif model.distil and (count := token_count(data, model)) / 2 ** (model.e_layers - 1) < 6:
         yield (
             f"model.distil with model.e_layers {model.e_layers} leaves fewer than 6 of the "
-            f"data.seq_len {data.seq_len} steps; take fewer layers or a longer look-back."
+            f"{count} tokens that data.seq_len {data.seq_len} gives; take fewer layers or a longer "
+            "look-back."
         )
+
+
+def _head_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
+    if model.head != "linear" and model.e_layers == 0:
+        yield (
+            f"model.head {model.head} needs model.e_layers of 1 or more; with 0 layers take "
+            "model.head linear."
+        )
+    elif model.head == "decoder" and model.tokens != "step":
+        yield (
+            f"model.head decoder does not go with model.tokens {model.tokens}: the decoder "
+            "continues time steps; take model.head linear."
+        )
+    elif model.head == "decoder" and data.label_len > data.seq_len:
+        yield (
+            f"data.label_len ({data.label_len}) must not exceed data.seq_len ({data.seq_len}): "
+            "the decoder starts from the end of the look-back."
+        )
+    elif model.head == "step_linear" and model.tokens == "inverted":
+        yield (
+            "model.head step_linear does not go with model.tokens inverted: its second map runs "
+            "over time, which inverted tokens hold inside; take model.head linear."
+        )
+
+
+def token_count(data: DataConfig, model: ModelConfig) -> int:
+    """Return the tokens of a look-back, (N), where they lie along time: steps or patches.
+
+    The last value is repeated for `patch_stride` more steps, so that no step is left out (Nie et
+    al. 2023, section 3.1).
+    """
+    if model.tokens == "patch":
+        return (data.seq_len - model.patch_len) // model.patch_stride + 2
+    return data.seq_len
 
 
 # -- presets ------------------------------------------------------------------------------------
@@ -246,6 +496,13 @@ class Preset:
         return RunConfig().with_changes({**self.values, **(changes or {})})
 
 
+PUBLISHED: Mapping[str, Value] = {
+    "model.mix": True,
+    "model.sparsity": "published",
+    "model.lazy": "sum",
+}
+"""What undoes the corrections of the published implementation; docs/informer.md has the list."""
+
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset("The published sizes, for GPUs", {}, {}),
     "small": Preset(
@@ -256,7 +513,7 @@ PRESETS: Mapping[str, Preset] = {
             "data.batch_size": (32, 64, 128),
             "model.d_model": (32, 64, 128),
             "model.d_ff": (64, 128, 256, 512),
-            "model.e_layers": (1, 2, 3),
+            "model.e_layers": (0, 1, 2, 3),
         },
     ),
 }
@@ -277,6 +534,7 @@ class FieldSpec:
     low: float | None
     high: float | None
     search: Search | None  # None: not the planners' to change
+    only: tuple[Only, ...]  # all must hold for the setting to matter
 
 
 @functools.cache
@@ -303,6 +561,7 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
         options = tuple(DATASETS)
     bounds: dict[str, float] = {}
     search: Search | None = None
+    only: list[Only] = []
     for item in info.metadata:
         match item:
             case Ge(ge=bound) | Gt(gt=bound):
@@ -311,6 +570,8 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
                 bounds["high"] = float(bound)  # type: ignore[arg-type]
             case Choices() | Interval():
                 search = item
+            case Only():
+                only.append(item)
     return FieldSpec(
         key=key,
         type=info.annotation if isinstance(info.annotation, type) else str,
@@ -320,6 +581,7 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
         low=bounds.get("low"),
         high=bounds.get("high"),
         search=search,
+        only=tuple(only),
     )
 
 

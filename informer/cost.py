@@ -1,33 +1,125 @@
-"""What a configuration costs, by arithmetic alone: no model is built and torch is not needed."""
+"""What a configuration comes to, by arithmetic alone: no model is built and torch is not needed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from data import calendar
 from data.registry import DATASETS
-from informer.config import RunConfig
+from informer.config import DataConfig, ModelConfig, RunConfig, token_count
 
 
-def parameters(config: RunConfig, columns: int) -> int:
-    """Return the number of trainable parameters of `Informer(config, columns)`, exactly."""
-    model = config.model
+@dataclass(frozen=True)
+class Shape:
+    """What the data give a model to see and ask of it."""
+
+    columns: int  # C, seen over the look-back
+    outputs: slice  # which of them are forecast
+    calendar: tuple[str, ...]  # names of the F calendar features
+    known: int  # K, known-future columns
+
+    @property
+    def forecast(self) -> int:
+        """C_out, the number of columns that are forecast."""
+        return len(range(self.columns)[self.outputs])
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Shape:
+        """Return the shape of a configuration's data."""
+        data = config.data
+        dataset = DATASETS[data.dataset]
+        roles = dataset.roles(data.features, data.target)
+        names = calendar.names(dataset.frequency)
+        return cls(len(roles.inputs), roles.outputs, names, len(roles.known))
+
+    def single(self) -> Shape:
+        """Return the shape for one column on its own."""
+        return replace(self, columns=1, outputs=slice(0, 1))
+
+
+def encoded_tokens(model: ModelConfig, tokens: int) -> int:
+    """Return how many of `tokens` leave the encoder: distilling keeps ceil(N / 2) each time."""
+    for _ in range(model.e_layers - 1 if model.distil else 0):
+        tokens = (tokens + 1) // 2
+    return tokens
+
+
+def parameters(config: RunConfig) -> int:
+    """Return the number of trainable parameters of `Informer(config)`, exactly."""
+    data, model = config.data, config.model
+    shape = Shape.of(config)
+    over_time = _linear(data.seq_len, data.pred_len)
+    count = over_time * (model.skip + (model.decomposition == "moving_average"))
+    if model.normalisation == "revin":
+        count += 2 * shape.columns
+    if shape.known:
+        count += _linear(shape.known, shape.forecast)
+    if model.e_layers:
+        count += _network(data, model, shape.single() if model.channels == "independent" else shape)
+    return count
+
+
+def _network(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
     width = model.d_model
-    marks = len(calendar.names(DATASETS[config.data.dataset].frequency)) if model.temporal else 0
-    embedding = _linear(3 * columns, width) + (_linear(marks, width) if marks else 0)
-    attention = 4 * _linear(width, width)
-    feed_forward = _linear(width, model.d_ff) + _linear(model.d_ff, width)
-    norm = 2 * width
-    encoder_layer = attention + feed_forward + 2 * norm
-    decoder_layer = 2 * attention + feed_forward + 3 * norm
-    distilling = _linear(3 * width, width) + norm
-    return (
-        2 * embedding
-        + model.e_layers * encoder_layer
-        + (model.e_layers - 1) * distilling * model.distil
-        + norm
-        + model.d_layers * decoder_layer
-        + norm
-        + _linear(width, columns if config.data.features == "M" else 1)
+    if model.tokens == "inverted":
+        embedding = _linear(data.seq_len, width)
+        if model.temporal == "linear" or shape.known:
+            embedding += _linear(data.seq_len + data.pred_len, width)
+        return embedding + _encoder(model) + _linear(width, data.pred_len)
+    tokens = token_count(data, model)
+    seen = _linear(shape.columns * (model.patch_len if model.tokens == "patch" else 3), width)
+    embedding = seen + _position(model, tokens) + _known(model, shape)
+    left = encoded_tokens(model, tokens)
+    match model.head:
+        case "decoder":
+            head = _decoder(data, model, shape)
+        case "linear":
+            head = _linear(left * width, data.pred_len * shape.forecast)
+        case "step_linear":
+            head = _linear(width, shape.forecast) + _linear(left, data.pred_len)
+    return embedding + _encoder(model) + head
+
+
+def _encoder(model: ModelConfig) -> int:
+    width, norm = model.d_model, 2 * model.d_model
+    attention = 0 if model.attention == "none" else _attention(model)
+    distilling = (_linear(3 * width, width) + norm) * (model.e_layers - 1) * model.distil
+    return model.e_layers * (attention + _feed_forward(model)) + distilling + norm
+
+
+def _decoder(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
+    width, norm = model.d_model, 2 * model.d_model
+    embedding = (
+        _linear(3 * shape.columns, width)
+        + _position(model, data.label_len + data.pred_len)
+        + _known(model, shape)
     )
+    attention = _attention(model) * (1 if model.attention == "none" else 2)
+    layer = attention + _feed_forward(model)
+    return embedding + model.d_layers * layer + norm + _linear(width, shape.forecast)
+
+
+def _attention(model: ModelConfig) -> int:
+    """Return the parameters of the four projections and their norm."""
+    return 4 * _linear(model.d_model, model.d_model) + 2 * model.d_model
+
+
+def _feed_forward(model: ModelConfig) -> int:
+    """Return the parameters of a feed-forward sublayer and its norm."""
+    inner = _linear(model.d_model, model.d_ff) * (2 if model.ffn == "gated" else 1)
+    return inner + _linear(model.d_ff, model.d_model) + 2 * model.d_model
+
+
+def _position(model: ModelConfig, tokens: int) -> int:
+    return tokens * model.d_model if model.positional == "learned" else 0
+
+
+def _known(model: ModelConfig, shape: Shape) -> int:
+    mapped = shape.known + (len(shape.calendar) if model.temporal == "linear" else 0)
+    count = _linear(mapped, model.d_model) if mapped else 0
+    if model.temporal == "learned":
+        count += model.d_model * sum(calendar.SIZES[name] for name in shape.calendar)
+    return count
 
 
 def _linear(inputs: int, outputs: int) -> int:

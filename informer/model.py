@@ -1,150 +1,130 @@
-"""The Informer (Zhou et al. 2021, AAAI): a forecaster that gives its whole horizon in one pass."""
+"""The forecaster: what a configuration means, put together from embedding, blocks and attention.
+
+At the defaults it is the Informer (Zhou et al. 2021), which gives its whole horizon in one pass.
+DLinear, NLinear, PatchTST and iTransformer are other points of the same space.
+"""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from data import calendar
-from data.registry import DATASETS
-from informer.attention import Attention
-from informer.config import ModelConfig, RunConfig
-from informer.dropout import Dropout
-from informer.embedding import Embedding
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU}
+from informer.blocks import (
+    DecoderHead,
+    InvertedHead,
+    LinearHead,
+    MovingAverage,
+    StepLinearHead,
+    encoder,
+    normalisation,
+)
+from informer.config import RunConfig, token_count
+from informer.cost import Shape, encoded_tokens
+from informer.embedding import InvertedEmbedding, PatchEmbedding, StepEmbedding
 
 
 class Informer(nn.Module):
-    """Encoder, decoder and, where it is asked for, normalisation of each window.
+    """A forecaster built from a configuration; weights are drawn from torch's global generator.
 
-    B windows, L = seq_len, H = pred_len, C columns in, C_out columns out, D = d_model.
+    B windows, L = seq_len, H = pred_len, C columns in, C_out columns out, F calendar features,
+    K known-future columns.
     """
 
-    def __init__(self, config: RunConfig, columns: int) -> None:
-        """Build for `columns` input columns; weights are drawn from torch's global generator."""
+    def __init__(self, config: RunConfig) -> None:
+        """Build for the columns that the configuration's data set and features give."""
         super().__init__()
         data, model = config.data, config.model
-        dataset = DATASETS[data.dataset]
-        marks = len(calendar.names(dataset.frequency)) if model.temporal else 0
-        target = dataset.columns.index(data.target) if data.features == "MS" else 0
-        self.outputs = slice(None) if data.features == "M" else slice(target, target + 1)
-        self.seq_len, self.label_len, self.pred_len = data.seq_len, data.label_len, data.pred_len
-        self.normalisation = model.normalisation
-        self.encoder_embedding = Embedding(
-            columns, marks, model.d_model, data.seq_len, model.dropout
-        )
-        self.encoder = nn.Sequential(*_encoder_layers(model), nn.LayerNorm(model.d_model))
-        self.decoder_embedding = Embedding(
-            columns, marks, model.d_model, data.label_len + data.pred_len, model.dropout
-        )
-        self.decoder = nn.ModuleList(DecoderLayer(model) for _ in range(model.d_layers))
-        self.decoder_norm = nn.LayerNorm(model.d_model)
-        self.projection = nn.Linear(model.d_model, columns if data.features == "M" else 1)
+        shape = Shape.of(config)
+        self.outputs = shape.outputs
+        self.calendar = len(shape.calendar)
+        self.normalisation = normalisation(model, shape.columns)
+        self.average: nn.Module | None = None
+        if model.decomposition == "moving_average":
+            self.average = MovingAverage(model.kernel)
+            self.trend = nn.Linear(data.seq_len, data.pred_len)
+        self.skip = nn.Linear(data.seq_len, data.pred_len) if model.skip else None
+        self.ahead = nn.Linear(shape.known, shape.forecast) if shape.known else None
+        self.network: nn.Module | None = None
+        if model.e_layers:
+            kind = Independent if model.channels == "independent" else Network
+            self.network = kind(config, shape)
 
-    def forward(self, values: Tensor, calendar: Tensor) -> Tensor:
-        """Forecast (B, H, C_out) from values (B, L, C) and calendar features (B, L + H, F).
+    def forward(self, values: Tensor, known: Tensor) -> Tensor:
+        """Forecast (B, H, C_out) from values (B, L, C) and what is known (B, L + H, F + K)."""
+        if self.normalisation is None:
+            return self._forecast(values, known)
+        normalised, statistics = self.normalisation(values)
+        forecast = self._forecast(normalised, known)
+        return self.normalisation.undo(forecast, statistics, self.outputs)
 
-        The decoder starts from the last label_len known values, followed by zeros (eq. 6).
-        """
-        level, scale = self._level_and_scale(values)  # (B, 1, C)
-        values = (values - level) / scale
-        memory = self.encoder(self.encoder_embedding(values, calendar[:, : self.seq_len]))
-        known = self.seq_len - self.label_len
-        start = nn.functional.pad(values[:, known:], (0, 0, 0, self.pred_len))
-        decoded = self.decoder_embedding(start, calendar[:, known:])  # (B, label_len + H, D)
-        for layer in self.decoder:
-            decoded = layer(decoded, memory)
-        forecast: Tensor = self.projection(self.decoder_norm(decoded[:, self.label_len :]))
-        return forecast * scale[..., self.outputs] + level[..., self.outputs]
-
-    def _level_and_scale(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what each window is normalised by, (B, 1, C) both."""
-        last = values[:, -1:]
-        if self.normalisation == "last":
-            return last, torch.ones_like(last)
-        if self.normalisation == "standardise":
-            variance, mean = torch.var_mean(values, dim=1, correction=0, keepdim=True)
-            return mean, (variance + 1e-5).sqrt()
-        return torch.zeros_like(last), torch.ones_like(last)
+    def _forecast(self, values: Tensor, known: Tensor) -> Tensor:
+        forecast: Tensor | float = 0.0
+        if self.average is not None:
+            slow = self.average(values)
+            values = values - slow
+            forecast = _over_time(self.trend, slow[..., self.outputs])
+        if self.skip is not None:
+            forecast = forecast + _over_time(self.skip, values[..., self.outputs])
+        if self.ahead is not None:
+            forecast = forecast + self.ahead(known[:, values.shape[1] :, self.calendar :])
+        if self.network is not None:
+            forecast = forecast + self.network(values, known)
+        assert isinstance(forecast, Tensor), "without layers there is a linear skip"
+        return forecast
 
 
-class EncoderLayer(nn.Module):
-    """Self-attention and feed-forward, each added to its input and normalised after (post-norm)."""
+def _over_time(linear: nn.Module, values: Tensor) -> Tensor:
+    """Map (B, L, C) to (B, H, C) with one linear map of time for all columns."""
+    mapped: Tensor = linear(values.transpose(1, 2)).transpose(1, 2)
+    return mapped
 
-    def __init__(self, model: ModelConfig) -> None:
+
+class Network(nn.Module):
+    """Tokens, encoder and head."""
+
+    def __init__(self, config: RunConfig, shape: Shape) -> None:
+        """Build for `shape.columns` in and `shape.forecast` columns out."""
         super().__init__()
-        self.attention = _self_attention(model)
-        self.attention_norm = nn.LayerNorm(model.d_model)
-        self.feed_forward = _feed_forward(model)
-        self.feed_forward_norm = nn.LayerNorm(model.d_model)
-        self.dropout = Dropout(model.dropout)
+        data, model = config.data, config.model
+        names, known = shape.calendar, shape.known
+        self.embedding: nn.Module
+        match model.tokens:
+            case "step":
+                self.embedding = StepEmbedding(model, shape.columns, data.seq_len, names, known)
+            case "patch":
+                self.embedding = PatchEmbedding(data, model, shape.columns, names, known)
+            case "inverted":
+                self.embedding = InvertedEmbedding(data, model, names, known)
+        self.encoder = encoder(model)
+        self.head: nn.Module
+        if model.head == "decoder":
+            self.head = DecoderHead(data, model, shape.columns, shape.forecast, names, known)
+        elif model.tokens == "inverted":
+            self.head = InvertedHead(model.d_model, data.pred_len, shape.outputs)
+        else:
+            kind = LinearHead if model.head == "linear" else StepLinearHead
+            tokens = encoded_tokens(model, token_count(data, model))
+            self.head = kind(tokens, model.d_model, data.pred_len, shape.forecast)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, L, D)."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, x)))
-        x = self.feed_forward_norm(x + self.feed_forward(x))
-        return x
+    def forward(self, values: Tensor, known: Tensor) -> Tensor:
+        """Forecast (B, H, C_out) from values (B, L, C) and what is known (B, L + H, F + K)."""
+        tokens = self.encoder(self.embedding(values, known))
+        forecast: Tensor = self.head(tokens, values, known)
+        return forecast
 
 
-class Distilling(nn.Module):
-    """Halves a sequence: MaxPool(ELU(BatchNorm(Conv1d(x)))) with stride 2 (eq. 5)."""
+class Independent(nn.Module):
+    """The same network for each forecast column, which sees its own past alone."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, config: RunConfig, shape: Shape) -> None:
+        """Build one network for a single column."""
         super().__init__()
-        self.convolution = nn.Conv1d(width, width, 3, padding=1, padding_mode="circular")
-        self.norm = nn.BatchNorm1d(width)
-        self.pool = nn.MaxPool1d(3, stride=2, padding=1)
+        self.outputs = shape.outputs
+        self.network = Network(config, shape.single())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, L, D) to (B, ceil(L / 2), D)."""
-        x = self.norm(self.convolution(x.transpose(1, 2)))
-        x = self.pool(nn.functional.elu(x))
-        return x.transpose(1, 2)
-
-
-class DecoderLayer(nn.Module):
-    """Causal self-attention, attention to the encoder's output, and feed-forward, all post-norm."""
-
-    def __init__(self, model: ModelConfig) -> None:
-        super().__init__()
-        self.attention = _self_attention(model, causal=True, mix=model.mix)
-        self.attention_norm = nn.LayerNorm(model.d_model)
-        self.cross_attention = Attention(model.d_model, model.n_heads, dropout=model.dropout)
-        self.cross_attention_norm = nn.LayerNorm(model.d_model)
-        self.feed_forward = _feed_forward(model)
-        self.feed_forward_norm = nn.LayerNorm(model.d_model)
-        self.dropout = Dropout(model.dropout)
-
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Map (B, label_len + H, D), given memory (B, L', D), to its own shape."""
-        x = self.attention_norm(x + self.dropout(self.attention(x, x)))
-        x = self.cross_attention_norm(x + self.dropout(self.cross_attention(x, memory)))
-        x = self.feed_forward_norm(x + self.feed_forward(x))
-        return x
-
-
-def _encoder_layers(model: ModelConfig) -> list[nn.Module]:
-    layers: list[nn.Module] = [EncoderLayer(model)]
-    for _ in range(model.e_layers - 1):
-        if model.distil:
-            layers.append(Distilling(model.d_model))
-        layers.append(EncoderLayer(model))
-    return layers
-
-
-def _self_attention(model: ModelConfig, *, causal: bool = False, mix: bool = False) -> Attention:
-    factor = model.factor if model.attention == "prob" else None
-    return Attention(
-        model.d_model, model.n_heads, factor=factor, dropout=model.dropout, causal=causal, mix=mix
-    )
-
-
-def _feed_forward(model: ModelConfig) -> nn.Module:
-    return nn.Sequential(
-        nn.Linear(model.d_model, model.d_ff),
-        _ACTIVATIONS[model.activation](),
-        Dropout(model.dropout),
-        nn.Linear(model.d_ff, model.d_model),
-        Dropout(model.dropout),
-    )
+    def forward(self, values: Tensor, known: Tensor) -> Tensor:
+        """Forecast (B, H, C_out) from values (B, L, C) and what is known (B, L + H, F + K)."""
+        own = values[..., self.outputs]
+        columns = own.shape[-1]
+        folded = own.transpose(1, 2).flatten(0, 1).unsqueeze(-1)  # (B C_out, L, 1)
+        forecast: Tensor = self.network(folded, known.repeat_interleave(columns, dim=0))
+        return forecast.view(len(values), columns, -1).transpose(1, 2)

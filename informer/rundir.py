@@ -1,6 +1,7 @@
 """The run folder: the whole contract between the engine and a worker.
 
-The engine writes `config.json`; the worker writes the rest. `result.json` comes last and is put in
+The engine writes `config.json`; the worker writes the rest. A checkpoint lets an unfinished run go
+on after its last epoch. `result.json` comes last and is put in
 place by a rename, so that a folder with a result is finished and one without is not. Reading never
 trusts what it finds: a damaged line or file is skipped or refused with a sentence.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import safetensors
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from informer.config import RunConfig, from_nested
@@ -48,8 +50,33 @@ class Epoch(Record):
     seconds: Finite
 
 
+class PartErrors(Record):
+    """Errors of the best weights on one part: by horizon step, by column, and in own units."""
+
+    columns: tuple[str, ...]
+    mse_by_step: tuple[Finite, ...]
+    mae_by_step: tuple[Finite, ...]
+    mse_by_column: tuple[Finite, ...]
+    mae_by_column: tuple[Finite, ...]
+    own_mse_by_column: tuple[Finite, ...]  # in the squared units of the data
+    own_mae_by_column: tuple[Finite, ...]
+
+
+class Details(Record):
+    """What lies behind the figures of a result."""
+
+    val: PartErrors
+    test: PartErrors
+
+
+JudgedOn = Literal["all windows", "whole batches of 32"]
+
+
 class Success(Record):
-    """Result of a run that trained to its end. All errors are on scaled data, over all windows."""
+    """Result of a run that trained to its end. All errors are on scaled data.
+
+    They are over all windows unless `windows` says that only whole batches were judged.
+    """
 
     status: Literal["completed"] = "completed"
     val_mse: Finite
@@ -61,6 +88,7 @@ class Success(Record):
     parameters: int
     seconds: Finite
     device: str
+    windows: JudgedOn = "all windows"
 
 
 class Failure(Record):
@@ -101,6 +129,16 @@ class RunDir:
         return self.path / "model.safetensors"
 
     @property
+    def checkpoint(self) -> Path:
+        """What the next epoch depends on, while the run is unfinished."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def details(self) -> Path:
+        """Errors of the best weights by horizon step and column."""
+        return self.path / "errors.json"
+
+    @property
     def result(self) -> Path:
         """How it ended; its presence means that it did."""
         return self.path / "result.json"
@@ -110,12 +148,31 @@ class RunDir:
         """What the worker printed."""
         return self.path / "log.txt"
 
-    def create(self, config: RunConfig) -> None:
-        """Make the folder anew for `config`: whatever an unfinished attempt left is removed."""
+    def create(self, config: RunConfig) -> int:
+        """Make the folder ready for `config`, and return after which epoch training goes on.
+
+        What an unfinished attempt at the same configuration left is kept as far as its last
+        checkpoint; anything else is removed.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        for stale in (self.result, self.metrics, self.weights, self.log):
-            stale.unlink(missing_ok=True)
+        epoch = self._resumable_epoch(config)
+        kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch) and r.epoch <= epoch]
+        stale = [self.result, self.details]
+        if len(kept) == epoch > 0:
+            replace_text(self.metrics, "".join(f"{r.model_dump_json()}\n" for r in kept))
+        else:
+            stale += [self.checkpoint, self.weights, self.metrics, self.log]
+            epoch = 0
+        for file in stale:
+            file.unlink(missing_ok=True)
         replace_text(self.config, config.model_dump_json(indent=2))
+        return epoch
+
+    def _resumable_epoch(self, config: RunConfig) -> int:
+        try:
+            return int(read_facts(self.checkpoint)["epoch"]) if self.read_config() == config else 0
+        except (OSError, ValueError, KeyError):
+            return 0
 
     def read_config(self) -> RunConfig:
         """Return the configuration; raises ConfigError or OSError."""
@@ -155,6 +212,13 @@ class RunDir:
         except ValidationError:
             return Failure(error_class="error", message=f"{self.result} is not a valid result.")
 
+    def read_details(self) -> Details | None:
+        """Return the details of the errors, or None where there are none that can be read."""
+        try:
+            return Details.model_validate_json(self.details.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the worker's log."""
         if not self.log.exists():
@@ -170,6 +234,16 @@ def _records(block: bytes) -> Iterator[Progress | Epoch]:
             yield _METRIC.validate_json(line)
         except ValidationError:
             continue
+
+
+def read_facts(path: Path) -> dict[str, str]:
+    """Return the facts that a safetensors file carries; raises OSError or ValueError."""
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            facts: dict[str, str] | None = file.metadata()
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}).") from error
+    return facts or {}
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,11 +34,14 @@ _HEADER = f"{'epoch':>5} {'train loss':>11} {'val MSE':>9} {'val MAE':>9} {'lr':
 @click.option(
     "--output", type=click.Path(path_type=Path), default=RUNS, help="Folder that holds the runs."
 )
-@click.option("--overwrite", is_flag=True, help="Train again where the tag has a finished run.")
+@click.option("--overwrite", is_flag=True, help="Train anew where the tag has a run.")
 def main(
     path: Path | None, tag: str, settings: tuple[str, ...], output: Path, overwrite: bool
 ) -> None:
-    """Train one configuration and print its errors on scaled data."""
+    """Train one configuration and print its errors.
+
+    An unfinished run of the same tag and configuration goes on after its last epoch.
+    """
     if not re.fullmatch(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*", tag):
         raise Refusal(f"--tag {tag!r} must be a name of letters, digits, '.', '_' and '-' only.")
     try:
@@ -48,10 +52,13 @@ def main(
     if run.read_result() is not None and not overwrite:
         raise Refusal(f"{run.path} holds a finished run; take another --tag, or --overwrite it.")
     try:
-        run.create(config)
+        if overwrite:
+            run.checkpoint.unlink(missing_ok=True)
+        if epoch := run.create(config):
+            click.echo(f"{run.path} is unfinished: training goes on after epoch {epoch}.")
     except OSError as error:
         raise Refusal(f"{run.path} cannot be written ({error.strerror}).") from None
-    with _table() as show:
+    with _log_in(run.log), _table() as show:
         result = train(config, run, show)
     _report(result, run)
 
@@ -60,6 +67,18 @@ def _base(path: Path | None) -> RunConfig:
     if path is not None:
         return read_config(path)
     return PRESETS["small" if choose_device("auto").type == "cpu" else "paper"].config()
+
+
+@contextmanager
+def _log_in(path: Path) -> Iterator[None]:
+    logger, handler = logging.getLogger("informer"), logging.FileHandler(path)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
@@ -107,8 +126,18 @@ def _report(result: Success | Failure, run: RunDir) -> None:
         f"{result.seconds:.0f} s on {result.device}; {run.path}\n"
         f"{'':>5} {'MSE':>8} {'MAE':>8}\n"
         f"{'val':>5} {result.val_mse:>8.4f} {result.val_mae:>8.4f}\n"
-        f"{'test':>5} {result.test_mse:>8.4f} {result.test_mae:>8.4f}"
+        f"{'test':>5} {result.test_mse:>8.4f} {result.test_mae:>8.4f}\n"
+        f"On scaled data, over {result.windows}. Test errors by column, MAE in its own units:"
     )
+    details = run.read_details()
+    assert details is not None, "a run that completed has its details"
+    test = details.test
+    rows = zip(
+        test.columns, test.mse_by_column, test.mae_by_column, test.own_mae_by_column, strict=True
+    )
+    click.echo(f"{'column':<20} {'MSE':>8} {'MAE':>8} {'own MAE':>10}")
+    for name, mse, mae, own in rows:
+        click.echo(f"{name[:20]:<20} {mse:>8.4f} {mae:>8.4f} {own:>10.4g}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 The recipe is that of Informer2020 where the configuration does not say otherwise, with three
 differences: evaluation covers all windows and is exact, the test part is looked at once, with the
 weights that were best on validation, and weights that gave no finite error are never kept.
+
+A training that was interrupted goes on from its last epoch and ends with the same bits.
 """
 
 from __future__ import annotations
@@ -23,12 +25,25 @@ import torch
 from torch import Tensor, nn
 
 from data.registry import DataError
-from data.series import series
-from data.windows import Windows
+from data.series import Series, series
+from data.splits import SPLITS
+from data.windows import Batch, Windows
+from informer import checkpoint
+from informer.checkpoint import Standing
 from informer.config import RunConfig, TrainingConfig
 from informer.metrics import Errors
 from informer.model import Informer
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.rundir import (
+    Details,
+    Epoch,
+    Failure,
+    PartErrors,
+    Progress,
+    RunDir,
+    Success,
+    replace_text,
+)
+from informer.schedule import learning_rate
 
 PROGRESS_SECONDS = 1.0
 
@@ -38,14 +53,6 @@ _OPTIMIZERS: Mapping[str, type[torch.optim.Optimizer]] = {
     "Adam": torch.optim.Adam,
     "AdamW": torch.optim.AdamW,
     "SGD": torch.optim.SGD,
-}
-
-# Factor of the learning rate in epoch 0, 1, ... of so many.
-_SCHEDULES: Mapping[str, Callable[[int, int], float]] = {
-    "Halving": lambda epoch, epochs: 0.5 ** max(0, epoch - 1),
-    "StepLR": lambda epoch, epochs: 0.1 ** (epoch // math.ceil(epochs / 3)),
-    "CosineAnnealingLR": lambda epoch, epochs: (1 + math.cos(math.pi * epoch / epochs)) / 2,
-    "Constant": lambda epoch, epochs: 1.0,
 }
 
 _CRITERIA: Mapping[str, type[nn.Module]] = {
@@ -100,10 +107,14 @@ def failure(error: Exception, config: RunConfig) -> Failure:
             return Failure(error_class="nonfinite", message=str(error), traceback=text)
         case _ if _out_of_memory(error):
             message = (
-                f"Memory ran out; lower data.batch_size ({config.data.batch_size}), data.seq_len "
-                f"({config.data.seq_len}) or model.d_model ({config.model.d_model})."
+                f"Memory ran out on {config.training.device}; lower "
+                f"data.batch_size ({config.data.batch_size}), data.seq_len ({config.data.seq_len}) "
+                f"or model.d_model ({config.model.d_model})."
             )
             return Failure(error_class="out_of_memory", message=message, traceback=text)
+        case _ if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            message = "training.compile failed on this machine; set it to false."
+            return Failure(error_class="config", message=message, traceback=text)
         case _:
             message = f"{type(error).__name__}: {error}"
             return Failure(error_class="error", message=message, traceback=text)
@@ -116,19 +127,23 @@ def use_threads(count: int) -> None:
 
 def choose_device(name: str) -> torch.device:
     """Return the device that `training.device` means; raises DeviceError where it is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        name = "cuda" if count else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= count:
+        found = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
         raise DeviceError(
-            "training.device is cuda, but this machine has no GPU that torch can use; "
+            f"training.device is {name}, but this machine has {found} that torch can use; "
             "take auto or cpu."
         )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return device
 
 
-def evaluate(model: nn.Module, windows: Windows, batch_size: int) -> Errors:
-    """Return the errors of `model` over all windows, on scaled data."""
-    model.eval()
+def evaluate(
+    model: Callable[[Tensor, Tensor], Tensor], windows: Windows, batch_size: int
+) -> Errors:
+    """Return the errors of a forecaster over all of `windows`, on scaled data."""
     errors = Errors()
     with torch.inference_mode():
         for batch in windows.batches(batch_size):
@@ -136,84 +151,129 @@ def evaluate(model: nn.Module, windows: Windows, batch_size: int) -> Errors:
     return errors
 
 
+def in_detail(errors: Errors, source: Series) -> PartErrors:
+    """Return errors by horizon step and column, and on the scale of the data."""
+    scale = source.scaler.std[source.outputs]
+    squared, absolute = errors.squared, errors.absolute  # (H, C_out)
+    return PartErrors(
+        columns=source.roles.forecast,
+        mse_by_step=tuple(squared.mean(axis=1).tolist()),
+        mae_by_step=tuple(absolute.mean(axis=1).tolist()),
+        mse_by_column=tuple(squared.mean(axis=0).tolist()),
+        mae_by_column=tuple(absolute.mean(axis=0).tolist()),
+        own_mse_by_column=tuple((squared.mean(axis=0) * scale**2).tolist()),
+        own_mae_by_column=tuple((absolute.mean(axis=0) * scale).tolist()),
+    )
+
+
 class _Training:
     """One training under way."""
 
     def __init__(self, config: RunConfig, run: RunDir, record: OnRecord) -> None:
-        self._began = time.monotonic()
         self._config, self._run, self._record = config, run, record
         self._device = choose_device(config.training.device)
-        data = config.data
-        source = series(data.dataset, data.features, data.target)
+        data, training = config.data, config.training
+        self._source = series(data.dataset, data.features, data.target)
         self._train, self._val, self._test = (
-            Windows(source, split, data.seq_len, data.pred_len, self._device)
-            for split in ("train", "val", "test")
+            Windows(
+                self._source,
+                split,
+                data.seq_len,
+                data.pred_len,
+                self._device,
+                drop_last=data.drop_last,
+            )
+            for split in SPLITS
         )
-        torch.manual_seed(config.training.seed)
-        self._order = torch.Generator().manual_seed(config.training.seed)
-        self._model = Informer(config, source.values.shape[1]).to(self._device)
-        self._optimizer = _optimizer(config.training, self._model)
-        self._criterion = _CRITERIA[config.training.criterion_class]()
+        torch.manual_seed(training.seed)
+        self._order = torch.Generator().manual_seed(training.seed)
+        self._model = Informer(config).to(self._device)
+        # Compiled for training alone: its batches have one size, evaluation would compile again.
+        self._trained = torch.compile(self._model) if training.compile else self._model
+        self._optimizer = _optimizer(training, self._model)
+        self._criterion = _CRITERIA[training.criterion_class]()
+        self._bfloat16 = uses_bfloat16(training.precision, self._device)
         self._parameters = sum(weight.numel() for weight in self._model.parameters())
         # As published, the last windows of an epoch that fill no batch are left out.
         steps = max(1, len(self._train) // data.batch_size)
         self._losses = torch.empty(
-            min(steps, config.training.steps_per_epoch or steps), device=self._device
+            min(steps, training.steps_per_epoch or steps), device=self._device
         )
+        self._standing = self._resumed()
 
     def result(self) -> Success:
         """Train until patience or epochs run out, and judge the best weights on the test part."""
-        training = self._config.training
+        training, standing = self._config.training, self._standing
         _log.info("%s parameters, %s windows", f"{self._parameters:,}", f"{len(self._train):,}")
-        best, best_epoch, epoch = (math.inf, math.inf), 0, 0
-        for epoch in range(1, training.epochs + 1):
-            val = self._epoch(epoch)
-            if val.mse < best[0]:
-                best, best_epoch = (val.mse, val.mae), epoch
-                self._keep_weights()
-            elif epoch - best_epoch >= training.patience:
-                break
+        while (
+            standing.epoch < training.epochs
+            and standing.epoch - standing.best_epoch < training.patience
+        ):
+            self._epoch()
         weights = safetensors.torch.load_file(self._run.weights, device=str(self._device))
         self._model.load_state_dict(weights)
-        test = self._evaluate(self._test)
+        val, test = self._evaluate(self._val), self._evaluate(self._test)
+        details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
+        replace_text(self._run.details, details.model_dump_json())
+        self._run.checkpoint.unlink(missing_ok=True)
         return Success(
-            val_mse=best[0],
-            val_mae=best[1],
+            val_mse=standing.best_mse,
+            val_mae=standing.best_mae,
             test_mse=test.mse,
             test_mae=test.mae,
-            best_epoch=best_epoch,
-            epochs=epoch,
+            best_epoch=standing.best_epoch,
+            epochs=standing.epoch,
             parameters=self._parameters,
-            seconds=time.monotonic() - self._began,
+            seconds=standing.seconds,
             device=_device_name(self._device),
+            windows="whole batches of 32" if self._config.data.drop_last else "all windows",
         )
 
-    def _epoch(self, epoch: int) -> Errors:
-        """Train for one epoch, record it, and return the errors on validation."""
+    def _resumed(self) -> Standing:
+        """Go on from the run's checkpoint where it has one."""
+        state = (self._model, self._optimizer, self._order, self._device)
+        if not self._run.checkpoint.exists():
+            return Standing()
+        standing = checkpoint.load(self._run.checkpoint, *state)
+        _log.info("Goes on after epoch %s.", standing.epoch)
+        return standing
+
+    def _epoch(self) -> None:
+        """Train for one epoch, record it, and keep the weights if they are the best so far."""
         began = time.monotonic()
-        training = self._config.training
-        lr = training.optimizer_params.lr
-        lr *= _SCHEDULES[training.scheduler_class](epoch - 1, training.epochs)
-        for group in self._optimizer.param_groups:
-            group["lr"] = lr
+        standing = self._standing
+        epoch = standing.epoch + 1
         train_loss = self._steps(epoch)
         val = self._evaluate(self._val)
         finite = math.isfinite(val.mse)
+        seconds = time.monotonic() - began
+        if finite and val.mse < standing.best_mse:
+            standing.best_epoch, standing.best_mse, standing.best_mae = epoch, val.mse, val.mae
+            checkpoint.save_tensors(self._run.weights, self._model.state_dict(), {})
+        standing.epoch = epoch
+        standing.seconds += seconds
         self._record(
             Epoch(
                 epoch=epoch,
                 train_loss=train_loss,
                 val_mse=val.mse if finite else None,
                 val_mae=val.mae if finite else None,
-                lr=lr,
-                seconds=time.monotonic() - began,
+                lr=self._learning_rate(epoch, step=0),
+                seconds=seconds,
             )
         )
         if not finite:
             raise NonfiniteError(
                 f"The validation error became {val.mse} after epoch {epoch}; {self._blame()}."
             )
-        return val
+        checkpoint.save(
+            self._run.checkpoint,
+            standing,
+            self._model,
+            self._optimizer,
+            self._order,
+            self._device,
+        )
 
     def _steps(self, epoch: int) -> float:
         """Run the optimiser steps of an epoch and return the mean loss."""
@@ -222,18 +282,37 @@ class _Training:
         self._model.train()
         reported = -math.inf
         for step in range(steps):
-            batch = self._train.batch(order[step * size : (step + 1) * size])
-            self._optimizer.zero_grad()
-            loss = self._criterion(self._model(batch.values, batch.known), batch.target)
-            loss.backward()
-            self._optimizer.step()
-            self._losses[step] = loss.detach()  # stays on the device: reading it would wait for it
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._learning_rate(epoch, step)
+            loss = self._step(self._train.batch(order[step * size : (step + 1) * size]))
+            self._losses[step] = loss  # stays on the device: reading it would wait for it
             if (now := time.monotonic()) - reported >= PROGRESS_SECONDS:
                 reported = now
                 self._require_finite(epoch, self._losses[: step + 1])
                 self._record(Progress(epoch=epoch, step=step + 1, steps=steps))
         self._require_finite(epoch, self._losses)
         return float(self._losses.double().mean())
+
+    def _step(self, batch: Batch) -> Tensor:
+        """Make one optimiser step and return its loss."""
+        self._optimizer.zero_grad()
+        loss: Tensor = self._criterion(self._forecast(batch.values, batch.known), batch.target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if limit := self._config.training.clip_norm:
+            nn.utils.clip_grad_norm_(self._model.parameters(), limit)
+        self._optimizer.step()
+        return loss.detach()
+
+    def _forecast(self, values: Tensor, known: Tensor) -> Tensor:
+        """Return the forecast in float32, whatever the precision of the products inside."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
+            model = self._trained if self._model.training else self._model
+            forecast: Tensor = model(values, known)
+        return forecast.float()
+
+    def _learning_rate(self, epoch: int, step: int) -> float:
+        steps = len(self._losses)
+        return learning_rate(self._config.training, (epoch - 1) * steps + step, steps)
 
     def _require_finite(self, epoch: int, losses: Tensor) -> None:
         faults = torch.nonzero(~torch.isfinite(losses))
@@ -251,19 +330,25 @@ class _Training:
 
     def _blame(self) -> str:
         training = self._config.training
-        return (
-            f"training.optimizer_params.lr ({training.optimizer_params.lr:g}) is most likely too "
-            f"high for {training.optimizer_class}, lower it"
-        )
+        rate = f"training.optimizer_params.lr ({training.optimizer_params.lr:g})"
+        advice = "lower it" if training.clip_norm else "lower it or set training.clip_norm"
+        return f"{rate} is most likely too high for {training.optimizer_class}, {advice}"
 
     def _evaluate(self, windows: Windows) -> Errors:
         # Without gradients, twice the batch takes less memory than a training step.
-        return evaluate(self._model, windows, 2 * self._config.data.batch_size)
+        self._model.eval()
+        return evaluate(self._forecast, windows, 2 * self._config.data.batch_size)
 
-    def _keep_weights(self) -> None:
-        temporary = self._run.weights.with_suffix(".tmp")
-        safetensors.torch.save_file(self._model.state_dict(), temporary)
-        os.replace(temporary, self._run.weights)
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Tell whether matrix products are made in bfloat16; auto takes it on GPUs that have it.
+
+    bfloat16 has the range of float32, so that no loss scaling is needed; what needs precision
+    (norms, softmax, losses, weights, the optimiser) stays in float32.
+    """
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"
 
 
 def _optimizer(training: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:

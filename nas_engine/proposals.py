@@ -7,7 +7,6 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.registry import DATASETS
 from informer.config import ConfigError, RunConfig, StepType, Value, fields, from_flat
 from informer.cost import parameters
 from nas_engine.search import TASK_KEYS, SearchSpec
@@ -73,11 +72,6 @@ def check(
     return [*_beyond_limits(spec, config), *_repeated(config, earlier)]
 
 
-def columns(config: RunConfig) -> int:
-    """Return the number of input columns of the model."""
-    return 1 if config.data.features == "S" else len(DATASETS[config.data.dataset].columns)
-
-
 def differences(
     parent: Mapping[str, Value], config: Mapping[str, Value]
 ) -> dict[str, tuple[Value, Value]]:
@@ -90,7 +84,7 @@ def differences(
 
 
 def _beyond_limits(spec: SearchSpec, config: RunConfig) -> list[str]:
-    count = parameters(config, columns(config))
+    count = parameters(config)
     if count <= spec.limits.parameters:
         return []
     return [
@@ -99,9 +93,10 @@ def _beyond_limits(spec: SearchSpec, config: RunConfig) -> list[str]:
 
 
 def _repeated(config: RunConfig, earlier: Mapping[int, Mapping[str, Value]]) -> list[str]:
-    values = config.flat()
+    inactive = config.inactive()
+    values = {key: value for key, value in config.flat().items() if key not in inactive}
     return [
         f"This is the configuration of trial {number}, which need not be trained again."
         for number, other in earlier.items()
-        if values == other
+        if all(other.get(key) == value for key, value in values.items())
     ]

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from informer.config import PRESETS, ConfigError, RunConfig, Value
 
 PlannerName = Literal["tpe", "llm", "hybrid", "random"]
-TASK_KEYS = ("data.dataset", "data.features", "data.target", "data.pred_len", "training.seed")
+TASK_KEYS = (
+    *("data.dataset", "data.features", "data.target", "data.pred_len", "data.drop_last"),
+    "training.seed",
+)
 """Settings that every trial of a search shares, so that their errors can be compared."""
 
 

@@ -13,7 +13,7 @@ from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
 from nas_engine.commands import Decide
 from nas_engine.liveness import EngineState, engine_state
-from nas_engine.proposals import check, columns, differences
+from nas_engine.proposals import check, differences
 from nas_engine.space import editable_keys, step_type
 from nas_engine.store.reader import SearchRow, TrialRow
 from pages._parts.forms import settings_by_section, settings_in_grid
@@ -68,7 +68,7 @@ def weights(config: Mapping[str, Value]) -> int | None:
         built = from_flat(config)
     except ConfigError:
         return None
-    return parameters(built, columns(built))
+    return parameters(built)
 
 
 def edited_changes(parent: Mapping[str, Value], held: Mapping[str, Value]) -> dict[str, Value]:

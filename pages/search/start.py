@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from data.registry import DATASETS
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
-from nas_engine.proposals import columns
 from nas_engine.search import Limits, PlannerName, Rules, SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.space import space
@@ -178,7 +177,7 @@ def show_cost(spec: SearchSpec) -> list[str]:
         config = spec.base()
     except ConfigError:
         return []
-    weights = parameters(config, columns(config))
+    weights = parameters(config)
     st.caption(
         f"Trial 0 has {count_text(weights)} parameters · planners vary {len(space(spec))} "
         f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs."

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from informer.config import RunConfig
+from informer.config import RunConfig, from_flat
+from informer.cost import parameters
 from informer.rundir import Failure
 from nas_engine.api import get_best_run, get_recent_runs
 from nas_engine.commands import Control, Start
@@ -106,7 +107,7 @@ def test_recent_runs_are_newest_first(bench: Bench) -> None:
 
 def test_a_model_beyond_the_limit_is_never_trained(bench: Bench) -> None:
     state = bench.search(max_trials=8, limits={"parameters": 100_000})
-    assert all(trial.config["model.d_model"] <= 100 for trial in state.trials[1:])
+    assert all(parameters(from_flat(trial.config)) <= 100_000 for trial in state.trials[1:])
 
 
 def test_a_command_to_an_ended_search_is_refused(bench: Bench) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from data.registry import DATASETS, DataError
 from data.series import Series, series
 from data.source import locate
 from informer.config import RunConfig, Value
+from informer.rundir import Epoch, Progress
 
 TINY: dict[str, Value] = {
     "data.dataset": "tiny",
@@ -28,6 +29,16 @@ TINY: dict[str, Value] = {
     "training.epochs": 2,
     "training.device": "cpu",
 }
+
+
+def interrupt_in_epoch(number: int) -> Callable[[Progress | Epoch], None]:
+    """Return what interrupts a training as a person would, inside an epoch."""
+
+    def interrupt(record: Progress | Epoch) -> None:
+        if isinstance(record, Progress) and record.epoch == number:
+            raise KeyboardInterrupt
+
+    return interrupt
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from data.registry import DATASETS, DataError
 from informer.config import RunConfig, Value
 from informer.rundir import RunDir, Success
 from informer.train import main
+from informer.training import train
+from tests.informer.conftest import interrupt_in_epoch
 
 
 def invoke(tmp_path: Path, *arguments: str) -> Result:
@@ -33,7 +36,8 @@ def test_it_trains_and_prints_a_table(tmp_path: Path, tiny: RunConfig) -> None:
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["epoch", "train"]
     assert [line.split()[0] for line in lines[1:3]] == ["1", "2"]
-    assert [line.split()[0] for line in lines[-2:]] == ["val", "test"]
+    assert [line.split()[0] for line in lines[-11:-9]] == ["val", "test"]
+    assert [line.split()[0] for line in lines[-7:]] == list(DATASETS["tiny"].columns)
 
 
 def test_a_finished_tag_is_kept_unless_told_otherwise(tmp_path: Path, tiny: RunConfig) -> None:
@@ -42,6 +46,37 @@ def test_a_finished_tag_is_kept_unless_told_otherwise(tmp_path: Path, tiny: RunC
     again = invoke(tmp_path, "--config", given, "--tag", "t")
     assert again.exit_code == 2 and "--overwrite" in again.stderr
     assert invoke(tmp_path, "--config", given, "--tag", "t", "--overwrite").exit_code == 0
+
+
+def test_an_unfinished_run_goes_on_and_another_configuration_begins_anew(
+    tmp_path: Path, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = config_file(tmp_path, tiny)
+    run = RunDir(tmp_path / "runs" / "t")
+    run.create(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, run, interrupt_in_epoch(2))
+    assert run.checkpoint.exists()
+    begun = invoke(tmp_path, "--config", given, "--tag", "t", "--set", "training.seed=1")
+    assert begun.exit_code == 0 and "goes on" not in begun.output
+    run.create(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, run, interrupt_in_epoch(2))
+    resumed = invoke(tmp_path, "--config", given, "--tag", "t")
+    assert resumed.exit_code == 0 and "training goes on after epoch 1" in resumed.output
+
+
+def test_a_data_set_that_cannot_be_had_is_one_sentence(
+    tmp_path: Path, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise DataError("The file is broken; replace it.")
+
+    monkeypatch.setattr("informer.training.series", broken)
+    done = invoke(tmp_path, "--config", config_file(tmp_path, tiny), "--tag", "t")
+    assert done.exit_code == 2
+    assert done.stderr == "The file is broken; replace it.\n"
+    assert "Traceback" in (tmp_path / "runs" / "t" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -99,3 +134,30 @@ def test_a_diverged_training_ends_with_its_sentence(tmp_path: Path, tiny: RunCon
     done = invoke(tmp_path, "--tag", "t", "--config", given)
     assert done.exit_code == 1
     assert "is most likely too high" in done.stderr
+
+
+def test_a_compiled_model_gives_the_same_errors(tmp_path: Path, tiny: RunConfig) -> None:
+    """In a process of its own, for the compiler warns of much that would be an error here."""
+    changes: dict[str, Value] = {
+        "data.dataset": "synthetic",
+        "model.e_layers": 1,
+        "model.distil": False,
+        "model.head": "linear",
+        "model.dropout": 0.0,
+        "training.epochs": 1,
+        "training.steps_per_epoch": 2,
+    }
+    eager = RunDir(tmp_path / "eager")
+    eager.create(tiny.with_changes(changes))
+    expected = train(tiny.with_changes(changes), eager)
+    given = config_file(tmp_path, tiny.with_changes(changes))
+    command = [sys.executable, "-m", "informer.train", "--tag", "t", "--output", str(tmp_path)]
+    done = subprocess.run(
+        [*command, "--config", given, "--set", "training.compile=true"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    result = RunDir(tmp_path / "t").read_result()
+    assert isinstance(result, Success) and isinstance(expected, Success)
+    assert result.test_mse == pytest.approx(expected.test_mse, rel=1e-4)

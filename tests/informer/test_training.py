@@ -19,7 +19,9 @@ from informer.config import RunConfig, Value, fields
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
-from informer.training import train
+from informer.schedule import learning_rate
+from informer.training import DeviceError, choose_device, train, uses_bfloat16
+from tests.informer.conftest import interrupt_in_epoch
 
 
 def trained(config: RunConfig, folder: Path) -> tuple[Success | Failure, RunDir]:
@@ -52,6 +54,7 @@ def test_a_run_leaves_metrics_weights_and_result(tiny: RunConfig, tmp_path: Path
     assert any(isinstance(record, Progress) for record in records)
     assert sorted(path.name for path in run.path.iterdir()) == [
         "config.json",
+        "errors.json",
         "metrics.jsonl",
         "model.safetensors",
         "result.json",
@@ -60,7 +63,7 @@ def test_a_run_leaves_metrics_weights_and_result(tiny: RunConfig, tmp_path: Path
 
 def test_the_kept_weights_give_the_reported_errors(tiny: RunConfig, tmp_path: Path) -> None:
     result, run = completed(tiny.with_changes({"training.epochs": 4}), tmp_path / "run")
-    model = Informer(tiny, 7)
+    model = Informer(tiny)
     model.load_state_dict(safetensors.torch.load_file(run.weights))
     model.eval()
     source = series("tiny", "M", "OT")
@@ -112,7 +115,13 @@ def test_it_learns(tmp_path: Path, tiny: RunConfig) -> None:
 
 def choices() -> list[tuple[str, Value]]:
     training_fields = {k: s for k, s in fields().items() if k.startswith("training.")}
-    found = [(k, o) for k, s in training_fields.items() for o in s.options or () if o != "cuda"]
+    found = [
+        (key, option)
+        for key, spec in training_fields.items()
+        if key not in ("training.device", "training.compile")
+        for option in spec.options or ()
+    ]
+    found += [("training.device", "cpu"), ("training.warmup_steps", 5), ("training.clip_norm", 0.1)]
     return [*found, ("data.features", "S"), ("data.features", "MS"), ("data.batch_size", 4096)]
 
 
@@ -135,28 +144,123 @@ def test_every_choice_of_training_trains(
         ("Constant", [1, 1, 1, 1, 1, 1]),
     ],
 )
-def test_the_learning_rate_follows_its_schedule(
-    tiny: RunConfig, tmp_path: Path, schedule: str, factors: list[float]
-) -> None:
-    changes: dict[str, Value] = {
-        "training.scheduler_class": schedule,
-        "training.epochs": 6,
-        "training.patience": 6,
-        "training.steps_per_epoch": 1,
-    }
-    _, run = completed(tiny.with_changes(changes), tmp_path)
+def test_the_learning_rate_follows_its_schedule(schedule: str, factors: list[float]) -> None:
+    config = RunConfig().with_changes({"training.scheduler_class": schedule, "training.epochs": 6})
+    for step in range(6 * 10):
+        rate = learning_rate(config.training, step, 10)
+        assert rate == pytest.approx(1e-4 * factors[step // 10], rel=1e-3)
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 4), (2, 10), (6, 7)])
+def test_one_cycle_is_that_of_torch(epochs: int, steps: int) -> None:
+    config = RunConfig().with_changes(
+        {"training.scheduler_class": "OneCycleLR", "training.epochs": epochs}
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1e-4)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1e-4, epochs=epochs, steps_per_epoch=steps, cycle_momentum=False
+    )
+    for step in range(epochs * steps):
+        rate = learning_rate(config.training, step, steps)
+        assert rate == pytest.approx(scheduler.get_last_lr()[0], rel=1e-9)
+        optimizer.step()
+        if step < epochs * steps - 1:
+            scheduler.step()
+
+
+def test_one_cycle_of_a_single_step_has_a_rate() -> None:
+    config = RunConfig().with_changes(
+        {"training.scheduler_class": "OneCycleLR", "training.epochs": 1}
+    )
+    assert 0 < learning_rate(config.training, 0, 1) <= 1e-4
+
+
+def test_warm_up_rises_to_the_rate_of_the_schedule() -> None:
+    config = RunConfig().with_changes({"training.warmup_steps": 4})
+    rates = [learning_rate(config.training, step, 100) for step in range(6)]
+    assert rates == pytest.approx([0.25e-4, 0.5e-4, 0.75e-4, 1e-4, 1e-4, 1e-4])
+
+
+def test_the_recorded_learning_rate_is_that_of_the_epoch(tiny: RunConfig, tmp_path: Path) -> None:
+    config = tiny.with_changes({"training.epochs": 3, "training.steps_per_epoch": 1})
+    _, run = completed(config, tmp_path)
     rates = [record.lr for record in run.read_metrics()[0] if isinstance(record, Epoch)]
-    assert rates == pytest.approx([1e-4 * factor for factor in factors], rel=1e-3)
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5])
+
+
+def test_clipping_bounds_the_step(tiny: RunConfig, tmp_path: Path) -> None:
+    """One step of SGD at rate 1 moves the weights by the norm of the gradient."""
+
+    def moved(clip: float) -> float:
+        torch.manual_seed(tiny.training.seed)
+        before = Informer(tiny).state_dict()
+        config = tiny.with_changes(
+            {
+                "training.epochs": 1,
+                "training.steps_per_epoch": 1,
+                "training.optimizer_class": "SGD",
+                "training.optimizer_params.lr": 1.0,
+                "training.clip_norm": clip,
+            }
+        )
+        _, run = completed(config, tmp_path / str(clip))
+        after = safetensors.torch.load_file(run.weights)
+        trained = [name for name in before if "running" not in name and "tracked" not in name]
+        return math.sqrt(sum(float((after[n] - before[n]).square().sum()) for n in trained))
+
+    assert moved(0.05) == pytest.approx(0.05, rel=1e-3)
+    assert moved(0.0) > 0.2
+
+
+# -- interruption -------------------------------------------------------------------------------
+
+RESUMED: dict[str, dict[str, Value]] = {
+    "adam": {},
+    "adamw": {"training.optimizer_class": "AdamW", "training.scheduler_class": "OneCycleLR"},
+    "sgd": {"training.optimizer_class": "SGD", "training.warmup_steps": 70},
+    "patience": {"training.patience": 2, "training.optimizer_params.lr": 0.05},
+}
+
+
+@pytest.mark.parametrize("changes", RESUMED.values(), ids=RESUMED)
+@pytest.mark.parametrize("stopped_in", [1, 2, 4])
+def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_to_the_last_bit(
+    tiny: RunConfig,
+    tmp_path: Path,
+    changes: dict[str, Value],
+    stopped_in: int,
+) -> None:
+    config = tiny.with_changes({"training.epochs": 4, "model.dropout": 0.2, **changes})
+    whole, undisturbed = completed(config, tmp_path / "whole")
+    run = RunDir(tmp_path / "stopped")
+    assert run.create(config) == 0
+    finished = [r for r in undisturbed.read_metrics()[0] if isinstance(r, Epoch)]
+    if len(finished) >= stopped_in:
+        with pytest.raises(KeyboardInterrupt):
+            train(config, run, interrupt_in_epoch(stopped_in))
+        assert run.read_result() is None
+        torch.manual_seed(99)
+        assert run.create(config) == stopped_in - 1
+    resumed = train(config, run)
+    assert isinstance(resumed, Success)
+    assert run.weights.read_bytes() == undisturbed.weights.read_bytes()
+    assert run.details.read_bytes() == undisturbed.details.read_bytes()
+    assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
+    again = [r for r in run.read_metrics()[0] if isinstance(r, Epoch)]
+    assert [r.model_dump(exclude={"seconds"}) for r in again] == [
+        r.model_dump(exclude={"seconds"}) for r in finished
+    ]
+    assert not run.checkpoint.exists()
 
 
 def test_training_stops_when_patience_runs_out(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors = iter([3.0, 2.0, 2.5, 2.0, 9.0])
+    errors = iter([3.0, 2.0, 2.5, 2.0, 2.0, 9.0])  # four epochs, then the best weights again
 
     def scripted(*_: object) -> Errors:
         found = Errors()
-        found.add(torch.tensor([math.sqrt(next(errors))], dtype=torch.float64))
+        found.add(torch.full((1, 6, 7), math.sqrt(next(errors)), dtype=torch.float64))
         return found
 
     monkeypatch.setattr(training, "evaluate", scripted)
@@ -246,8 +350,97 @@ def test_a_gpu_that_is_not_there_is_refused(tiny: RunConfig, tmp_path: Path) -> 
     assert "no GPU" in result.message
 
 
+def test_a_checkpoint_holds_everything_that_the_next_epoch_depends_on(
+    tiny: RunConfig, tmp_path: Path
+) -> None:
+    run = RunDir(tmp_path)
+    run.create(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, run, interrupt_in_epoch(2))
+    names = set(safetensors.torch.load_file(run.checkpoint))
+    assert {"generator.cpu", "generator.order"} <= names
+    assert any(name.startswith("optimizer.0.exp_avg") for name in names)
+    assert any(name.startswith("model.network.encoder") for name in names)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 100, b"\xff" * 5000])
+def test_a_damaged_checkpoint_is_not_used(tiny: RunConfig, tmp_path: Path, damage: bytes) -> None:
+    run = RunDir(tmp_path)
+    run.create(tiny)
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, run, interrupt_in_epoch(2))
+    run.checkpoint.write_bytes(damage)
+    assert run.create(tiny) == 0
+    assert not run.checkpoint.exists()
+    assert isinstance(train(tiny, run), Success)
+
+
+# -- figures ------------------------------------------------------------------------------------
+
+
+def test_the_details_are_errors_by_step_and_column_and_in_own_units(
+    tiny: RunConfig, tmp_path: Path
+) -> None:
+    result, run = completed(
+        tiny.with_changes({"data.features": "MS", "data.target": "MUFL"}), tmp_path
+    )
+    details = run.read_details()
+    assert details is not None
+    test = details.test
+    assert test.columns == ("MUFL",) and len(test.mse_by_step) == 6
+    assert np.mean(test.mse_by_step) == pytest.approx(result.test_mse)
+    assert test.mse_by_column[0] == pytest.approx(result.test_mse)
+    assert np.mean(test.mae_by_step) == pytest.approx(result.test_mae)
+    source = series("tiny", "MS", "MUFL")
+    model = Informer(run.read_config())
+    model.load_state_dict(safetensors.torch.load_file(run.weights))
+    windows = Windows(source, "test", 24, 6, torch.device("cpu"))
+    batch = windows.batch(torch.arange(len(windows)))
+    with torch.no_grad():
+        forecast = model.eval()(batch.values, batch.known)[..., 0].double().numpy()
+    mean, std = source.scaler.mean[2], source.scaler.std[2]
+    own = (forecast * std + mean) - (batch.target[..., 0].double().numpy() * std + mean)
+    assert test.own_mae_by_column[0] == pytest.approx(abs(own).mean(), rel=1e-5)
+    assert test.own_mse_by_column[0] == pytest.approx((own**2).mean(), rel=1e-5)
+    assert test.mse_by_step[3] == pytest.approx((own[:, 3] ** 2).mean() / std**2, rel=1e-5)
+
+
+def test_dropping_the_last_windows_is_named_in_the_result(tiny: RunConfig, tmp_path: Path) -> None:
+    every, _ = completed(tiny, tmp_path / "all")
+    whole, _ = completed(tiny.with_changes({"data.drop_last": True}), tmp_path / "whole")
+    assert (every.windows, whole.windows) == ("all windows", "whole batches of 32")
+    assert every.test_mse != whole.test_mse
+
+
+def test_bfloat16_trains_to_nearly_the_same_error(tiny: RunConfig, tmp_path: Path) -> None:
+    exact, _ = completed(tiny, tmp_path / "exact")
+    half, _ = completed(tiny.with_changes({"training.precision": "bfloat16"}), tmp_path / "half")
+    assert half.val_mse != exact.val_mse
+    assert half.val_mse == pytest.approx(exact.val_mse, rel=0.05)
+
+
+def test_precision_is_chosen_by_what_the_device_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = torch.device("cuda:1")
+    assert not uses_bfloat16("auto", torch.device("cpu"))
+    assert uses_bfloat16("bfloat16", torch.device("cpu"))
+    for able in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda able=able: able)
+        assert uses_bfloat16("auto", gpu) is able
+        assert not uses_bfloat16("float32", gpu)
+
+
+def test_the_device_is_chosen_per_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+    assert choose_device("cpu") == torch.device("cpu")
+    with pytest.raises(DeviceError, match="cuda:2, but this machine has 2 GPUs"):
+        choose_device("cuda:2")
+
+
 def test_errors_do_not_depend_on_how_they_are_cut_into_batches() -> None:
-    errors = np.random.default_rng(0).normal(size=(101, 7))
+    errors = np.random.default_rng(0).normal(size=(101, 3, 7))
     whole, parts = Errors(), Errors()
     whole.add(errors)
     for part in np.array_split(errors, [3, 50, 97]):
@@ -255,3 +448,5 @@ def test_errors_do_not_depend_on_how_they_are_cut_into_batches() -> None:
     assert parts.mse == pytest.approx((errors**2).mean(), rel=1e-14)
     assert parts.mae == pytest.approx(abs(errors).mean(), rel=1e-14)
     assert whole.mse == pytest.approx(parts.mse, rel=1e-14)
+    np.testing.assert_allclose(parts.squared, (errors**2).mean(axis=0))
+    np.testing.assert_allclose(parts.absolute, abs(errors).mean(axis=0))
