@@ -87,7 +87,7 @@ def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> 
 
     result: Success | Failure
     try:
-        result = _Training(config, run, record).result()
+        result = Training(config, run, record).result()
     except Exception as error:
         result = failure(error, config)
         _log.exception("Training failed.")
@@ -166,7 +166,7 @@ def in_detail(errors: Errors, source: Series) -> PartErrors:
     )
 
 
-class _Training:
+class Training:
     """One training under way."""
 
     def __init__(self, config: RunConfig, run: RunDir, record: OnRecord) -> None:
@@ -174,7 +174,7 @@ class _Training:
         self._device = choose_device(config.training.device)
         data, training = config.data, config.training
         self._source = series(data.dataset, data.features, data.target)
-        self._train, self._val, self._test = (
+        self.windows, self._val, self._test = (
             Windows(
                 self._source,
                 split,
@@ -187,15 +187,15 @@ class _Training:
         )
         torch.manual_seed(training.seed)
         self._order = torch.Generator().manual_seed(training.seed)
-        self._model = Informer(config).to(self._device)
+        self.model = Informer(config).to(self._device)
         # Compiled for training alone: its batches have one size, evaluation would compile again.
-        self._trained = torch.compile(self._model) if training.compile else self._model
-        self._optimizer = _optimizer(training, self._model)
+        self._trained = torch.compile(self.model) if training.compile else self.model
+        self._optimizer = _optimizer(training, self.model)
         self._criterion = _CRITERIA[training.criterion_class]()
         self._bfloat16 = uses_bfloat16(training.precision, self._device)
-        self._parameters = sum(weight.numel() for weight in self._model.parameters())
+        self._parameters = sum(weight.numel() for weight in self.model.parameters())
         # As published, the last windows of an epoch that fill no batch are left out.
-        steps = max(1, len(self._train) // data.batch_size)
+        steps = max(1, len(self.windows) // data.batch_size)
         self._losses = torch.empty(
             min(steps, training.steps_per_epoch or steps), device=self._device
         )
@@ -204,14 +204,14 @@ class _Training:
     def result(self) -> Success:
         """Train until patience or epochs run out, and judge the best weights on the test part."""
         training, standing = self._config.training, self._standing
-        _log.info("%s parameters, %s windows", f"{self._parameters:,}", f"{len(self._train):,}")
+        _log.info("%s parameters, %s windows", f"{self._parameters:,}", f"{len(self.windows):,}")
         while (
             standing.epoch < training.epochs
             and standing.epoch - standing.best_epoch < training.patience
         ):
             self._epoch()
         weights = safetensors.torch.load_file(self._run.weights, device=str(self._device))
-        self._model.load_state_dict(weights)
+        self.model.load_state_dict(weights)
         val, test = self._evaluate(self._val), self._evaluate(self._test)
         details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
         replace_text(self._run.details, details.model_dump_json())
@@ -231,7 +231,7 @@ class _Training:
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""
-        state = (self._model, self._optimizer, self._order, self._device)
+        state = (self.model, self._optimizer, self._order, self._device)
         if not self._run.checkpoint.exists():
             return Standing()
         standing = checkpoint.load(self._run.checkpoint, *state)
@@ -249,7 +249,7 @@ class _Training:
         seconds = time.monotonic() - began
         if finite and val.mse < standing.best_mse:
             standing.best_epoch, standing.best_mse, standing.best_mae = epoch, val.mse, val.mae
-            checkpoint.save_tensors(self._run.weights, self._model.state_dict(), {})
+            checkpoint.save_tensors(self._run.weights, self.model.state_dict(), {})
         standing.epoch = epoch
         standing.seconds += seconds
         self._record(
@@ -269,7 +269,7 @@ class _Training:
         checkpoint.save(
             self._run.checkpoint,
             standing,
-            self._model,
+            self.model,
             self._optimizer,
             self._order,
             self._device,
@@ -278,13 +278,13 @@ class _Training:
     def _steps(self, epoch: int) -> float:
         """Run the optimiser steps of an epoch and return the mean loss."""
         steps, size = len(self._losses), self._config.data.batch_size
-        order = torch.randperm(len(self._train), generator=self._order).to(self._device)
-        self._model.train()
+        order = torch.randperm(len(self.windows), generator=self._order).to(self._device)
+        self.model.train()
         reported = -math.inf
         for step in range(steps):
             for group in self._optimizer.param_groups:
                 group["lr"] = self._learning_rate(epoch, step)
-            loss = self._step(self._train.batch(order[step * size : (step + 1) * size]))
+            loss = self.step(self.windows.batch(order[step * size : (step + 1) * size]))
             self._losses[step] = loss  # stays on the device: reading it would wait for it
             if (now := time.monotonic()) - reported >= PROGRESS_SECONDS:
                 reported = now
@@ -293,20 +293,20 @@ class _Training:
         self._require_finite(epoch, self._losses)
         return float(self._losses.double().mean())
 
-    def _step(self, batch: Batch) -> Tensor:
+    def step(self, batch: Batch) -> Tensor:
         """Make one optimiser step and return its loss."""
         self._optimizer.zero_grad()
         loss: Tensor = self._criterion(self._forecast(batch.values, batch.known), batch.target)
         loss.backward()  # type: ignore[no-untyped-call]
         if limit := self._config.training.clip_norm:
-            nn.utils.clip_grad_norm_(self._model.parameters(), limit)
+            nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         self._optimizer.step()
         return loss.detach()
 
     def _forecast(self, values: Tensor, known: Tensor) -> Tensor:
         """Return the forecast in float32, whatever the precision of the products inside."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
-            model = self._trained if self._model.training else self._model
+            model = self._trained if self.model.training else self.model
             forecast: Tensor = model(values, known)
         return forecast.float()
 
@@ -336,7 +336,7 @@ class _Training:
 
     def _evaluate(self, windows: Windows) -> Errors:
         # Without gradients, twice the batch takes less memory than a training step.
-        self._model.eval()
+        self.model.eval()
         return evaluate(self._forecast, windows, 2 * self._config.data.batch_size)
 
 
