@@ -1,10 +1,22 @@
-"""The data sets that are known by name: facts only, so that reading a configuration stays light."""
+"""The data sets that are known by name: facts only, so that reading a configuration stays light.
+
+Some are built in. The others are the user's own: a folder each, made by `data/own.py`, whose
+`dataset.json` is read here whenever it has changed.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from data.choices import Choices
 
 Features = Literal["M", "S", "MS"]
 
@@ -29,6 +41,7 @@ class Dataset:
     licence: str = ""
     past_only: tuple[str, ...] = ()  # columns that help but are not forecast
     known_future: tuple[str, ...] = ()  # columns whose values are known in advance, as the calendar
+    path: Path | None = None  # the file of a data set of the user's own
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -91,3 +104,118 @@ DATASETS: Mapping[str, Dataset] = {
         ),
     )
 }
+
+
+# -- data sets of the user's own ----------------------------------------------------------------
+
+RECORD, VALUES = "dataset.json", "data.csv"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
+
+
+class Record(BaseModel):
+    """What `dataset.json` holds: the facts of a data set and where they come from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    description: str
+    columns: tuple[str, ...]
+    target: str
+    past_only: tuple[str, ...]
+    known_future: tuple[str, ...]
+    frequency: str
+    season: int
+    split_rows: tuple[int, int, int]
+    sha256: str  # of data.csv
+    source: str  # the file that was added, which is left as it is
+    source_sha256: str
+    choices: Choices
+    done: tuple[str, ...]  # what was changed in the copy, a sentence each
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not set((*self.past_only, *self.known_future)).issubset(self.columns):
+            raise ValueError("a column that plays a part is not among the columns")
+        if self.target not in self.dataset(Path("any")).targets:
+            raise ValueError("the target is no column that can be forecast")
+        if not 1 <= self.season <= self.split_rows[0] or min(self.split_rows) < 1:
+            raise ValueError("a part or the season has no rows, or training has less than a season")
+        return self
+
+    def dataset(self, folder: Path) -> Dataset:
+        """Return the data set whose values lie in `folder`."""
+        return Dataset(
+            name=folder.name,  # not recorded twice: a folder that is renamed is a data set renamed
+            description=self.description,
+            columns=self.columns,
+            target=self.target,
+            frequency=self.frequency,
+            season=self.season,
+            split_rows=self.split_rows,
+            sha256=self.sha256,
+            past_only=self.past_only,
+            known_future=self.known_future,
+            path=folder / VALUES,
+        )
+
+
+def own_folder() -> Path:
+    """Return the folder that holds a folder for each data set of the user's own."""
+    return user_data_path("informer-nas") / "datasets"
+
+
+def own_names() -> tuple[str, ...]:
+    """Return the names of the user's own data sets, damaged ones among them, in order."""
+    try:
+        found = [path.name for path in own_folder().iterdir() if path.is_dir()]
+    except OSError:  # none was ever added
+        return ()
+    return tuple(sorted(name for name in found if NAME.fullmatch(name) and name not in DATASETS))
+
+
+def record(name: str) -> Record:
+    """Return what is recorded about one of `own_names()`.
+
+    Raises:
+        DataError: the record cannot be read or is damaged.
+    """
+    path = own_folder() / name / RECORD
+    try:
+        return _record(path, path.stat().st_mtime_ns)
+    except OSError as error:
+        cause = error.strerror
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        cause = f"{where} {first['msg']}".strip()
+    raise DataError(f"Data set {name!r} is damaged: {path}: {cause}; remove it and add it again.")
+
+
+@functools.lru_cache(maxsize=128)
+def _record(path: Path, changed_ns: int) -> Record:
+    return Record.model_validate_json(path.read_bytes())
+
+
+def find(name: str) -> Dataset:
+    """Return a data set, built in or the user's own.
+
+    Raises:
+        DataError: no data set has this name, or its record is damaged.
+    """
+    if name in DATASETS:
+        return DATASETS[name]
+    if name in own_names():
+        return record(name).dataset(own_folder() / name)
+    raise DataError(f"Data set {name[:60]!r} is not known; take one of {', '.join(names())}.")
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all data sets that can be used, the built-in ones first."""
+    return (*DATASETS, *(name for name in own_names() if _usable(name)))
+
+
+def _usable(name: str) -> bool:
+    try:
+        record(name)
+    except DataError:
+        return False
+    return True

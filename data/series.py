@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data import calendar
-from data.registry import DATASETS, DataError, Dataset, Features, Roles
+from data.registry import DataError, Dataset, Features, Roles, find
 from data.source import load
 from data.splits import Floats, Scaler, rows
 
@@ -31,7 +31,6 @@ class Series:
         return self.roles.outputs
 
 
-@functools.lru_cache(maxsize=8)
 def series(name: str, features: Features, target: str) -> Series:
     """Return a data set as `features` asks for it, kept in memory for the next caller.
 
@@ -39,8 +38,12 @@ def series(name: str, features: Features, target: str) -> Series:
         DataError: the data set cannot be had, has missing values, or a column to forecast is
             constant over the training part, so that no scale can be had from it.
     """
-    frame = load(name)
-    dataset = DATASETS[name]
+    return _series(find(name), features, target)
+
+
+@functools.lru_cache(maxsize=8)
+def _series(dataset: Dataset, features: Features, target: str) -> Series:
+    frame, name = load(dataset.name), dataset.name
     roles = dataset.roles(features, target)
     training = rows(dataset, "train", seq_len=0)
     _require_numbers(frame, name)

@@ -1,7 +1,8 @@
 """Where a data set's file is found, and how it is read.
 
-A file is looked for in the directories of `NAS_DATA_DIRS`, then in the user's cache, then
-downloaded into that cache. Whatever the place, its sha256 must be the published one.
+A published file is looked for in the directories of `NAS_DATA_DIRS`, then in the user's cache, then
+downloaded into that cache; a data set of the user's own lies in its folder. Whatever the place, the
+sha256 must be the recorded one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pooch
 
-from data.registry import DATASETS, DataError, Dataset
+from data.registry import DataError, Dataset, find
 from data.synthetic import generate
 
 TIMEOUT_SECONDS = 30.0
@@ -26,8 +27,8 @@ def load(name: str) -> pd.DataFrame:
     Raises:
         DataError: the data set is unknown, cannot be found or fetched, or is not as published.
     """
-    dataset = _dataset(name)
-    if dataset.url is None:
+    dataset = find(name)
+    if dataset.url is None and dataset.path is None:
         return generate(dataset)
     return read(locate(name), dataset)
 
@@ -36,13 +37,15 @@ def locate(name: str, directories: Sequence[Path] | None = None) -> Path:
     """Return the verified file of a data set, downloading it where it is not on this machine.
 
     Args:
-        name: a data set of the registry that has an address.
-        directories: where to look first; by default those of `NAS_DATA_DIRS`.
+        name: a data set that has an address or is the user's own.
+        directories: where to look first for a published file; by default `NAS_DATA_DIRS`.
 
     Raises:
         DataError: the data set is unknown, has no file, cannot be fetched, or fails its checksum.
     """
-    dataset = _dataset(name)
+    dataset = find(name)
+    if dataset.path is not None:
+        return _verified(dataset.path, dataset)
     if dataset.url is None:
         raise DataError(f"Data set {name!r} is generated and has no file; load it by its name.")
     if directories is None:
@@ -80,24 +83,22 @@ def read(path: Path, dataset: Dataset) -> pd.DataFrame:
         raise DataError(f"{path} holds something that is no date or number ({cause}).") from error
 
 
-def _dataset(name: str) -> Dataset:
-    if name not in DATASETS:
-        raise DataError(f"Data set {name!r} is not known; take one of {', '.join(DATASETS)}.")
-    return DATASETS[name]
-
-
 def _verified(path: Path, dataset: Dataset) -> Path:
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
-    if found != dataset.sha256:
+    if found == dataset.sha256:
+        return path
+    if dataset.url is None:
         raise DataError(
-            f"{path} is not the published {dataset.name} (its sha256 is {found}, not "
-            f"{dataset.sha256}); remove it or replace it with the file from {dataset.url}."
+            f"{path} was changed after data set {dataset.name!r} was added; add it again."
         )
-    return path
+    raise DataError(
+        f"{path} is not the published {dataset.name} (its sha256 is {found}, not "
+        f"{dataset.sha256}); remove it or replace it with the file from {dataset.url}."
+    )
 
 
 def _download(dataset: Dataset, cache: Path, filename: str) -> Path:

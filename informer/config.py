@@ -11,6 +11,7 @@ The defaults are the published Informer (Zhou et al. 2021) on 96/48/24, correcte
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from data.registry import DATASETS, Features
+from data.registry import DataError, Dataset, Features, find, names
 
 Value = int | float | bool | str
 StepType = Literal["small", "medium", "radical"]
@@ -71,7 +72,9 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is forecast, from what."""
 
-    dataset: str = Field("ETTh1", description="Name of the data set, as in data/registry.py")
+    dataset: str = Field(
+        "ETTh1", description="Name of the data set: built in, or added as your own"
+    )
     features: Features = Field(
         "M",
         description="M: all columns in and out; S: the target alone; MS: all in, the target out",
@@ -362,12 +365,15 @@ _WITHOUT_NETWORK = (
 def _conflicts(config: RunConfig) -> Iterator[str]:
     """Yield a sentence for each pair of fields that cannot go together."""
     data, model = config.data, config.model
-    if (dataset := DATASETS.get(data.dataset)) is None:
-        yield f"data.dataset must be one of {', '.join(DATASETS)}, but got {data.dataset!r}."
-    elif data.target not in dataset.columns:
+    dataset: Dataset | None = None
+    with contextlib.suppress(DataError):
+        dataset = find(data.dataset)
+    if dataset is None:
+        yield f"data.dataset must be one of {', '.join(names())}, but got {_short(data.dataset)}."
+    elif data.target not in dataset.targets:
         yield (
-            f"data.target must be a column of {data.dataset} ({', '.join(dataset.columns)}), "
-            f"but got {data.target!r}."
+            f"data.target must be a column of {data.dataset} that can be forecast "
+            f"({', '.join(dataset.targets)}), but got {_short(data.target)}."
         )
     elif (longest := min(dataset.split_rows)) < data.pred_len or dataset.split_rows[0] < (
         data.seq_len + data.pred_len
@@ -557,8 +563,6 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
     options: tuple[Value, ...] | None = get_args(info.annotation) if literal else None
     if info.annotation is bool:
         options = (True, False)
-    if key == "data.dataset":
-        options = tuple(DATASETS)
     bounds: dict[str, float] = {}
     search: Search | None = None
     only: list[Only] = []

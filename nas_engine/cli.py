@@ -18,7 +18,7 @@ from typing import Any, Literal, ParamSpec, TypeVar, get_args
 import click
 from pydantic import ValidationError
 
-from data.registry import DATASETS
+from data.registry import DataError, find
 from informer.config import PRESETS, Value, fields
 from nas_engine.api import (
     AgentState,
@@ -77,7 +77,9 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--dataset", default="ETTh1", show_default=True, help=", ".join(DATASETS) + ".")
+@click.option(
+    "--dataset", default="ETTh1", show_default=True, help="Its name, built in or your own."
+)
 @click.option("--max-iterations", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--planner", type=click.Choice(get_args(PlannerName)), default="tpe")
 @click.option("--review", is_flag=True, help="Let each proposal wait for a person's decision.")
@@ -116,7 +118,7 @@ def search(
     try:
         spec = SearchSpec(
             preset=preset or ("paper" if gpu_names() else "small"),
-            settings={"data.dataset": dataset, **dict(_assignment(text) for text in assignments)},
+            settings={**_task(dataset), **dict(_assignment(text) for text in assignments)},
             planner=planner,
             mode="review" if review else "auto",
             max_trials=max_iterations,
@@ -396,11 +398,19 @@ def settings_table() -> str:
         elif field.low is not None and field.high is not None:
             valid = f"{field.low:g} to {field.high:g}"
         else:
-            valid = "a column of the data set"
+            valid = "a known name" if key == "data.dataset" else "a column of the data set"
         own = "" if small[key] == field.default else str(small[key])
         varied = describe(field.search) if field.search else "no"
         lines.append(f"| `{key}` | {field.default} | {own} | {valid} | {varied} | {field.help} |")
     return "\n".join(lines) + "\n"
+
+
+def _task(dataset: str) -> dict[str, Value]:
+    """Return the settings that choose a data set and the column that it names as its target."""
+    try:
+        return {"data.dataset": dataset, "data.target": find(dataset).target}
+    except DataError:  # the configuration refuses the name, and says which there are
+        return {"data.dataset": dataset}
 
 
 def _trial_line(trial: TrialRow) -> dict[str, str]:

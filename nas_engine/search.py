@@ -53,6 +53,13 @@ class SearchSpec(BaseModel):
         """Return the configuration of trial 0; raises ConfigError."""
         return PRESETS[self.preset].config(self.settings)
 
+    def start(self) -> dict[str, Value]:
+        """Return the settings of trial 0 as they were stored, whether or not they still hold.
+
+        A search outlives its data set, which may be removed.
+        """
+        return PRESETS[self.preset].config().flat() | self.settings
+
     def problems(self) -> list[str]:
         """Return a sentence for each fault of trial 0's configuration."""
         try:
@@ -69,5 +76,6 @@ class SearchSpec(BaseModel):
 
     def title(self) -> str:
         """Return a short name for lists: data, task, horizon and planner."""
-        data = self.base().data
-        return f"{data.dataset} {data.features} {data.seq_len}→{data.pred_len} · {self.planner}"
+        start = self.start()
+        lengths = f"{start['data.seq_len']}→{start['data.pred_len']}"
+        return f"{start['data.dataset']} {start['data.features']} {lengths} · {self.planner}"

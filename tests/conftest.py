@@ -14,7 +14,8 @@ from nas_engine.workspace import Workspace
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep a developer's keys, `.env` and workspace out of the tests."""
+    """Keep a developer's keys, `.env`, workspace and data sets out of the tests."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user-data"))
     monkeypatch.setenv("NAS_DB", str(tmp_path / "workspace" / "nas.db"))
     monkeypatch.setenv("OPENROUTER_API_KEY", "")
     monkeypatch.setenv("VERBOSE", "false")

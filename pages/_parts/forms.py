@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
-from data.registry import DATASETS
 from informer.config import Interval, Value, fields
 
 SECTIONS = {"data": "Data", "model": "Architecture", "training": "Training"}
@@ -91,8 +90,3 @@ def settings_in_grid(
         for key in keys:
             held[key] = setting(key, values[key], prefix)
     return held
-
-
-def target_options(dataset: str) -> tuple[str, ...]:
-    """Return the columns of a data set that can be forecast alone."""
-    return DATASETS[dataset].columns

@@ -298,7 +298,7 @@ if not shown:
 pages = -(-len(shown) // PER_PAGE)
 number = st.pagination(pages, key=f"transcript-page-{pages}") if pages > 1 else 1
 configs = {trial.number: trial.config for trial in trials}
-start = search.spec.base().flat()
+start = search.spec.start()
 for trial in shown[(number - 1) * PER_PAGE : number * PER_PAGE]:
     parent = start if trial.parent is None else configs.get(trial.parent, start)
     show_trial(search, trial, by_trial[trial.number], parent, chosen_roles, opened=only is not None)

@@ -216,7 +216,7 @@ if not trials:
         query_params={"search": str(search.id)},
     )
     st.stop()
-table = trial_frame(trials, search.incumbent, search.id, search.spec.base().flat())
+table = trial_frame(trials, search.incumbent, search.id, search.spec.start())
 numbers = choose_trials(search, trials, table)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
     st.caption(

@@ -371,7 +371,7 @@ def show_trials(snapshot: Snapshot) -> None:
     if all(trial.val_mse is None for trial in snapshot.trials) and search.finished:
         st.warning("No trial has a result yet: all that ended failed or were turned down.")
     st.dataframe(
-        trial_frame(snapshot.trials, search.incumbent, search.id, search.spec.base().flat()),
+        trial_frame(snapshot.trials, search.incumbent, search.id, search.spec.start()),
         key="live-trials",
         hide_index=True,
         column_config=trial_columns(),

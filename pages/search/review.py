@@ -49,7 +49,7 @@ class Snapshot:
         configs = {other.number: other.config for other in self.trials}
         if trial.parent is not None and trial.parent in configs:
             return configs[trial.parent]
-        return self.search.spec.base().flat()
+        return self.search.spec.start()
 
 
 def read(search_id: int) -> Snapshot:

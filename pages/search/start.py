@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from pydantic import ValidationError
 
-from data.registry import DATASETS
+from data.registry import DataError, find, names
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
 from nas_engine.search import Limits, PlannerName, Rules, SearchSpec
@@ -13,7 +13,7 @@ from nas_engine.settings import Settings
 from nas_engine.space import space
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, gpu_names, start_search
-from pages._parts.forms import setting, settings_by_section, target_options
+from pages._parts.forms import setting, settings_by_section
 from pages._parts.opening import LIVE, settings, stored
 from pages._parts.text import count_text, plain
 
@@ -72,7 +72,7 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
     left, right = st.columns([1, 1])
     with left:
         chosen["data.dataset"] = dataset = str(
-            setting("data.dataset", start["data.dataset"], prefix, "Data set")
+            setting("data.dataset", first_choice(start), prefix, "Data set", names())
         )
     with right:
         chosen["data.features"] = st.segmented_control(
@@ -83,10 +83,16 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
             key=f"{prefix}-features",
             help=fields()["data.features"].help,
         )
-    st.caption(f"{DATASETS[dataset].description}.")
+    try:
+        facts = find(dataset)
+    except DataError as error:  # it was removed since the list was drawn
+        st.error(plain(str(error)))
+        st.stop()
+    st.caption(f"{plain(facts.description)}.")
+    chosen["data.target"] = facts.target
     if chosen["data.features"] != "M":
         chosen["data.target"] = setting(
-            "data.target", DATASETS[dataset].target, prefix, "Target", target_options(dataset)
+            "data.target", facts.target, prefix, "Target", facts.targets
         )
     lengths = {
         "data.seq_len": "Look-back",
@@ -97,6 +103,12 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
         with column:
             chosen[key] = setting(key, start[key], prefix, label)
     return chosen
+
+
+def first_choice(start: dict[str, Value]) -> Value:
+    """Return the data set that the address asks for, else the preset's."""
+    asked = st.query_params.get("dataset")
+    return asked if asked in names() else start["data.dataset"]
 
 
 def choose_planner(config: Settings) -> PlannerName:

@@ -1,0 +1,44 @@
+"""What a person chose about a CSV file: how it is read and mended, and what its columns are for."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Duplicates = Literal["first", "last", "mean"]
+Resample = Literal["mean", "last", "sum"]
+Fill = Literal["interpolate", "forward", "zero"]
+
+
+class Choices(BaseModel):
+    """Everything is left as it is in the file unless it was chosen here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    date: str | None = Field(None, description="column that holds the dates")
+    date_format: str | None = Field(
+        None, description="as in %d/%m/%Y; ISO8601, or s or ms for seconds since 1970"
+    )
+    timezone: str | None = Field(
+        None, description="zone of the written times, such as Europe/Berlin; they are kept in UTC"
+    )
+    frequency: str | None = Field(None, description="pandas alias, such as h, 15min, D or MS")
+    duplicates: Duplicates | None = Field(None, description="which row of a repeated date is kept")
+    resample: Resample | None = Field(None, description="what becomes of the rows of one step")
+    fill: Fill | None = Field(None, description="what takes the place of missing values")
+    limit: int | None = Field(None, ge=1, description="longest run of missing values to fill")
+    drop: tuple[str, ...] = Field((), description="columns left out")
+    target: str | None = Field(None, description="column that MS and S forecast")
+    past_only: tuple[str, ...] = Field((), description="columns that help but are not forecast")
+    known_future: tuple[str, ...] = Field((), description="columns whose future is known")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        parts = [*self.drop, *self.past_only, *self.known_future]
+        parts += [name for name in (self.date, self.target) if name is not None]
+        if twice := sorted({name for name in parts if parts.count(name) > 1}):
+            raise ValueError(f"column {twice[0]} can play one part only")
+        if self.limit is not None and self.fill is None:
+            raise ValueError("a limit needs a fill")
+        return self
