@@ -30,7 +30,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.config",
         "informer.cost",
         "informer.rundir",
+        "data.choices",
+        "data.finding",
+        "data.own",
+        "data.quality",
         "data.registry",
+        "data.source",
     ),
     "nas_engine": (
         "nas_engine",

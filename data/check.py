@@ -1,0 +1,164 @@
+"""`python -m data.check FILE.csv`: what is wrong with a CSV file, and adding it as a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, TypeVar, get_args
+
+import click
+
+from data import own
+from data.choices import Duplicates, Fill, Resample
+from data.finding import LEVELS, Finding, Level, option
+from data.quality import Column, Report, choose, inspect, read_file
+from data.registry import DataError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SIGNS: dict[Level, str] = {"error": "✕", "choose": "?", "warning": "!", "info": "·"}
+_HEADINGS: dict[Level, str] = {
+    "error": "To mend",
+    "choose": "To choose",
+    "warning": "Worth a look",
+    "info": "How it is read",
+}
+
+
+class Refusal(click.ClickException):
+    """Ends the command with one sentence and exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the sentence, without click's prefix."""
+        click.echo(" ".join(self.message.split()), file=file, err=True)
+
+
+def _many(name: str, meaning: str) -> Callable[[F], F]:
+    return click.option(name, multiple=True, metavar="COLUMN", help=f"{meaning}; repeatable.")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--date", metavar="COLUMN", help="Column that dates the rows.")
+@click.option("--date-format", help="As in '%d/%m/%Y'; ISO8601; s or ms since 1970.")
+@click.option("--timezone", help="Zone of the written times; they are then kept in UTC.")
+@click.option("--frequency", help="pandas alias of the step, such as h, 15min, D or MS.")
+@click.option("--duplicates", type=click.Choice(get_args(Duplicates)), help="Row kept of a date.")
+@click.option("--resample", type=click.Choice(get_args(Resample)), help="Rows of one step become.")
+@click.option("--fill", type=click.Choice(get_args(Fill)), help="In place of missing values.")
+@click.option("--limit", type=click.IntRange(1), help="Longest run of missing values to fill.")
+@_many("--drop", "Column left out")
+@click.option("--target", metavar="COLUMN", help="Column that MS and S forecast.")
+@_many("--past-only", "Column that helps but is not forecast")
+@_many("--known-future", "Column whose values are known in advance")
+@click.option("--seq-len", type=click.IntRange(1, 4096), default=96, show_default=True)
+@click.option("--pred-len", type=click.IntRange(1, 2048), default=24, show_default=True)
+@click.option("--add", "name", help="Add it as a data set of this name.")
+@click.option("--season", type=click.IntRange(1), help="Steps of the main season, when added.")
+@click.option("--replace", is_flag=True, help="Replace a data set of your own of this name.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(
+    file: Path,
+    seq_len: int,
+    pred_len: int,
+    name: str | None,
+    season: int | None,
+    replace: bool,
+    as_json: bool,
+    **chosen: Any,
+) -> None:
+    """Check the CSV file FILE: a line of column names, then a row for each time step.
+
+    Nothing is changed or guessed: what is unclear is listed with the options that settle it. Ends
+    with 0 when the file can be used, 1 when something is left to mend or choose, and 2 when it
+    cannot be read.
+    """
+    try:
+        choices = choose(**chosen)
+        content = read_file(file)
+        report = inspect(content, choices, seq_len, pred_len)
+        added = None
+        if name is not None and report.usable:
+            source = str(file.absolute())
+            added = own.add(
+                name,
+                content,
+                source,
+                choices,
+                seq_len=seq_len,
+                pred_len=pred_len,
+                season=season,
+                replace=replace,
+            )
+    except DataError as error:
+        raise Refusal(str(error)) from None
+    if as_json:
+        facts = {"file": str(file), **report.facts(), "added": added.name if added else None}
+        click.echo(json.dumps(facts, indent=2))
+    else:
+        click.echo(_text(file, report))
+        if added is not None:
+            command = option("python -m nas_engine search --dataset", added.name)
+            click.echo(f"\nAdded as data set {added.name}. Search with:\n  {command}")
+        elif name is not None:
+            click.echo("\nIt was not added.")
+    raise SystemExit(0 if report.usable else 1)
+
+
+def _text(file: Path, report: Report) -> str:
+    """Return the report as a person reads it."""
+    span = f", {report.first} to {report.last}" if report.first else ""
+    every = f", every {report.frequency}" if report.frequency else ""
+    parts = [f"{file}: {report.rows:,} rows{span}{every}", _table(report.columns)]
+    if report.done:
+        parts.append("\n".join(["Done in the copy", *(f"  + {text}" for text in report.done)]))
+    for level in LEVELS:
+        found = [finding for finding in report.findings if finding.level == level]
+        if found:
+            parts.append("\n".join([_HEADINGS[level], *(_lines(finding) for finding in found)]))
+    parts.append(
+        "The file can be used."
+        if report.usable
+        else "The file cannot be used yet: mend or choose what is listed first."
+    )
+    return "\n\n".join(parts)
+
+
+def _lines(finding: Finding) -> str:
+    offers = "".join(f"\n      {offer}" for offer in finding.options)
+    text = "".join(sign if sign.isprintable() else "�" for sign in finding.text)
+    return f"  {_SIGNS[finding.level]} {text}{offers}"
+
+
+def _table(columns: Sequence[Column]) -> str:
+    head = ("column", "role", "kind", "missing", "min", "mean", "max", "longest flat run")
+    rows = [head, *(_cells(column) for column in columns)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if at < 3 or at == 7 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _cells(column: Column) -> tuple[str, ...]:
+    name = "".join(sign if sign.isprintable() else "�" for sign in column.name)[:40]
+    if column.kind in ("", "date"):
+        return (name, column.role, "", "", "", "", "", "")
+    figures = (
+        "" if value is None else f"{value:.4g}"
+        for value in (column.minimum, column.mean, column.maximum)
+    )
+    since = (
+        f"{column.longest_flat:,} from {column.flat_from}" if column.longest_flat > 1 else "none"
+    )
+    return (name, column.role, column.kind, f"{column.missing:,}", *figures, since)
+
+
+if __name__ == "__main__":
+    main()

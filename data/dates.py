@@ -1,0 +1,376 @@
+"""Which column holds the dates, how they are written, and how far apart they are.
+
+Nothing is guessed: where a file can be read in two ways, both are named and one must be chosen.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+from pandas.tseries.offsets import BaseOffset
+
+from data import calendar
+from data.choices import Choices
+from data.csvfile import Table
+from data.finding import Finding, option, shown
+from data.registry import DataError
+
+_DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
+    *("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y"),
+    *("%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y"),
+    *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y"),
+)
+_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M %p", "%I:%M:%S %p")
+_ZONES = ("", "%z", " %z")
+FORMATS = (
+    *_DAYS,
+    *(
+        f"{day}{between}{clock}{zone}"
+        for day, between, clock, zone in itertools.product(_DAYS, (" ", "T"), _CLOCKS, _ZONES)
+    ),
+)
+EPOCHS = {"s": "seconds", "ms": "milliseconds"}
+_OFFSET = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)?)$")
+_CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
+LONGEST_GRID = 10_000_000
+
+
+@dataclass(frozen=True)
+class Dates:
+    """The date of each row."""
+
+    column: str
+    written: str  # the format
+    times: pd.Series  # (T,) without time zone; NaT where a cell holds no date
+    done: tuple[str, ...] = ()
+
+
+def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
+    """Return the dates of a table, None where something about them must be chosen first.
+
+    Raises:
+        DataError: the chosen format or time zone is none.
+    """
+    if choices.date is not None:
+        column = choices.date
+    else:
+        other = {*choices.drop, *choices.past_only, *choices.known_future, choices.target}
+        free = [name for name in table.cells.columns if name not in other]
+        candidates = [name for name in free if _looks_dated(table.cells[name])]
+        if not candidates:
+            return None, [_none_found(table, free)]
+        if len(candidates) > 1:
+            listed = ", ".join(shown(name) for name in candidates)
+            return None, [
+                Finding(
+                    "choose",
+                    f"Columns {listed} hold dates; choose the one that dates the rows, and leave "
+                    "out the others.",
+                    tuple(option("--date", name) for name in candidates),
+                )
+            ]
+        column = candidates[0]
+    written, found = _choose_format(table, column, choices)
+    if written is None:
+        return None, found
+    texts = table.cells[column]
+    times = _parsed(texts, written)
+    example = times.first_valid_index()
+    if example is None:
+        raise DataError(f"No cell of column {shown(column)} is a date written {written}.")
+    found.append(
+        Finding(
+            "info",
+            f"Column {shown(column)} dates the rows, written {written}: {texts[example]} is read "
+            f"as {times[example]:%d %B %Y %H:%M:%S}.",
+        )
+    )
+    found += _about_cells(table, column, written, times)
+    return _without_zone(Dates(column, written, times), texts, choices, found)
+
+
+# -- how dates are written ----------------------------------------------------------------------
+
+
+def _looks_dated(texts: pd.Series) -> bool:
+    filled = texts[texts != ""]
+    return len(filled) > 0 and bool(_formats_of(filled.iloc[0]))
+
+
+@functools.lru_cache(maxsize=64)  # Python compiles each of the formats anew: 0.2 s
+def _formats_of(text: str) -> tuple[str, ...]:
+    """Return the formats in which one text is a date; a plain number is none."""
+    number = text.lstrip("+-").replace(".", "", 1).isdecimal()
+    if number or len(text) > 40 or not any(sign.isdigit() for sign in text):
+        return ()
+    return tuple(written for written in FORMATS if _fits(text, written))
+
+
+def _fits(text: str, written: str) -> bool:
+    try:
+        datetime.strptime(text, written)
+    except ValueError:
+        return False
+    return True
+
+
+def _parsed(texts: pd.Series, written: str) -> pd.Series:
+    """Return each text as a time, NaT where it is none; times with an offset in UTC."""
+    zoned = "%z" in written or written == "ISO8601"
+    try:
+        if written in EPOCHS:
+            since = pd.to_numeric(texts, errors="coerce").astype("float64")
+            return pd.to_datetime(since, unit="ms" if written == "ms" else "s", errors="coerce")
+        return pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"{shown(written)} is no format of dates ({error}); write one such as %d/%m/%Y %H:%M."
+        ) from None
+
+
+def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | None, list[Finding]]:
+    """Return the one format in which all dates are written, else what must be chosen."""
+    if choices.date_format is not None:
+        return choices.date_format, []
+    texts = table.cells[column]
+    filled = texts[texts != ""]
+    first = filled.iloc[0] if len(filled) else ""
+    possible = _formats_of(first)
+    if not possible:
+        coded = _CODED.get(len(first)) if first.isdecimal() else None
+        return None, [
+            Finding(
+                "choose",
+                f"It is not known how the dates in column {shown(column)} are written "
+                f"({shown(first)}); give their format.",
+                (option("--date-format", coded),) if coded else (),
+            )
+        ]
+    complete = [written for written in possible if _parsed(filled, written).notna().all()]
+    if len(complete) > 1:
+        readings = " or ".join(f"{datetime.strptime(first, w):%d %B %Y}" for w in complete)
+        return None, [
+            Finding(
+                "choose",
+                f"{shown(first)} in column {shown(column)} may be {readings}, and so it is with "
+                "all its dates; choose how they are written.",
+                tuple(option("--date-format", written) for written in complete),
+            )
+        ]
+    if complete:
+        return complete[0], []
+    if _parsed(filled, "ISO8601").notna().all():
+        other = filled[_parsed(filled, possible[0]).isna()].index[0]
+        return None, [
+            Finding(
+                "choose",
+                f"Dates are written in several ways, as {shown(first)} and, on line "
+                f"{table.lines[other]:,}, {shown(texts[other])}; all of them can be read as "
+                "ISO 8601.",
+                (option("--date-format", "ISO8601"),),
+            )
+        ]
+    # The format that fits most cells; what it does not fit is an error of those cells.
+    return max(possible, key=lambda written: _parsed(filled, written).notna().sum()), []
+
+
+def _none_found(table: Table, free: list[str]) -> Finding:
+    coded = []
+    for name in free:
+        texts = table.cells[name]
+        width = len(texts.iloc[0])
+        if width in _CODED and texts.str.fullmatch(rf"\d{{{width}}}").all():
+            coded.append(option("--date", name) + " " + option("--date-format", _CODED[width]))
+    return Finding(
+        "choose",
+        "No column was found that holds dates; name the column and how its dates are written.",
+        tuple(coded),
+    )
+
+
+def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> list[Finding]:
+    bad = times.index[times.isna()]
+    if not len(bad):
+        return []
+    text = table.cells[column][bad[0]]
+    also = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
+    return [
+        Finding(
+            "error",
+            f"Line {table.lines[bad[0]]:,} has "
+            + (f"{shown(text)}, which is no date written {written}," if text else "no date")
+            + f" in column {shown(column)}{also}; mend or remove it in the file.",
+        )
+    ]
+
+
+# -- time zones ---------------------------------------------------------------------------------
+
+
+def _without_zone(
+    dates: Dates, texts: pd.Series, choices: Choices, found: list[Finding]
+) -> tuple[Dates | None, list[Finding]]:
+    """Return dates without a zone: as written, or in UTC where a zone was chosen."""
+    zone = choices.timezone
+    offsets = set()
+    if dates.times.dt.tz is not None:
+        matches = texts[dates.times.notna()].str.extract(f"({_OFFSET.pattern})", expand=False)
+        offsets = set(matches.fillna("").str.replace(":", "").replace("Z", "+0000"))
+    if not offsets - {""}:
+        plain = replace(dates, times=dates.times.dt.tz_localize(None))
+        return (plain, found) if zone is None else _from_zone(plain, zone, found)
+    if zone is not None and zone.upper() != "UTC":
+        raise DataError(
+            "The dates carry their offset from UTC; the time zone that can be chosen is UTC."
+        )
+    in_utc = dates.times.dt.tz_localize(None)
+    if zone is not None:
+        done = (*dates.done, "Converted the dates to UTC by their own offsets.")
+        return replace(dates, times=in_utc, done=done), found
+    if len(offsets) > 1:
+        listed = " and ".join(offset or "none" for offset in sorted(offsets)[:3])
+        found.append(
+            Finding(
+                "choose",
+                f"The dates carry several offsets from UTC ({listed}), as with daylight saving; "
+                "choose UTC, in which every hour occurs once.",
+                (option("--timezone", "UTC"),),
+            )
+        )
+        return None, found
+    [offset] = offsets
+    found.append(
+        Finding("info", f"All dates have the offset {offset} from UTC and are kept as written.")
+    )
+    shift = pd.Timedelta(hours=int(offset[:3]), minutes=int(offset[0] + (offset[3:5] or "0")))
+    return replace(dates, times=in_utc + shift), found
+
+
+def _from_zone(dates: Dates, zone: str, found: list[Finding]) -> tuple[Dates | None, list[Finding]]:
+    try:
+        local = dates.times.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+    except (KeyError, TypeError, OSError) as error:
+        raise DataError(
+            f"{shown(zone)} is no time zone ({type(error).__name__}); write one such as "
+            "Europe/Berlin or UTC."
+        ) from None
+    except ValueError as error:
+        cause = " ".join(str(error).split())[:160]
+        if "zone" in cause.lower() and "no time" in cause.lower():
+            raise DataError(f"{shown(zone)} is no time zone; write one such as UTC.") from None
+        found.append(
+            Finding(
+                "error",
+                f"The dates cannot be times of {zone} ({cause}): that zone skips an hour in spring "
+                "and has one twice in autumn; choose another zone, or none.",
+            )
+        )
+        return None, found
+    done = (*dates.done, f"Converted the dates from {zone} to UTC.")
+    return replace(dates, times=local.dt.tz_convert("UTC").dt.tz_localize(None), done=done), found
+
+
+# -- how far apart dates are --------------------------------------------------------------------
+
+
+def frequency(times: pd.DatetimeIndex, choices: Choices) -> tuple[str | None, list[Finding]]:
+    """Return the step between dates, (T,) in order and each once, as a pandas alias.
+
+    Raises:
+        DataError: the chosen frequency is none.
+    """
+    if choices.frequency is not None:
+        return offset(choices.frequency).freqstr, []
+    if len(times) < 3:
+        return None, [
+            Finding("error", "Fewer than 3 dates have no frequency; add the rows that are missing.")
+        ]
+    with pd.option_context("future.infer_freq_returns_offset", True):
+        inferred = pd.infer_freq(times)
+    if inferred is not None:
+        alias = str(getattr(inferred, "freqstr", inferred))
+        return alias, [Finding("info", f"Every step is {alias}.")]
+    common = (times[1:] - times[:-1]).value_counts().index[0]
+    alias = _calendar_step(times, common)
+    share = float((times[:-1] + offset(alias) == times[1:]).mean())
+    if share < 0.5:
+        return None, [
+            Finding(
+                "choose",
+                f"The dates have no common step (the most common, {common}, makes up {share:.1%}); "
+                "choose a frequency and how rows are brought to it.",
+                (option("--frequency", alias) + " " + option("--resample", "mean"),),
+            )
+        ]
+    return alias, [
+        Finding(
+            "warning",
+            f"The dates have no one step; the most common is {alias} ({share:.1%} of all steps), "
+            "which is taken as the frequency.",
+            (option("--frequency", alias),),
+        )
+    ]
+
+
+def _calendar_step(times: pd.DatetimeIndex, step: pd.Timedelta) -> str:
+    """Return the alias of a step; those of the calendar where all dates lie on it."""
+    candidates = {1: ("B",), 28: ("MS", "ME"), 90: ("QS",), 365: ("YS",)}
+    days = step / pd.Timedelta(days=1)
+    for least, aliases in candidates.items():
+        if least <= days < 1.15 * least + 0.1:
+            for alias in aliases:
+                if all(to_offset(alias).is_on_offset(time) for time in times):
+                    return alias
+    return offset(step).freqstr
+
+
+def offset(frequency: str | pd.Timedelta) -> BaseOffset:
+    """Return a frequency that the calendar knows; raises DataError."""
+    try:
+        found = to_offset(frequency)
+    except ValueError:
+        raise DataError(
+            f"{shown(str(frequency))} is no pandas frequency; take one such as 'h' or '15min'."
+        ) from None
+    if found.n < 1:
+        raise DataError(f"The frequency {shown(str(frequency))} does not go forward; write a step.")
+    calendar.names(found.freqstr)
+    return found
+
+
+def grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
+    """Return every step from the first date to the last; raises DataError where they are too many.
+
+    Args:
+        times: dates in order.
+        frequency: pandas alias.
+    """
+    step = offset(frequency)
+    first_steps = pd.date_range(times[0], periods=2, freq=step)
+    count = (times[-1] - times[0]) / (first_steps[1] - first_steps[0])
+    if count > LONGEST_GRID:
+        raise DataError(
+            f"From {times[0]} to {times[-1]} there are {count:,.0f} steps of {frequency}; choose "
+            "a longer frequency and resample, or mend the dates."
+        )
+    return pd.date_range(times[0], times[-1], freq=step)
+
+
+def season(frequency: str) -> int:
+    """Return the steps of the main season: a day, a week for daily data, a year above that."""
+    unit = re.sub(r"^\d+", "", frequency.split("-")[0])
+    yearly = {"W": 52, "SMS": 24, "SME": 24, "MS": 12, "ME": 12, "BMS": 12, "BME": 12}
+    yearly |= {"QS": 4, "QE": 4, "BQS": 4, "BQE": 4, "YS": 1, "YE": 1}
+    per_season = {"D": 7, "B": 5, "C": 5, **yearly}
+    step = offset(frequency)
+    if unit in per_season:
+        return max(1, per_season[unit] // step.n)
+    first = pd.date_range("2024-01-01", periods=2, freq=step)
+    return max(1, round(pd.Timedelta(days=1) / (first[1] - first[0])))

@@ -1,0 +1,490 @@
+"""Checks a CSV file before it is used: what its columns are, what is wrong, what can be chosen.
+
+Nothing is changed or guessed in silence: what is not clear is a finding that asks for a choice, and
+what a choice changed is told. Where values are missing, infinite or have no scale, the file is not
+usable: they would poison the scaling or the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from data import csvfile, dates
+from data.choices import Choices
+from data.cleaning import Cleaned, clean
+from data.csvfile import Table
+from data.finding import LEVELS, Finding, option, shown
+from data.registry import DataError
+from data.splits import Scaler
+
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
+"""Cells that stand for no value, in any case of letters."""
+
+_FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known about a column after cleaning."""
+
+    name: str
+    role: str  # date, target, past-only, known-future, left out
+    kind: str  # date, number, constant, text, empty
+    missing: int = 0
+    minimum: float | None = None
+    mean: float | None = None
+    maximum: float | None = None
+    longest_flat: int = 0  # equal values in a row
+    flat_from: str = ""  # date of the first of them
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found."""
+
+    rows: int  # after cleaning
+    columns: tuple[Column, ...]  # in file order
+    target: str | None
+    frequency: str | None
+    first: str | None
+    last: str | None
+    findings: tuple[Finding, ...]  # the gravest first
+    done: tuple[str, ...]  # what the choices changed, a sentence each
+    frame: pd.DataFrame | None  # (T, C) of float64 by date, as far as it could be read
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing is left that must be mended or chosen."""
+        return not any(finding.blocks for finding in self.findings)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as plain data, without the values."""
+        found = asdict(Report(**{**self.__dict__, "frame": None}))
+        del found["frame"]
+        return {"usable": self.usable, **found}
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file; raises DataError."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise DataError(
+            f"{shown(str(path), 200)} cannot be read ({cause}); name a CSV file."
+        ) from None
+
+
+def choose(**values: object) -> Choices:
+    """Return choices made outside, of which absent ones are None or empty; raises DataError."""
+    try:
+        return Choices.model_validate({name: value for name, value in values.items() if value})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = f"{first['loc'][0]}: " if first["loc"] else ""
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise DataError(f"The choices do not go together: {where}{said}.") from None
+
+
+def inspect(
+    content: bytes, choices: Choices | None = None, seq_len: int = 96, pred_len: int = 24
+) -> Report:
+    """Return what is wrong with a CSV file, and its values as the choices leave them.
+
+    Args:
+        content: of the file.
+        choices: how it is read and mended; by default nothing is.
+        seq_len: look-back in time steps.
+        pred_len: horizon in time steps.
+
+    Raises:
+        DataError: the file has no rows that could be looked at, or a choice does not fit it.
+    """
+    choices = choices or Choices()
+    table = csvfile.read(content, choices.drop)
+    _require_known(table, choices)
+    dated, about_dates = dates.find(table, choices)
+    findings = [*table.findings, *about_dates]
+    names = [
+        name
+        for name in table.cells.columns
+        if name not in choices.drop and (dated is None or name != dated.column)
+    ]
+    values, kinds, about_cells = _numbers(table, names)
+    if dated is None:
+        return _report(table, choices, kinds, findings, Cleaned(values, ()), None, None, None)
+    findings += about_cells
+    if "date" in names:
+        findings.append(
+            Finding(
+                "error",
+                f"Column 'date' holds no dates of the rows, those are in {shown(dated.column)}; "
+                "rename it in the file, or leave it out.",
+                (option("--drop", "date"),),
+            )
+        )
+    readable = dated.times.notna().to_numpy()
+    frame = values[readable].set_axis(pd.DatetimeIndex(dated.times[readable]))
+    lines = table.lines[readable]
+    findings += _about_order(frame, lines)
+    findings += _about_repeats(frame, lines, choices)
+    step, about_step = dates.frequency(
+        pd.DatetimeIndex(frame.index.unique().sort_values()), choices
+    )
+    findings += about_step
+    cleaned = clean(frame, choices, step)
+    done = [f"Left out column {name}." for name in choices.drop]
+    cleaned = Cleaned(cleaned.frame, (*done, *dated.done, *cleaned.done))
+    target, about_target = _target(names, choices)
+    findings += about_target
+    season = 1
+    if step is not None:
+        findings += _about_grid(cleaned.frame, step)
+        season = dates.season(step)
+    findings += _about_missing(cleaned.frame)
+    findings += _about_constants(cleaned.frame, choices)
+    measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
+    findings += _about_flats(measured, season)
+    findings += _about_length(len(cleaned.frame), seq_len, pred_len)
+    return _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
+
+
+# -- cells --------------------------------------------------------------------------------------
+
+
+def _require_known(table: Table, choices: Choices) -> None:
+    known = list(table.cells.columns)
+    named = (*choices.drop, *choices.past_only, *choices.known_future)
+    for name in (*named, choices.date, choices.target):
+        if name is not None and name not in known:
+            raise DataError(
+                f"The file has no column {shown(name)}; it has "
+                f"{', '.join(shown(other) for other in known[:20])}."
+            )
+
+
+def _numbers(table: Table, names: list[str]) -> tuple[pd.DataFrame, dict[str, str], list[Finding]]:
+    """Return columns as float64 (T, C), what each is, and the cells that are no finite number."""
+    values: dict[str, NDArray[np.float64]] = {}
+    kinds: dict[str, str] = {}
+    found: list[Finding] = []
+    for name in names:
+        texts = table.cells[name]
+        missing = texts.str.lower().isin(MISSING).to_numpy()
+        numbers = pd.to_numeric(texts.astype(object), errors="coerce").to_numpy(np.float64)
+        bad = np.flatnonzero(np.isnan(numbers) & ~missing)
+        infinite = np.flatnonzero(np.isinf(numbers))
+        kinds[name] = "empty" if missing.all() else "text" if len(bad) == len(texts) else "number"
+        if len(bad):
+            found.append(_no_number(table, name, bad))
+        if len(infinite):
+            found.append(
+                Finding(
+                    "error",
+                    f"Line {table.lines[infinite[0]]:,} has {shown(texts[infinite[0]])} in column "
+                    f"{shown(name)}, which is infinite ({_count(infinite, 'such cell')}); mend the "
+                    "file, or leave the column out.",
+                    (option("--drop", name),),
+                )
+            )
+        values[name] = numbers
+    return pd.DataFrame(values, index=table.cells.index), kinds, found
+
+
+def _no_number(table: Table, name: str, bad: NDArray[np.int64]) -> Finding:
+    text = str(table.cells[name][bad[0]])
+    hint = "mend the file, or leave the column out"
+    if text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text:
+        hint = "write decimals with a point, and thousands without a comma"
+    return Finding(
+        "error",
+        f"Line {table.lines[bad[0]]:,} has {shown(text)} in column {shown(name)}, which is no "
+        f"number ({_count(bad, 'such cell')}); {hint}.",
+        (option("--drop", name),),
+    )
+
+
+def _count(of: NDArray[np.int64], what: str) -> str:
+    return f"{len(of):,} {what}{'s' * (len(of) > 1)}"
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def _about_order(frame: pd.DataFrame, lines: NDArray[np.int64]) -> list[Finding]:
+    if frame.index.is_monotonic_increasing:
+        return []
+    times = frame.index.to_numpy()
+    at = int(np.flatnonzero(times[1:] < times[:-1])[0]) + 1
+    return [
+        Finding(
+            "warning",
+            f"The rows are not in order of time: line {lines[at]:,} ({frame.index[at]}) is earlier "
+            "than the row before it; the copy is sorted.",
+        )
+    ]
+
+
+def _about_repeats(
+    frame: pd.DataFrame, lines: NDArray[np.int64], choices: Choices
+) -> list[Finding]:
+    if frame.index.is_unique or choices.duplicates is not None:
+        return []
+    again = np.flatnonzero(frame.index.duplicated())
+    whole = frame.reset_index()
+    equal = int(whole.duplicated().sum())
+    ways: tuple[str, ...] = ("first", "last", "mean")
+    if equal == len(again):
+        text, ways = "with the same values; keep one of each", ("first",)
+    elif equal == 0:
+        text = "with other values; choose which count"
+    else:
+        text = f"{equal:,} of them with the same values, the others not; choose which count"
+    return [
+        Finding(
+            "choose",
+            f"{_count(again, 'row')} {'repeats' if len(again) == 1 else 'repeat'} a date, first on "
+            f"line {lines[again[0]]:,} ({frame.index[again[0]]}), {text}.",
+            tuple(option("--duplicates", way) for way in ways),
+        )
+    ]
+
+
+def _about_grid(frame: pd.DataFrame, step: str) -> list[Finding]:
+    """Say where dates lie between the steps, and which steps are missing."""
+    index = pd.DatetimeIndex(frame.index).unique()
+    steps = dates.grid(index, step)
+    between = index.difference(steps)
+    if len(between):
+        return [
+            Finding(
+                "choose",
+                f"{len(between):,} of {len(index):,} rows lie between steps of {step}, first "
+                f"{between[0]}; choose what becomes of the rows of a step.",
+                tuple(option("--resample", way) for way in ("mean", "last", "sum")),
+            )
+        ]
+    absent = steps.difference(index)
+    if not len(absent):
+        return []
+    numbers = steps.get_indexer(absent)
+    gaps = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+    longest = max(gaps, key=len)
+    return [
+        Finding(
+            "choose",
+            f"{len(absent):,} steps of {step} are missing in {len(gaps):,} "
+            f"gap{'s' * (len(gaps) > 1)}, the longest of {len(longest):,} from {steps[longest[0]]} "
+            f"on; choose how they are filled.{_daylight_saving(frame, absent)}",
+            tuple(option("--fill", way) for way in ("interpolate", "forward", "zero")),
+        )
+    ]
+
+
+def _daylight_saving(frame: pd.DataFrame, absent: pd.DatetimeIndex) -> str:
+    """Return a hint where hours are missing on Sundays of spring only."""
+    sundays = absent.day_of_week == 6
+    spring = absent.month.isin([3, 4, 9, 10]) & (absent.hour <= 3)
+    if (sundays & spring).all() and pd.DatetimeIndex(frame.index).hour.nunique() == 24:
+        return " They lie where clocks are put forward: if so, name the time zone instead."
+    return ""
+
+
+# -- columns ------------------------------------------------------------------------------------
+
+
+def _target(names: list[str], choices: Choices) -> tuple[str | None, list[Finding]]:
+    targets = [n for n in names if n not in (*choices.past_only, *choices.known_future)]
+    if choices.target is not None or len(targets) == 1:
+        return choices.target or targets[0], []
+    if not targets:
+        return None, [Finding("error", "No column is left that could be forecast; keep one.")]
+    return targets[-1], [
+        Finding(
+            "info",
+            f"Where one column alone is forecast, it is the last, {shown(targets[-1])}.",
+            tuple(option("--target", name) for name in targets[:3]),
+        )
+    ]
+
+
+def _about_missing(frame: pd.DataFrame) -> list[Finding]:
+    found = []
+    ways: tuple[str, ...]
+    for name in frame.columns:
+        missing = np.flatnonzero(frame[name].isna())
+        if len(missing) == len(frame):
+            text, ways = f"Column {shown(name)} has no values; leave it out.", ()
+        elif len(missing):
+            text = (
+                f"{_count(missing, 'value')} of column {shown(name)} "
+                f"{'is' if len(missing) == 1 else 'are'} missing, first at "
+                f"{frame.index[missing[0]]}; choose how they are filled, or leave it out."
+            )
+            ways = ("interpolate", "forward", "zero")
+        else:
+            continue
+        offers = [option("--fill", way) for way in ways]
+        found.append(Finding("choose", text, (*offers, option("--drop", name))))
+    return found
+
+
+def _about_constants(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
+    """Say which columns have no scale over the training part; see `data.splits.Scaler`."""
+    training = split_rows(len(frame))[0]
+    if training < 2:
+        return []
+    values = frame.to_numpy(np.float64)
+    constant = Scaler.fit(values[:training]).constant
+    found = []
+    for name in frame.columns[constant]:
+        column = frame[name].dropna()
+        if column.empty or np.isinf(column).any():
+            continue  # said elsewhere
+        whole = column.nunique() == 1
+        where = "" if whole else f" over the training part, the first {training:,} rows"
+        if name in (*choices.past_only, *choices.known_future):
+            text = f"Column {shown(name)} is constant{where}; it is held at 0 and tells nothing."
+            found.append(Finding("warning", text, (option("--drop", name),)))
+        else:
+            text = (
+                f"Column {shown(name)} is constant{where}, so that it has no scale and cannot be "
+                "forecast; leave it out, or make it past-only."
+            )
+            offers = (option("--drop", name), option("--past-only", name))
+            found.append(Finding("choose", text, offers))
+    return found
+
+
+def _about_flats(frame: pd.DataFrame, season: int) -> list[Finding]:
+    found = []
+    for name in frame.columns:
+        longest, start = longest_flat(frame[name].to_numpy(np.float64))
+        if longest >= max(_FLAT_AT_LEAST, season) and frame[name].nunique() > 2:
+            found.append(
+                Finding(
+                    "warning",
+                    f"Column {shown(name)} keeps one value ({frame[name].iloc[start]:g}) for "
+                    f"{longest:,} steps from {frame.index[start]} on; see whether a sensor stood "
+                    "still.",
+                )
+            )
+    return found
+
+
+def longest_flat(values: NDArray[np.float64]) -> tuple[int, int]:
+    """Return length and first row of the longest run of equal numbers in (T,); (0, 0) if none."""
+    if not len(values) or np.isnan(values).all():
+        return 0, 0
+    changed = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+    lengths = np.diff(np.append(changed, len(values)))
+    best = int(np.argmax(lengths))
+    return int(lengths[best]), int(changed[best])
+
+
+# -- length -------------------------------------------------------------------------------------
+
+
+def split_rows(rows: int) -> tuple[int, int, int]:
+    """Return the rows of training, validation and test: 70, 10 and 20 %, as Informer's own."""
+    training, test = int(rows * 0.7), int(rows * 0.2)
+    return training, rows - training - test, test
+
+
+def rows_needed(seq_len: int, pred_len: int) -> int:
+    """Return the fewest rows of which every part holds a window."""
+    rows = seq_len + pred_len
+    while not _fit(rows, seq_len, pred_len):
+        rows += 1
+    return rows
+
+
+def _fit(rows: int, seq_len: int, pred_len: int) -> bool:
+    training, validation, test = split_rows(rows)
+    return training >= seq_len + pred_len and min(validation, test) >= pred_len
+
+
+def _about_length(rows: int, seq_len: int, pred_len: int) -> list[Finding]:
+    if _fit(rows, seq_len, pred_len):
+        return []
+    return [
+        Finding(
+            "error",
+            f"{rows:,} rows are too few: a look-back of {seq_len} and a horizon of {pred_len} need "
+            f"{rows_needed(seq_len, pred_len):,}, of which 70 % train, 10 % validate and 20 % "
+            "test; add rows, or take a shorter look-back or horizon.",
+            (option("--seq-len", "N") + " " + option("--pred-len", "N"),),
+        )
+    ]
+
+
+# -- report -------------------------------------------------------------------------------------
+
+
+def _report(
+    table: Table,
+    choices: Choices,
+    kinds: dict[str, str],
+    findings: Iterable[Finding],
+    cleaned: Cleaned,
+    date: str | None,
+    frequency: str | None,
+    target: str | None,
+) -> Report:
+    frame = cleaned.frame
+    order = list(LEVELS)
+    columns = []
+    for name in table.cells.columns:
+        if name == date:
+            columns.append(Column(name, "date", "date"))
+        elif name not in frame:
+            columns.append(Column(name, "left out", ""))
+        else:
+            columns.append(
+                _column(frame[name], _role(name, choices), kinds[name], date is not None)
+            )
+    dated = date is not None and len(frame) > 0
+    return Report(
+        rows=len(frame),
+        columns=tuple(columns),
+        target=target,
+        frequency=frequency,
+        first=str(frame.index[0]) if dated else None,
+        last=str(frame.index[-1]) if dated else None,
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.level))),
+        done=cleaned.done,
+        frame=frame if dated else None,
+    )
+
+
+def _role(name: str, choices: Choices) -> str:
+    if name in choices.past_only:
+        return "past-only"
+    return "known-future" if name in choices.known_future else "target"
+
+
+def _column(values: pd.Series, role: str, kind: str, dated: bool) -> Column:
+    missing = int(values.isna().sum())
+    finite = values[np.isfinite(values)]
+    if finite.empty:
+        return Column(str(values.name), role, kind, missing)
+    longest, start = longest_flat(values.to_numpy(np.float64))
+    return Column(
+        name=str(values.name),
+        role=role,
+        kind="constant" if kind == "number" and values.nunique() == 1 else kind,
+        missing=missing,
+        minimum=float(finite.min()),
+        mean=float(finite.mean()),
+        maximum=float(finite.max()),
+        longest_flat=longest,
+        flat_from=str(values.index[start]) if dated else "",
+    )
