@@ -54,6 +54,14 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Who proposed, decided, trained and judged each trial, word for word.",
                 ),
             ],
+            "Data": [
+                st.Page(
+                    "pages/data/data.py",
+                    title="Data",
+                    url_path="data",
+                    help="Known data sets; check a CSV file and add it as a data set of your own.",
+                ),
+            ],
         }
     ).run()
 else:  # the server: it imports this file once, before any session

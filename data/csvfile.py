@@ -99,7 +99,8 @@ def _labels(header: list[str], drop: Collection[str]) -> tuple[list[str], list[F
     labels: list[str] = []
     found: list[Finding] = []
     for number, name in enumerate(header, 1):
-        label = name if name and name not in labels else f"{name} (column {number})".strip()
+        label = name or f"column {number}"
+        label = f"{label} (column {number})" if label in labels else label
         labels.append(label)
         settled = {label, name} if name else {label}
         if label != name and not settled.intersection(drop):

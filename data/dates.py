@@ -10,6 +10,7 @@ import itertools
 import re
 from dataclasses import dataclass, replace
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
@@ -37,7 +38,7 @@ FORMATS = (
     ),
 )
 EPOCHS = {"s": "seconds", "ms": "milliseconds"}
-_OFFSET = re.compile(r"(?:Z|[+-]\d\d(?::?\d\d)?)$")
+_OFFSET = r":\d\d(?:[.,]\d+)?(?: [AaPp][Mm])? ?(Z|[+-]\d\d(?::?\d\d)?)$"
 _CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
 LONGEST_GRID = 10_000_000
 
@@ -221,7 +222,7 @@ def _without_zone(
     zone = choices.timezone
     offsets = set()
     if dates.times.dt.tz is not None:
-        matches = texts[dates.times.notna()].str.extract(f"({_OFFSET.pattern})", expand=False)
+        matches = texts[dates.times.notna()].str.extract(_OFFSET, expand=False)
         offsets = set(matches.fillna("").str.replace(":", "").replace("Z", "+0000"))
     if not offsets - {""}:
         plain = replace(dates, times=dates.times.dt.tz_localize(None))
@@ -255,21 +256,20 @@ def _without_zone(
 
 def _from_zone(dates: Dates, zone: str, found: list[Finding]) -> tuple[Dates | None, list[Finding]]:
     try:
-        local = dates.times.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
-    except (KeyError, TypeError, OSError) as error:
+        ZoneInfo(zone)
+    except (KeyError, ValueError, OSError):
         raise DataError(
-            f"{shown(zone)} is no time zone ({type(error).__name__}); write one such as "
-            "Europe/Berlin or UTC."
+            f"{shown(zone)} is no time zone; write one such as Europe/Berlin or UTC."
         ) from None
-    except ValueError as error:
-        cause = " ".join(str(error).split())[:160]
-        if "zone" in cause.lower() and "no time" in cause.lower():
-            raise DataError(f"{shown(zone)} is no time zone; write one such as UTC.") from None
+    try:
+        local = dates.times.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
+    except ValueError as error:  # an hour that the zone skips, or one that should occur twice
+        cause = " ".join(str(error).split())[:120]
         found.append(
             Finding(
                 "error",
-                f"The dates cannot be times of {zone} ({cause}): that zone skips an hour in spring "
-                "and has one twice in autumn; choose another zone, or none.",
+                f"The dates cannot be times of {zone} ({cause}): it skips an hour in spring and "
+                "has one twice in autumn; choose another zone, or none.",
             )
         )
         return None, found
@@ -327,8 +327,10 @@ def _calendar_step(times: pd.DatetimeIndex, step: pd.Timedelta) -> str:
         if least <= days < 1.15 * least + 0.1:
             for alias in aliases:
                 if all(to_offset(alias).is_on_offset(time) for time in times):
-                    return alias
-    return offset(step).freqstr
+                    return offset(alias).freqstr
+    if days % 7 == 0:
+        return offset(f"{days / 7:.0f}W-{times[0]:%a}".upper()).freqstr
+    return offset(f"{days:.0f}D" if days % 1 == 0 else step).freqstr
 
 
 def offset(frequency: str | pd.Timedelta) -> BaseOffset:

@@ -75,9 +75,11 @@ class Report:
 def read_file(path: Path) -> bytes:
     """Return the content of a file; raises DataError."""
     try:
+        if path.exists() and not path.is_file():  # a device would never end
+            raise DataError(f"{shown(str(path), 200)} is no file; name a CSV file.")
         return path.read_bytes()
-    except (OSError, ValueError) as error:
-        cause = getattr(error, "strerror", None) or error
+    except OSError as error:
+        cause = error.strerror
         raise DataError(
             f"{shown(str(path), 200)} cannot be read ({cause}); name a CSV file."
         ) from None
@@ -149,7 +151,7 @@ def inspect(
     if step is not None:
         findings += _about_grid(cleaned.frame, step)
         season = dates.season(step)
-    findings += _about_missing(cleaned.frame)
+    findings += _about_missing(cleaned.frame[[n for n in names if kinds[n] != "text"]])
     findings += _about_constants(cleaned.frame, choices)
     measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
     findings += _about_flats(measured, season)

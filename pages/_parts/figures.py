@@ -6,13 +6,17 @@ is better.
 
 from __future__ import annotations
 
+import html
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import pandas as pd
+
 from nas_engine.store.reader import BaselineRow, EpochRow, TrialRow
 from pages._parts.live_chart import Figure
-from pages._parts.text import error_text
+from pages._parts.text import error_text, readable
 
 Metric = Literal["val_mse", "train_loss", "val_mae"]
 METRICS: dict[Metric, str] = {
@@ -36,6 +40,7 @@ COLOURS = (
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
 MUTED = "#8A94A3"
+MOST_POINTS = 2000  # of a line, beyond which a screen shows no more
 _FAR = 1.6  # a baseline beyond this multiple of the worst drawn value would flatten all else
 
 
@@ -119,6 +124,30 @@ def curves(
         layout["xaxis"]["range"] = [0.8, 5.2]
     if not data:
         layout["yaxis"]["showticklabels"] = False
+    return {"data": data, "layout": layout}
+
+
+def columns_over_time(frame: pd.DataFrame, names: Sequence[str]) -> Figure:
+    """Draw columns of (T, C) by date, in their own units; gaps stay gaps.
+
+    Where there are more than `MOST_POINTS` rows, every k-th is drawn.
+    """
+    drawn = frame[:: -(-len(frame) // MOST_POINTS) or 1]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": html.escape(readable(name)),  # Plotly reads tags in names
+            "x": [str(date) for date in drawn.index],
+            "y": [float(value) if math.isfinite(value) else None for value in drawn[name]],
+            "connectgaps": False,
+            "line": {"color": colour(number), "width": 1.4},
+        }
+        for number, name in enumerate(names)
+    ]
+    layout = _layout("", "", "|".join(names))
+    layout["yaxis"]["title"]["text"] = ""
+    layout["showlegend"] = True
     return {"data": data, "layout": layout}
 
 

@@ -18,6 +18,7 @@ from pages._parts.text import plain
 
 START, LIVE = "pages/search/start.py", "pages/search/live.py"
 REVIEW, COMPARE = "pages/search/review.py", "pages/runs/compare.py"
+DATA = "pages/data/data.py"
 TRANSCRIPT = "pages/agent/transcript.py"
 
 
