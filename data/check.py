@@ -33,7 +33,7 @@ class Refusal(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the sentence, without click's prefix."""
-        click.echo(" ".join(self.message.split()), file=file, err=True)
+        click.echo(_printable(" ".join(self.message.split())), file=file, err=True)
 
 
 def _many(name: str, meaning: str) -> Callable[[F], F]:
@@ -99,7 +99,7 @@ def main(
         facts = {"file": str(file), **report.facts(), "added": added.name if added else None}
         click.echo(json.dumps(facts, indent=2))
     else:
-        click.echo(_text(file, report))
+        click.echo(_printable(_text(file, report)))
         if added is not None:
             command = option("python -m nas_engine search --dataset", added.name)
             click.echo(f"\nAdded as data set {added.name}. Search with:\n  {command}")
@@ -127,10 +127,14 @@ def _text(file: Path, report: Report) -> str:
     return "\n\n".join(parts)
 
 
+def _printable(text: str) -> str:
+    """Return text of a file for a terminal, which control characters could command."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else "�" for sign in text)
+
+
 def _lines(finding: Finding) -> str:
     offers = "".join(f"\n      {offer}" for offer in finding.options)
-    text = "".join(sign if sign.isprintable() else "�" for sign in finding.text)
-    return f"  {_SIGNS[finding.level]} {text}{offers}"
+    return f"  {_SIGNS[finding.level]} {finding.text}{offers}"
 
 
 def _table(columns: Sequence[Column]) -> str:
@@ -147,7 +151,7 @@ def _table(columns: Sequence[Column]) -> str:
 
 
 def _cells(column: Column) -> tuple[str, ...]:
-    name = "".join(sign if sign.isprintable() else "�" for sign in column.name)[:40]
+    name = _printable(column.name)[:40]
     if column.kind in ("", "date"):
         return (name, column.role, "", "", "", "", "", "")
     figures = (

@@ -253,6 +253,7 @@ def show_columns(report: Report) -> None:
         hide_index=True,
         key="data-columns",
         column_config={
+            "Part": st.column_config.TextColumn(width=95),
             "Min": number(format="%.4g"),
             "Mean": number(format="%.4g"),
             "Max": number(format="%.4g"),
@@ -262,8 +263,11 @@ def show_columns(report: Report) -> None:
     )
 
 
-def show_values(frame: pd.DataFrame) -> None:
+def show_values(report: Report) -> None:
     """Draw chosen columns over time."""
+    frame = report.frame
+    if frame is None or frame.empty:
+        return
     options = list(frame.columns)
     drawn = st.multiselect(
         "Columns to draw",
@@ -277,6 +281,9 @@ def show_values(frame: pd.DataFrame) -> None:
         st.info("Choose a column to draw.")
         return
     listed = readable(", ".join(drawn))
+    if report.frequency is not None and frame.index.is_unique:  # a line must not bridge a gap
+        steps = pd.date_range(frame.index[0], frame.index[-1], freq=report.frequency)
+        frame = frame.reindex(frame.index.union(steps))
     chart(columns_over_time(frame, drawn), "data-series", f"{listed} over time", height=280)
     if len(frame) > MOST_POINTS:
         every = -(-len(frame) // MOST_POINTS)
@@ -337,6 +344,5 @@ except DataError as error:
     st.stop()
 with report_column:
     show_report(outcome)
-if outcome.frame is not None and len(outcome.frame.columns):
-    show_values(outcome.frame)
+show_values(outcome)
 show_adding(outcome, file_name, file_content, choices_made, (look_back, horizon))

@@ -11,13 +11,14 @@ from streamlit.testing.v1 import AppTest
 
 from nas_engine.workspace import PROJECT
 
-PAGES = {
+PAGES = {  # that read the workspace
     "start": "pages/search/start.py",
     "live": "pages/search/live.py",
     "review": "pages/search/review.py",
     "compare": "pages/runs/compare.py",
     "transcript": "pages/agent/transcript.py",
 }
+WITHOUT_A_WORKSPACE = {"data": "pages/data/data.py"}
 
 Open = Callable[..., AppTest]
 
@@ -32,7 +33,7 @@ def open_page() -> Open:
         app.run()
         for key, value in query.items():
             app.query_params[key] = value
-        app.switch_page(PAGES[name]).run()
+        app.switch_page((PAGES | WITHOUT_A_WORKSPACE)[name]).run()
         assert not app.exception, app.exception
         return app
 

@@ -122,7 +122,9 @@ def test_charts_follow_the_theme(
         assert bright == (scheme == "dark"), colour
 
 
-@pytest.mark.parametrize("path", ["", "start", "live", "review", "compare", "transcript?trial=3"])
+@pytest.mark.parametrize(
+    "path", ["", "start", "live", "review", "compare", "transcript?trial=3", "data"]
+)
 def test_no_foreign_host_is_asked_and_hostile_text_stays_text(
     dashboard: Dashboard, workspace: Workspace, tmp_path: Path, path: str
 ) -> None:
@@ -157,7 +159,7 @@ def test_a_deep_link_to_a_fresh_server_shows_the_page_and_all_others(
         )
         expect(page.get_by_role("dialog")).to_have_count(0)  # "Page not found"
         links = page.get_by_test_id("stSidebarNavLink").all_inner_texts()
-        assert links == ["Start", "Live", "Review", "Compare", "Transcript"]
+        assert links == ["Start", "Live", "Review", "Compare", "Transcript", "Data"]
 
 
 def test_a_form_is_not_wiped_while_somebody_edits(

@@ -16,7 +16,7 @@ from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from pages._parts.selection import asked_numbers, rows_to_numbers
 from tests.pages import seed
-from tests.pages.conftest import PAGES, Open, figure, words
+from tests.pages.conftest import PAGES, WITHOUT_A_WORKSPACE, Open, figure, words
 
 OF_A_SEARCH = [name for name in PAGES if name != "start"]
 
@@ -139,7 +139,7 @@ def test_no_page_loads_a_heavy_library(workspace: Workspace) -> None:
 import sys
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
-for page in {list(PAGES.values())!r}:
+for page in {[*PAGES.values(), *WITHOUT_A_WORKSPACE.values()]!r}:
     app.query_params["search"] = "{search_id}"
     app.switch_page(page).run()
     assert not app.exception, app.exception
