@@ -140,16 +140,16 @@ def make_choices(columns: Sequence[str]) -> tuple[Choices, int, int]:
     """Let everything be chosen that a check asks for; where choices conflict, say so and stop."""
     made: dict[str, Any] = {}
     st.markdown("**Dates**")
-    with st.grid(2, vertical_alignment="bottom"):
+    with st.grid(2, min_column_width=120, vertical_alignment="bottom"):
         made["date"] = _one("date", "Column of dates", columns, "find it")
         made["date_format"] = _one("date_format", "Written as", FORMATS, "find it", new=True)
         made["frequency"] = _one("frequency", "Frequency", FREQUENCIES, "find it", new=True)
         made["timezone"] = _one("timezone", "Time zone", ("UTC",), "as written", new=True)
     st.markdown("**Mend**")
-    with st.grid(2, vertical_alignment="bottom"):
+    with st.grid(2, min_column_width=120, vertical_alignment="bottom"):
         made["duplicates"] = _one("duplicates", "Repeated dates", get_args(Duplicates), "leave")
         made["resample"] = _one("resample", "Resample by", get_args(Resample), "leave")
-        made["fill"] = _one("fill", "Fill gaps and missing values", get_args(Fill), "leave")
+        made["fill"] = _one("fill", "Fill missing", get_args(Fill), "leave")
         if made["fill"] is not None:
             made["limit"] = st.number_input(
                 "Longest run to fill",
@@ -344,5 +344,5 @@ except DataError as error:
     st.stop()
 with report_column:
     show_report(outcome)
-show_values(outcome)
-show_adding(outcome, file_name, file_content, choices_made, (look_back, horizon))
+    show_values(outcome)
+    show_adding(outcome, file_name, file_content, choices_made, (look_back, horizon))

@@ -191,14 +191,18 @@ def dashboard(workspace: Workspace, tmp_path: Path) -> Iterator[Dashboard]:
         yield server
 
 
-def pick(page: Page, key: str, option: str) -> None:
-    page.locator(f".st-key-{key} input").click()
+def pick(page: Page, key: str, option: str, several: bool = False) -> None:
+    box = page.locator(f".st-key-{key} input")
+    box.evaluate("node => node.scrollIntoView({block: 'center'})")  # a list closes when scrolled
+    page.wait_for_timeout(300)
+    box.click()
     page.get_by_role("option", name=option, exact=True).click()
-    page.get_by_role("heading", name="Add your own").click()  # closes the list
+    if several:
+        page.keyboard.press("Escape")  # closes the list; a choice of one would be cleared
 
 
 @pytest.mark.browser
-def test_a_file_with_gaps_is_uploaded_filled_added_and_found_on_start(
+def test_a_file_with_gaps_is_uploaded_filled_and_added(
     dashboard: Dashboard, file: Path, tmp_path: Path
 ) -> None:
     with browsing(tmp_path / "failed.png") as page:
@@ -207,8 +211,10 @@ def test_a_file_with_gaps_is_uploaded_filled_added_and_found_on_start(
         expect(page.get_by_text("6 steps of h are missing")).to_be_visible(timeout=30_000)
         expect(page.locator(".st-key-data-add button")).to_be_disabled()
         pick(page, "data-choice-fill", "interpolate")
-        pick(page, "data-choice-past_only", "site")
-        pick(page, "data-choice-known_future", "holiday")
+        expect(page.get_by_text("Added 6 missing steps")).to_be_visible(timeout=15_000)
+        pick(page, "data-choice-past_only", "site", several=True)
+        expect(page.get_by_text("it is held at 0")).to_be_visible(timeout=15_000)
+        pick(page, "data-choice-known_future", "holiday", several=True)
         expect(page.get_by_text("The file can be used.")).to_be_visible(timeout=15_000)
         expect(page.locator(".st-key-data-series .scatterlayer")).to_be_visible(timeout=15_000)
         page.locator(".st-key-data-choice-name input").fill("mine")
