@@ -14,13 +14,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from data.registry import DATASETS, DataError
+from data.registry import DataError, find
 from data.series import series
 from data.splits import Floats, Split, window_starts
-from informer.config import ConfigError, RunConfig, from_flat
+from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.configfile import Refusal, read_config
 from informer.metrics import Errors
-from informer.rundir import Record, replace_text
+from informer.rundir import JudgedOn, Record, judged_on, replace_text
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
 
@@ -29,12 +29,13 @@ _CHUNK = 256  # windows at a time: bounds the memory
 
 
 class Baseline(Record):
-    """Errors of one forecast without training, on scaled data, over all windows of a split."""
+    """Errors of one forecast without training, on scaled data, over the windows of a split."""
 
     name: Name
     split: Literal["val", "test"]
     mse: float
     mae: float
+    windows: JudgedOn = "all windows"
 
 
 def compute(config: RunConfig) -> list[Baseline]:
@@ -53,7 +54,10 @@ def compute(config: RunConfig) -> list[Baseline]:
 
     def origins(split: Split) -> Iterator[NDArray[np.int64]]:
         """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
-        starts = np.array(window_starts(source.dataset, split, lookback, data.pred_len))
+        drop_last = data.drop_last
+        starts = np.array(
+            window_starts(source.dataset, split, lookback, data.pred_len, drop_last=drop_last)
+        )
         for chunk in range(0, len(starts), _CHUNK):
             yield starts[chunk : chunk + _CHUNK, None] + lookback
 
@@ -74,7 +78,13 @@ def compute(config: RunConfig) -> list[Baseline]:
             for name, forecast in forecasts.items():
                 errors.setdefault(name, Errors()).add(forecast - values[origin + horizon])
         found += [
-            Baseline(name=name, split=split, mse=sums.mse, mae=sums.mae)
+            Baseline(
+                name=name,
+                split=split,
+                mse=sums.mse,
+                mae=sums.mae,
+                windows=judged_on(data.drop_last),
+            )
             for name, sums in errors.items()
         ]
     return found
@@ -117,6 +127,9 @@ def _forecast(past: Floats, weights: Floats) -> Floats:
     "--horizons", type=int, multiple=True, help="Time steps to forecast; 96 192 336 720 by default."
 )
 @click.argument("more_horizons", type=int, nargs=-1)  # the second and later values of --horizons
+@click.option(
+    "--drop-last", is_flag=True, help="Judge whole batches of 32 alone, as published tables do."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option(
     "--config",
@@ -131,6 +144,7 @@ def main(
     seq_len: int,
     horizons: tuple[int, ...],
     more_horizons: tuple[int, ...],
+    drop_last: bool,
     as_json: bool,
     path: Path | None,
     output: Path | None,
@@ -141,7 +155,7 @@ def main(
             configs = [read_config(path)]
         else:
             configs = [
-                _config(dataset, features, seq_len, horizon)
+                _config(dataset, features, seq_len, horizon, drop_last)
                 for horizon in (*horizons, *more_horizons) or (96, 192, 336, 720)
             ]
         found = {config.data.pred_len: compute(config) for config in configs}
@@ -157,17 +171,18 @@ def main(
         click.echo(_table(found))
 
 
-def _config(dataset: str, features: str, seq_len: int, horizon: int) -> RunConfig:
-    values = {
+def _config(dataset: str, features: str, seq_len: int, horizon: int, drop_last: bool) -> RunConfig:
+    values: dict[str, Value] = {
         "data.dataset": dataset,
         "data.features": features,
         "data.seq_len": seq_len,
         "data.label_len": 0,
         "data.pred_len": horizon,
+        "data.drop_last": drop_last,
+        "data.target": find(dataset).target,
+        "model.distil": False,
     }
-    if dataset in DATASETS:
-        values["data.target"] = DATASETS[dataset].target
-    return from_flat({**values, "model.distil": False})
+    return from_flat(values)
 
 
 def _json(baselines: Iterable[Baseline]) -> str:
@@ -181,7 +196,8 @@ def _table(found: Mapping[int, list[Baseline]]) -> str:
         for horizon, rows in found.items()
         for row in rows
     ]
-    return "\n".join(lines)
+    judged = {row.windows for rows in found.values() for row in rows}
+    return "\n".join([*lines, f"On scaled data, over {' or '.join(judged)}."])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from data import calendar
-from data.registry import DATASETS
+from data.registry import find
 from informer.config import DataConfig, ModelConfig, RunConfig, token_count
 
 
@@ -27,7 +27,7 @@ class Shape:
     def of(cls, config: RunConfig) -> Shape:
         """Return the shape of a configuration's data."""
         data = config.data
-        dataset = DATASETS[data.dataset]
+        dataset = find(data.dataset)
         roles = dataset.roles(data.features, data.target)
         names = calendar.names(dataset.frequency)
         return cls(len(roles.inputs), roles.outputs, names, len(roles.known))

@@ -72,6 +72,11 @@ class Details(Record):
 JudgedOn = Literal["all windows", "whole batches of 32"]
 
 
+def judged_on(drop_last: bool) -> JudgedOn:
+    """Return the name of the windows that `data.drop_last` leaves to be judged on."""
+    return "whole batches of 32" if drop_last else "all windows"
+
+
 class Success(Record):
     """Result of a run that trained to its end. All errors are on scaled data.
 

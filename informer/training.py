@@ -41,6 +41,7 @@ from informer.rundir import (
     Progress,
     RunDir,
     Success,
+    judged_on,
     replace_text,
 )
 from informer.schedule import learning_rate
@@ -226,7 +227,7 @@ class Training:
             parameters=self._parameters,
             seconds=standing.seconds,
             device=_device_name(self._device),
-            windows="whole batches of 32" if self._config.data.drop_last else "all windows",
+            windows=judged_on(self._config.data.drop_last),
         )
 
     def _resumed(self) -> Standing:

@@ -21,9 +21,6 @@ from tests.data.files import csv, mine, table
 from tests.pages.conftest import Open, figure, words
 
 CHOICES = Choices(fill="interpolate", past_only=("site",), known_future=("holiday",), target="a")
-NEEDS_COST = pytest.mark.xfail(
-    strict=True, reason="informer/cost.py looks data sets up among the built-in ones alone"
-)
 
 
 @pytest.fixture
@@ -155,7 +152,6 @@ def test_names_of_columns_stay_text(open_page: Open, tmp_path: Path) -> None:
     assert [line["name"] for line in figure(app)["data"]] == [hostile, "&lt;b&gt;b&lt;/b&gt;"]  # type: ignore[index]
 
 
-@NEEDS_COST
 def test_start_offers_own_data_sets_and_the_columns_that_can_be_forecast(open_page: Open) -> None:
     own.add("mine", mine(), "mine.csv", CHOICES)
     app = open_page("start", dataset="mine")
@@ -227,7 +223,6 @@ def test_a_file_with_gaps_is_uploaded_filled_and_added(
 
 
 @pytest.mark.browser
-@NEEDS_COST
 def test_start_shows_an_own_data_set_that_the_address_names(
     dashboard: Dashboard, file: Path, tmp_path: Path
 ) -> None:
