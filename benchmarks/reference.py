@@ -20,7 +20,7 @@ def load(directory: Path) -> None:
     """Make the checkout's packages `models` and `utils` importable; ends with a sentence if not."""
     if not (directory / "models" / "model.py").is_file():
         raise SystemExit(f"{directory} is no checkout of Informer2020; name one with --reference.")
-    sys.path.insert(0, str(directory))
+    sys.path.append(str(directory))
 
 
 def model(config: RunConfig, columns: int = 7) -> nn.Module:

@@ -1,9 +1,9 @@
 """Training speed and memory against a checkout of Informer2020, side by side in one run.
 
 `python -m benchmarks.train_speed --reference DIR` trains both on ETTh1 `M` 96/48/24 with batch 32,
-the same widths and the same threads, a few steps of one and of the other in turn, so that what else
-the machine does falls on both. A ratio is the median over rounds of reference time / own time; its
-spread is the range of the middle half. Memory is the peak of a process of its own.
+the same widths and the same threads, each in a process of its own, a few steps of one and of the
+other in turn, so that what else the machine does falls on both. A ratio is the median over rounds
+of reference time / own time; its spread is the range of the middle half.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import torch
 from benchmarks import reference
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.rundir import RunDir
-from informer.training import Training, use_threads
 
+REFERENCE = "Informer2020"
 WIDTHS: Mapping[int, dict[str, Value]] = {
     64: {"model.d_model": 64, "model.n_heads": 8, "model.d_ff": 256},
     128: {"model.d_model": 128, "model.n_heads": 8, "model.d_ff": 512},
@@ -46,6 +46,9 @@ def configuration(width: int, variant: str) -> RunConfig:
 
 def own_steps(config: RunConfig) -> Callable[[], None]:
     """Return what makes one optimiser step of this project."""
+    # Only here: importing it sets how threads wait, which the checkout's process must not share.
+    from informer.training import Training
+
     folder = RunDir(Path(tempfile.mkdtemp()))
     training = Training(config, folder, lambda record: None)
     windows, size = training.windows, config.data.batch_size
@@ -84,24 +87,56 @@ def milliseconds(step: Callable[[], None], count: int) -> float:
     return (time.perf_counter() - began) * 1000 / count
 
 
-def side_by_side(directory: Path, width: int, rounds: int) -> None:
+class Contender:
+    """A process that trains when it is told to, with the settings that are its own by default."""
+
+    def __init__(self, directory: Path, what: str, width: int, threads: int) -> None:
+        """Start the process and let it warm up."""
+        command = [sys.executable, "-m", "benchmarks.train_speed", "--reference", str(directory)]
+        command += ["--threads", str(threads), "--serve", what, "--widths", str(width)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.milliseconds(3)
+
+    def milliseconds(self, count: int) -> float:
+        """Return the mean time of `count` steps; 0 asks for the peak memory in MB instead."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+    def end(self) -> float:
+        """End the process and return its peak memory in MB."""
+        peak = self.milliseconds(0)
+        self._process.communicate()
+        return peak
+
+
+def serve(step: Callable[[], None]) -> None:
+    """Answer each count on stdin with the time of so many steps, and 0 with the peak memory."""
+    for line in sys.stdin:
+        count = int(line)
+        click.echo(milliseconds(step, count) if count else peak_of_this_process())
+
+
+def side_by_side(directory: Path, width: int, rounds: int, threads: int) -> None:
     """Print a row for each variant at one width."""
-    steps = {"Informer2020": reference_steps(directory, configuration(width, "as published"))}
-    steps |= {name: own_steps(configuration(width, name)) for name in VARIANTS}
+    contenders = {
+        name: Contender(directory, name, width, threads) for name in (REFERENCE, *VARIANTS)
+    }
     count = max(1, 640 // width)
-    for step in steps.values():
-        milliseconds(step, 2)  # warm
-    times: dict[str, list[float]] = {name: [] for name in steps}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, step in steps.items():
-            times[name].append(milliseconds(step, count))
+        for name, contender in contenders.items():
+            times[name].append(contender.milliseconds(count))
     for name, measured in times.items():
-        pairs = zip(times["Informer2020"], measured, strict=True)
+        pairs = zip(times[REFERENCE], measured, strict=True)
         low, ratio, high = statistics.quantiles([theirs / own for theirs, own in pairs], n=4)
         middle = statistics.median(measured)
         click.echo(
             f"| {width} | {name} | {middle:.1f} | {32000 / middle:.0f} | "
-            f"{ratio:.2f} | {low:.2f} to {high:.2f} |"
+            f"{ratio:.2f} | {low:.2f} to {high:.2f} | {contenders[name].end():.0f} |"
         )
 
 
@@ -109,13 +144,6 @@ def peak_of_this_process() -> float:
     """Return the peak of resident memory in MB; getrusage would report that of the parent too."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def peak_megabytes(directory: Path, what: str, width: int, threads: int) -> float:
-    """Return the peak memory of a process that makes three steps."""
-    command = [sys.executable, "-m", "benchmarks.train_speed", "--reference", str(directory)]
-    command += ["--threads", str(threads), "--memory-of", what, "--widths", str(width)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 @click.command()
@@ -129,29 +157,30 @@ def peak_megabytes(directory: Path, what: str, width: int, threads: int) -> floa
 @click.option("--threads", default=2, show_default=True)
 @click.option("--rounds", default=9, show_default=True)
 @click.option("--widths", type=int, multiple=True, default=tuple(WIDTHS), show_default=True)
-@click.option("--memory-of", hidden=True, help="Make three steps and print the peak in MB.")
+@click.option("--serve", "what", hidden=True, help="Be one of the processes that are measured.")
 def main(
-    directory: Path, threads: int, rounds: int, widths: tuple[int, ...], memory_of: str | None
+    directory: Path, threads: int, rounds: int, widths: tuple[int, ...], what: str | None
 ) -> None:
     """Print speed and memory of both as Markdown tables."""
-    reference.load(directory)
-    use_threads(threads)
-    if memory_of is not None:
-        config = configuration(widths[0], "as published" if memory_of == "ref" else memory_of)
-        step = reference_steps(directory, config) if memory_of == "ref" else own_steps(config)
-        milliseconds(step, 3)
-        click.echo(peak_of_this_process())
+    if what is not None:
+        reference.load(directory)
+        if what == REFERENCE:
+            torch.set_num_threads(threads)
+            serve(reference_steps(directory, configuration(widths[0], "as published")))
+        else:
+            from informer.training import use_threads
+
+            use_threads(threads)
+            serve(own_steps(configuration(widths[0], what)))
         return
     click.echo(f"torch {torch.__version__}, {threads} threads, {rounds} rounds\n")
-    click.echo("| d_model | variant | ms a step | samples/s | times Informer2020 | middle half |")
-    click.echo("|---|---|---|---|---|---|")
+    click.echo(
+        "| d_model | variant | ms a step | samples/s | times Informer2020 | middle half "
+        "| peak memory, MB |"
+    )
+    click.echo("|---|---|---|---|---|---|---|")
     for width in widths:
-        side_by_side(directory, width, rounds)
-    click.echo("\n| d_model | Peak memory, MB: Informer2020 | this project |\n|---|---|---|")
-    for width in widths:
-        theirs = peak_megabytes(directory, "ref", width, threads)
-        own = peak_megabytes(directory, "as published", width, threads)
-        click.echo(f"| {width} | {theirs:.0f} | {own:.0f} |")
+        side_by_side(directory, width, rounds, threads)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from informer.config import ModelConfig
 from informer.dropout import Dropout
 
 SAMPLE_SEED = 2021
-_BLOCK = 128  # queries measured at a time: bounds the memory that long sequences take
+_CACHE, _MEMORY = 2**19, 2**27  # scores at a time that stay in a core's cache, in a GPU's memory
 
 
 class Attention(nn.Module):
@@ -157,13 +157,16 @@ class ProbSparse(nn.Module):
             scores = query @ key.index_select(2, sample).transpose(-2, -1)  # (B, H, L_Q, U)
             return scores.amax(-1) - scores.sum(-1) / divisor
         sample = sampled_keys(length, keys, drawn, query.device)  # (L_Q, U)
-        measured = []
-        for start in range(0, length, _BLOCK):
-            block = slice(start, start + _BLOCK)
-            scores = query[:, :, block] @ key.transpose(-2, -1)  # (B, H, <= _BLOCK, L_K)
-            scores = scores.gather(-1, sample[block].expand(*scores.shape[:2], -1, -1))
-            measured.append(scores.amax(-1) - scores.sum(-1) / divisor)
-        return torch.cat(measured, dim=-1)
+        found = query.new_empty(query.shape[:3])
+        pairs, together = _blocks(query.device, length, keys)
+        parts = (torch.split(x.flatten(0, 1), pairs) for x in (query, key, found))
+        for q, k, m in zip(*parts, strict=True):
+            for start in range(0, length, together):
+                block = slice(start, start + together)
+                scores = q[:, block] @ k.transpose(-2, -1)  # (pairs, block, L_K)
+                scores = scores.gather(-1, sample[block].expand(len(q), -1, -1))
+                m[:, block] = scores.amax(-1) - scores.sum(-1) / divisor
+        return found
 
     def _lazy(self, value: Tensor, length: int) -> Tensor:
         """Return what a query that is not chosen gets, (B, H, L_Q, E)."""
@@ -205,6 +208,13 @@ class AutoCorrelation(nn.Module):
         context = torch.fft.irfft(weighting * spectrum[2], n=length, dim=2)
         mixed: Tensor = context.to(value.dtype)
         return mixed
+
+
+def _blocks(device: torch.device, length: int, keys: int) -> tuple[int, int]:
+    """Return how many (window, head) pairs and queries to score at a time."""
+    budget = _CACHE if device.type == "cpu" else _MEMORY
+    pairs = max(1, budget // (length * keys))
+    return pairs, max(1, budget // (pairs * keys))
 
 
 def mechanism(model: ModelConfig, *, causal: bool = False) -> nn.Module:

@@ -254,9 +254,11 @@ class DecoderHead(nn.Module):
         start = values.shape[1] - self.label_len
         begun = F.pad(values[:, start:], (0, 0, 0, self.pred_len))  # (B, label_len + H, C)
         decoded = self.embedding(begun, known[:, start:])
-        for layer in self.layers:
+        for layer in self.layers[:-1]:
             decoded = layer(decoded, tokens)
-        forecast: Tensor = self.projection(self.norm(decoded[:, self.label_len :]))
+        # Of the last layer the steps before the horizon are nobody's input.
+        decoded = self.layers[-1](decoded, tokens, self.label_len)
+        forecast: Tensor = self.projection(self.norm(decoded))
         return forecast
 
 
@@ -277,9 +279,9 @@ class DecoderLayer(nn.Module):
         self.cross_attention = Residual(model, Attention(width, heads, across))
         self.feed_forward = Residual(model, _FEED_FORWARD[model.ffn](model))
 
-    def forward(self, x: Tensor, memory: Tensor) -> Tensor:
-        """Map (B, label_len + H, D), given memory (B, N, D), to its own shape."""
+    def forward(self, x: Tensor, memory: Tensor, start: int = 0) -> Tensor:
+        """Map (B, label_len + H, D), given memory (B, N, D), to its steps from `start` on."""
         if self.attention is not None:
             x = self.attention(x)
-        x = self.feed_forward(self.cross_attention(x, memory))
+        x = self.feed_forward(self.cross_attention(x[:, start:], memory))
         return x
