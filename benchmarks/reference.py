@@ -9,11 +9,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import torch
 from torch import Tensor, nn
 
 from data.source import locate
 from informer.config import RunConfig
+
+
+option = click.option(
+    "--reference",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Checkout of github.com/zhouhaoyi/Informer2020.",
+)
 
 
 def load(directory: Path) -> None:

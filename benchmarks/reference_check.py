@@ -120,13 +120,7 @@ def difference(config: RunConfig, seed: int) -> tuple[float, float]:
 
 
 @click.command()
-@click.option(
-    "--reference",
-    "directory",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Checkout of github.com/zhouhaoyi/Informer2020.",
-)
+@reference.option
 def main(directory: Path) -> None:
     """Print the largest differences for each setting in which both must agree."""
     reference.load(directory)

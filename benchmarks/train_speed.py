@@ -147,13 +147,7 @@ def peak_of_this_process() -> float:
 
 
 @click.command()
-@click.option(
-    "--reference",
-    "directory",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Checkout of github.com/zhouhaoyi/Informer2020.",
-)
+@reference.option
 @click.option("--threads", default=2, show_default=True)
 @click.option("--rounds", default=9, show_default=True)
 @click.option("--widths", type=int, multiple=True, default=tuple(WIDTHS), show_default=True)

@@ -6,10 +6,12 @@ stored: a missing figure is NULL, and a run without a finite result is `failed`.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
@@ -207,6 +209,54 @@ def m001_initial(db: Database) -> None:
     """Create the tables."""
     for statement in _INITIAL:
         db.execute(statement)
+
+
+# Settings that came after the first version, with the values that they had unsaid until then: the
+# model was the published Informer, faults and all.
+_UNSAID = {
+    "data.drop_last": False,
+    "model.decomposition": "none",
+    "model.kernel": 25,
+    "model.skip": False,
+    "model.tokens": "step",
+    "model.patch_len": 16,
+    "model.patch_stride": 8,
+    "model.channels": "mixed",
+    "model.positional": "sinusoidal",
+    "model.padding": "circular",
+    "model.sampled_keys": "per_query",
+    "model.sparsity": "published",
+    "model.lazy": "sum",
+    "model.norm": "post",
+    "model.ffn": "dense",
+    "model.head": "decoder",
+    "training.warmup_steps": 0,
+    "training.clip_norm": 0.0,
+    "training.precision": "auto",
+    "training.compile": False,
+}
+_PUBLISHED = {"model.mix": True, "model.sparsity": "published", "model.lazy": "sum"}
+
+
+@MIGRATIONS()
+def m002_structure(db: Database) -> None:
+    """Say in recorded configurations what was unsaid, and name the kind of calendar embedding."""
+    for key, *texts in db.execute("SELECT id, changes, original, config FROM proposals").fetchall():
+        changes, original, config = (_with_named_calendar(json.loads(text)) for text in texts)
+        db.execute(
+            "UPDATE proposals SET changes = ?, original = ?, config = ? WHERE id = ?",
+            [*(json.dumps(v) for v in (changes, original, _UNSAID | config)), key],
+        )
+    for key, text in db.execute("SELECT id, spec FROM searches").fetchall():
+        spec = json.loads(text)
+        spec["settings"] = _with_named_calendar(_PUBLISHED | spec.get("settings", {}))
+        db.execute("UPDATE searches SET spec = ? WHERE id = ?", [json.dumps(spec), key])
+
+
+def _with_named_calendar(values: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(given := values.get("model.temporal"), bool):
+        return values | {"model.temporal": "linear" if given else "none"}
+    return values
 
 
 class StoreError(RuntimeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -11,14 +12,27 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlite_utils import Database
 
+from informer.config import PUBLISHED, RunConfig, from_flat
 from nas_engine.commands import Control, send
 from nas_engine.liveness import STALE_SECONDS, engine_state
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import EngineRow, reading
-from nas_engine.store.schema import StoreError, known_versions, open_database
+from nas_engine.store.schema import MIGRATIONS, StoreError, known_versions, open_database
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import PROJECT, Workspace
+
+FIRST_VERSION = {
+    *("data.dataset", "data.features", "data.target", "data.seq_len", "data.label_len"),
+    *("data.pred_len", "data.batch_size", "model.d_model", "model.n_heads", "model.e_layers"),
+    *("model.d_layers", "model.d_ff", "model.factor", "model.dropout", "model.attention"),
+    *("model.distil", "model.mix", "model.normalisation", "model.activation", "model.temporal"),
+    *("training.epochs", "training.patience", "training.steps_per_epoch"),
+    *("training.optimizer_class", "training.optimizer_params.lr"),
+    *("training.optimizer_params.weight_decay", "training.scheduler_class"),
+    *("training.criterion_class", "training.seed", "training.device"),
+}
 
 
 def open_both_ways(workspace: Workspace) -> list[str]:
@@ -70,6 +84,36 @@ def test_decisions_survive_a_power_cut(workspace: Workspace) -> None:
     assert db.conn.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert db.conn.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     db.close()
+
+
+def test_a_search_of_the_first_version_keeps_the_model_that_it_had(workspace: Workspace) -> None:
+    db = Database(workspace_file(workspace))
+    MIGRATIONS.apply(db, stop_before="m002_structure")
+    first = {k: v for k, v in RunConfig().flat().items() if k in FIRST_VERSION}
+    first |= {"model.temporal": True, "model.mix": True}
+    spec = {"preset": "paper", "settings": {"model.temporal": False, "model.d_ff": 64}}
+    db.execute(
+        "INSERT INTO searches (id, fingerprint, spec, max_trials, state, created_at) "
+        "VALUES (1, 'f', ?, 5, 'paused', 0)",
+        [json.dumps(spec)],
+    )
+    db.execute(
+        "INSERT INTO proposals (id, search_id, number, source, step_type, hypothesis, reasons, "
+        "changes, original, config, created_at) "
+        "VALUES (1, 1, 0, 'tpe', 'small', '', '', ?, '{}', ?, 0)",
+        [json.dumps({"model.temporal": False}), json.dumps(first)],
+    )
+    db.close()
+    db = open_database(workspace_file(workspace))
+    changes, config = db.execute("SELECT changes, config FROM proposals").fetchone()
+    (upgraded,) = db.execute("SELECT spec FROM searches").fetchone()
+    db.close()
+    assert json.loads(changes) == {"model.temporal": "none"}
+    assert from_flat(json.loads(config)) == RunConfig().with_changes(PUBLISHED)
+    base = SearchSpec.model_validate_json(upgraded).base()
+    assert base == RunConfig().with_changes(
+        {**PUBLISHED, "model.temporal": "none", "model.d_ff": 64}
+    )
 
 
 def workspace_file(workspace: Workspace) -> Path:

@@ -80,7 +80,7 @@ def test_a_database_of_a_newer_version_is_one_sentence(
 ) -> None:
     seed.small(workspace)
     with sqlite3.connect(workspace.db) as connection:
-        connection.execute("UPDATE _sqlite_migrations SET name = 'm999_later'")
+        connection.execute("UPDATE _sqlite_migrations SET name = name || '_later'")
     connection.close()
     app = open_page(name)
     assert len(app.error) == 1
