@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from data.source import locate
 from informer.config import RunConfig
 
-
 option = click.option(
     "--reference",
     "directory",
