@@ -72,6 +72,18 @@ def check(
     return [*_beyond_limits(spec, config), *_repeated(config, earlier)]
 
 
+def active_changes(parent: Mapping[str, Value], changes: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the changes that change something: those of settings that the result gives a part.
+
+    Changes that make no valid configuration are returned as they are, for `check` to refuse.
+    """
+    try:
+        inactive = from_flat({**parent, **changes}).inactive()
+    except ConfigError:
+        return dict(changes)
+    return {key: value for key, value in changes.items() if key not in inactive}
+
+
 def differences(
     parent: Mapping[str, Value], config: Mapping[str, Value]
 ) -> dict[str, tuple[Value, Value]]:

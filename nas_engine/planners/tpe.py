@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from informer.config import Interval, Search, Value
 from nas_engine.planners.base import SpaceExhausted, View
-from nas_engine.proposals import Proposal
+from nas_engine.proposals import Proposal, active_changes
 from nas_engine.space import contains, space
 from nas_engine.store.reader import TrialRow
 
@@ -55,7 +55,8 @@ class OptunaPlanner:
             asked = study.ask(distributions)
             values = {key: _decode(dimensions[key], asked.params[key]) for key in dimensions}
             parent = view.parent
-            changes = {key: value for key, value in values.items() if parent[key] != value}
+            changed = {key: value for key, value in values.items() if parent[key] != value}
+            changes = active_changes(parent, changed)
             if changes and not view.check(changes):
                 return Proposal(
                     source=self._kind,
