@@ -21,6 +21,10 @@ from data.choices import Choices
 Features = Literal["M", "S", "MS"]
 
 
+PUBLISHED_BATCH = 32
+"""Windows per batch in published tables, which leave out the last windows that fill no batch."""
+
+
 class DataError(ValueError):
     """A data set that cannot be used; the message is one sentence that says what to do."""
 

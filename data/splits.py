@@ -12,7 +12,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from data.registry import Dataset
+from data.registry import PUBLISHED_BATCH, Dataset
 
 Split = Literal["train", "val", "test"]
 Floats = NDArray[np.float64]
@@ -25,10 +25,6 @@ def rows(dataset: Dataset, split: Split, seq_len: int) -> range:
     part = SPLITS.index(split)
     border = sum(dataset.split_rows[:part])
     return range(border - seq_len if part else 0, border + dataset.split_rows[part])
-
-
-PUBLISHED_BATCH = 32
-"""Windows per batch in published tables, which leave out the last windows that fill no batch."""
 
 
 def window_starts(

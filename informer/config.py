@@ -22,7 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from data.registry import DataError, Dataset, Features, find, names
+from data.registry import PUBLISHED_BATCH, DataError, Dataset, Features, find, names
 
 Value = int | float | bool | str
 StepType = Literal["small", "medium", "radical"]
@@ -382,6 +382,13 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
             f"data.seq_len ({data.seq_len}) + data.pred_len ({data.pred_len}) do not fit into the "
             f"parts of {data.dataset}: training has {dataset.split_rows[0]} rows, and "
             f"data.pred_len may be at most {longest}."
+        )
+    elif data.drop_last and (left := min(dataset.split_rows[1:]) - data.pred_len + 1) < (
+        PUBLISHED_BATCH
+    ):
+        yield (
+            f"data.drop_last leaves nothing to judge: with data.pred_len ({data.pred_len}) a part "
+            f"of {data.dataset} has {left} windows, fewer than a batch of {PUBLISHED_BATCH}."
         )
     yield from _token_conflicts(data, model)
     yield from _encoder_conflicts(data, model)

@@ -96,6 +96,8 @@ def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> 
         result = failure(error, config)
         _log.exception("Training failed.")
     run.write_result(result)
+    if isinstance(result, Success):
+        run.checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -227,7 +229,6 @@ class Training:
         val, test = self._evaluate(self._val), self._evaluate(self._test)
         details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
         replace_text(self._run.details, details.model_dump_json())
-        self._run.checkpoint.unlink(missing_ok=True)
         return Success(
             val_mse=standing.best_mse,
             val_mae=standing.best_mae,

@@ -15,7 +15,7 @@ from data.registry import DataError
 from data.series import Series, series
 from data.windows import Windows
 from informer import training
-from informer.config import RunConfig, Value, fields
+from informer.config import ConfigError, RunConfig, Value, fields
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
@@ -410,6 +410,11 @@ def test_dropping_the_last_windows_is_named_in_the_result(tiny: RunConfig, tmp_p
     whole, _ = completed(tiny.with_changes({"data.drop_last": True}), tmp_path / "whole")
     assert (every.windows, whole.windows) == ("all windows", "whole batches of 32")
     assert every.test_mse != whole.test_mse
+
+
+def test_dropping_all_windows_is_refused(tiny: RunConfig) -> None:
+    with pytest.raises(ConfigError, match=r"data.drop_last leaves nothing .* has 31 windows"):
+        tiny.with_changes({"data.drop_last": True, "data.pred_len": 30})
 
 
 def test_bfloat16_trains_to_nearly_the_same_error(tiny: RunConfig, tmp_path: Path) -> None:
