@@ -18,12 +18,6 @@ from data.registry import DataError
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SIGNS: dict[Level, str] = {"error": "✕", "choose": "?", "warning": "!", "info": "·"}
-_HEADINGS: dict[Level, str] = {
-    "error": "To mend",
-    "choose": "To choose",
-    "warning": "Worth a look",
-    "info": "How it is read",
-}
 
 
 class Refusal(click.ClickException):
@@ -118,7 +112,7 @@ def _text(file: Path, report: Report) -> str:
     for level in LEVELS:
         found = [finding for finding in report.findings if finding.level == level]
         if found:
-            parts.append("\n".join([_HEADINGS[level], *(_lines(finding) for finding in found)]))
+            parts.append("\n".join([LEVELS[level], *(_lines(finding) for finding in found)]))
     parts.append(
         "The file can be used."
         if report.usable

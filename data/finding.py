@@ -8,11 +8,12 @@ from typing import Literal
 
 Level = Literal["error", "choose", "warning", "info"]
 LEVELS: dict[Level, str] = {
-    "error": "must be mended in the file, or left out",
-    "choose": "must be chosen, since nothing is guessed",
-    "warning": "is worth a look",
-    "info": "how the file is read",
+    "error": "To mend",
+    "choose": "To choose",
+    "warning": "Worth a look",
+    "info": "How it is read",
 }
+"""The levels, gravest first, and the headings under which they are shown."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,9 +50,7 @@ def _series(dataset: Dataset, features: Features, target: str) -> Series:
     _require_numbers(frame, name)
     values = frame[list(roles.inputs)].to_numpy(np.float64)
     scaler = Scaler.fit(values[training])
-    if flat := [
-        c for c, s in zip(roles.inputs, scaler.constant, strict=True) if s and c in roles.forecast
-    ]:
+    if flat := list(itertools.compress(roles.forecast, scaler.constant[roles.outputs])):
         raise DataError(
             f"Column {', '.join(flat)} of {name} is constant over the training part and cannot be "
             "forecast; make it past-only, leave it out, or forecast another target."

@@ -244,10 +244,11 @@ class Training:
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""
-        state = (self.model, self._optimizer, self._order, self._device)
         if not self._run.checkpoint.exists():
             return Standing()
-        standing = checkpoint.load(self._run.checkpoint, *state)
+        standing = checkpoint.load(
+            self._run.checkpoint, self.model, self._optimizer, self._order, self._device
+        )
         _log.info("Goes on after epoch %s.", standing.epoch)
         return standing
 

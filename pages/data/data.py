@@ -22,12 +22,6 @@ from pages._parts.text import count_text, plain, readable
 
 FORMATS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "ISO8601", "%Y%m%d", "s", "ms")
 FREQUENCIES = ("min", "15min", "30min", "h", "D", "B", "W", "MS")
-HEADINGS: dict[Level, str] = {
-    "error": "To mend",
-    "choose": "To choose",
-    "warning": "Worth a look",
-    "info": "How it is read",
-}
 ADDED, SEEN = "data-added", "data-seen"
 
 
@@ -230,7 +224,7 @@ def show_report(report: Report) -> None:
 def show_findings(level: Level, found: Sequence[Finding]) -> None:
     """Draw the sentences of one level."""
     if found:
-        st.markdown(f"**{HEADINGS[level]}**")
+        st.markdown(f"**{LEVELS[level]}**")
         st.markdown("\n".join(f"- {plain(finding.text)}" for finding in found))
 
 
