@@ -174,7 +174,7 @@ def encoder(model: ModelConfig) -> nn.Sequential:
     """Return the encoder's layers and its last norm, mapping (B, N, D) to (B, N', D)."""
     layers: list[nn.Module] = []
     for number in range(model.e_layers):
-        if number and model.distil:
+        if number and model.distils:
             layers.append(Distilling(model))
         if model.attention != "none":
             attention = Attention(model.d_model, model.n_heads, mechanism(model))

@@ -53,6 +53,9 @@ class Interval:
 Search = Choices | Interval
 
 
+MOST_LAYERS = 12
+
+
 @dataclass(frozen=True)
 class Only:
     """A field that matters only while another, named by its dotted key, has one of these values."""
@@ -212,11 +215,14 @@ class ModelConfig(Section):
         "far, or their sum, as published",
     )
     e_layers: Annotated[int, Choices("medium", (0, 1, 2, 3, 4))] = Field(
-        2, ge=0, le=12, description="Encoder layers; 0 leaves the linear maps alone"
+        2, ge=0, le=MOST_LAYERS, description="Encoder layers; 0 leaves the linear maps alone"
     )
-    distil: Annotated[bool, Choices("radical", (True, False))] = Field(
-        True, description="Halve the sequence between encoder layers; needs e_layers of 2 or more"
-    )
+    distil: Annotated[
+        bool,
+        Choices("radical", (True, False)),
+        Only("model.e_layers", tuple(range(2, MOST_LAYERS + 1))),
+        Only("model.tokens", ("step", "patch")),
+    ] = Field(True, description="Halve the sequence between encoder layers")
     norm: Annotated[Literal["post", "pre"], Choices("radical", ("post", "pre"))] = Field(
         "post", description="Layer norm after each residual sum, or before each sublayer"
     )
@@ -259,6 +265,11 @@ class ModelConfig(Section):
         )
     )
 
+    @property
+    def distils(self) -> bool:
+        """Whether anything is halved: there must be two layers, and tokens along time."""
+        return self.distil and self.e_layers >= 2 and self.tokens != "inverted"
+
 
 class OptimizerParams(Section):
     """Arguments of the optimiser."""
@@ -294,8 +305,15 @@ class TrainingConfig(Section):
         "(as published), x 0.1 after each third of the epochs, cosine to zero, one cycle up and "
         "down step by step, or constant",
     )
-    warmup_steps: Annotated[int, Choices("small", (0, 100, 500))] = Field(
-        0, ge=0, le=100_000, description="Steps over which the learning rate rises linearly"
+    warmup_steps: Annotated[
+        int,
+        Choices("small", (0, 100, 500)),
+        Only("training.scheduler_class", ("Halving", "StepLR", "CosineAnnealingLR", "Constant")),
+    ] = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="Steps over which the learning rate rises linearly; one cycle has its own rise",
     )
     clip_norm: Annotated[float, Choices("small", (0.0, 0.5, 1.0, 5.0))] = Field(
         0.0, ge=0.0, le=1000.0, description="Largest norm of the gradient; 0 means no limit"
@@ -338,14 +356,7 @@ class RunConfig(Section):
     def inactive(self) -> set[str]:
         """Return the keys that change nothing, because another setting leaves them no part."""
         flat = self.flat()
-        off = {
-            key
-            for key, field in fields().items()
-            if any(flat[only.key] not in only.values for only in field.only)
-        }
-        if self.model.e_layers == 0:
-            off |= {key for key in flat if key.startswith("model.")} - set(_WITHOUT_NETWORK)
-        return off
+        return {key for key, field in fields().items() if not field.active(flat)}
 
     def with_changes(self, changes: Mapping[str, Value]) -> RunConfig:
         """Return a copy with `changes` (dotted keys) applied.
@@ -369,11 +380,11 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
     with contextlib.suppress(DataError):
         dataset = find(data.dataset)
     if dataset is None:
-        yield f"data.dataset must be one of {', '.join(names())}, but got {_short(data.dataset)}."
+        yield f"data.dataset must be one of {', '.join(names())}, but got {short(data.dataset)}."
     elif data.target not in dataset.targets:
         yield (
             f"data.target must be a column of {data.dataset} that can be forecast "
-            f"({', '.join(dataset.targets)}), but got {_short(data.target)}."
+            f"({', '.join(dataset.targets)}), but got {short(data.target)}."
         )
     elif (longest := min(dataset.split_rows)) < data.pred_len or dataset.split_rows[0] < (
         data.seq_len + data.pred_len
@@ -390,9 +401,31 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
             f"data.drop_last leaves nothing to judge: with data.pred_len ({data.pred_len}) a part "
             f"of {data.dataset} has {left} windows, fewer than a batch of {PUBLISHED_BATCH}."
         )
+    else:
+        yield from _training_conflicts(data, config.training, dataset)
     yield from _token_conflicts(data, model)
     yield from _encoder_conflicts(data, model)
     yield from _head_conflicts(data, model)
+
+
+def _training_conflicts(
+    data: DataConfig, training: TrainingConfig, dataset: Dataset
+) -> Iterator[str]:
+    windows = dataset.split_rows[0] - data.seq_len - data.pred_len + 1
+    if data.batch_size > windows:
+        yield (
+            f"data.batch_size ({data.batch_size}) must not exceed the {windows} windows that "
+            f"data.seq_len {data.seq_len} and data.pred_len {data.pred_len} leave of "
+            f"{data.dataset}."
+        )
+    an_epoch = windows // data.batch_size
+    steps = training.epochs * min(an_epoch, training.steps_per_epoch or an_epoch)
+    if training.scheduler_class != "OneCycleLR" and training.warmup_steps >= steps > 0:
+        yield (
+            f"training.warmup_steps ({training.warmup_steps}) must be fewer than the {steps} "
+            "steps of training (training.epochs, data.batch_size): the learning rate would never "
+            "be reached."
+        )
 
 
 def _token_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
@@ -441,17 +474,7 @@ def _encoder_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
             "model.attention auto_correlation does not go with model.tokens inverted: columns have "
             "no order in which to be shifted."
         )
-    if model.distil and model.e_layers < 2:
-        yield (
-            f"model.distil needs model.e_layers of 2 or more, but got {model.e_layers}: "
-            "distilling happens between encoder layers."
-        )
-    elif model.distil and model.tokens == "inverted":
-        yield (
-            "model.distil does not go with model.tokens inverted: halving the tokens would merge "
-            "columns."
-        )
-    elif model.distil and (count := token_count(data, model)) / 2 ** (model.e_layers - 1) < 6:
+    if model.distils and (count := token_count(data, model)) / 2 ** (model.e_layers - 1) < 6:
         yield (
             f"model.distil with model.e_layers {model.e_layers} leaves fewer than 6 of the "
             f"{count} tokens that data.seq_len {data.seq_len} gives; take fewer layers or a longer "
@@ -549,6 +572,10 @@ class FieldSpec:
     search: Search | None  # None: not the planners' to change
     only: tuple[Only, ...]  # all must hold for the setting to matter
 
+    def active(self, values: Mapping[str, Value]) -> bool:
+        """Tell whether the setting has a part to play beside `values`, by dotted key."""
+        return all(values[only.key] in only.values for only in self.only)
+
 
 @functools.cache
 def fields() -> Mapping[str, FieldSpec]:
@@ -583,6 +610,8 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
                 search = item
             case Only():
                 only.append(item)
+    if key.startswith("model.") and key not in _WITHOUT_NETWORK:
+        only.append(Only("model.e_layers", tuple(range(1, MOST_LAYERS + 1))))
     return FieldSpec(
         key=key,
         type=info.annotation if isinstance(info.annotation, type) else str,
@@ -637,10 +666,10 @@ def problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def _unknown_key(key: object) -> str:
-    return f"{_short(key)} is not a setting; the settings are listed in docs/configuration.md."
+    return f"{short(key)} is not a setting; the settings are listed in docs/configuration.md."
 
 
-def _short(value: object, limit: int = 60) -> str:
+def short(value: object, limit: int = 60) -> str:
     """Return `value` for a sentence, cut so that hostile input cannot flood it."""
     if isinstance(value, int) and value.bit_length() > 200:
         return f"a number of about {math.floor(value.bit_length() * math.log10(2))} digits"
@@ -658,7 +687,7 @@ def _sentences(error: ValidationError) -> list[str]:
             found.append(_unknown_key(key))
         else:
             rule = item["msg"].replace("Input should", "must")
-            found.append(f"{key} {rule}, but got {_short(item['input'])}.")
+            found.append(f"{key} {rule}, but got {short(item['input'])}.")
     return found
 
 

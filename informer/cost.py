@@ -39,7 +39,7 @@ class Shape:
 
 def encoded_tokens(model: ModelConfig, tokens: int) -> int:
     """Return how many of `tokens` leave the encoder: distilling keeps ceil(N / 2) each time."""
-    for _ in range(model.e_layers - 1 if model.distil else 0):
+    for _ in range(model.e_layers - 1 if model.distils else 0):
         tokens = (tokens + 1) // 2
     return tokens
 
@@ -83,7 +83,7 @@ def _network(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
 def _encoder(model: ModelConfig) -> int:
     width, norm = model.d_model, 2 * model.d_model
     attention = 0 if model.attention == "none" else _attention(model)
-    distilling = (_linear(3 * width, width) + norm) * (model.e_layers - 1) * model.distil
+    distilling = (_linear(3 * width, width) + norm) * (model.e_layers - 1) * model.distils
     return model.e_layers * (attention + _feed_forward(model)) + distilling + norm
 
 

@@ -24,7 +24,7 @@ def learning_rate(training: TrainingConfig, step: int, steps_per_epoch: int) -> 
             factor = _one_cycle(step, steps_per_epoch * epochs)
         case "Constant":
             factor = 1.0
-    if step < training.warmup_steps:
+    if step < training.warmup_steps and training.scheduler_class != "OneCycleLR":
         factor *= (step + 1) / training.warmup_steps
     return training.optimizer_params.lr * factor
 

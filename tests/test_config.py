@@ -35,7 +35,11 @@ def test_every_field_is_listed_once_with_its_default() -> None:
         ({"model.attention": "x" * 10_000}, "model.attention must be 'prob', 'full', 'auto"),
         ({"model.n_heads": 7}, "model.n_heads (7) must divide model.d_model (512)"),
         ({"data.label_len": 97}, "data.label_len (97) must not exceed data.seq_len (96)"),
-        ({"model.e_layers": 1}, "model.distil needs model.e_layers of 2 or more"),
+        (
+            {"data.batch_size": 4096, "data.seq_len": 4096, "data.pred_len": 1000},
+            "batch_size (4096)",
+        ),
+        ({"training.warmup_steps": 100_000}, "training.warmup_steps (100000) must be fewer than"),
         ({"data.seq_len": 8, "data.label_len": 8, "model.e_layers": 3}, "fewer than 6"),
         ({"model.attention": "prob", "model.tokens": "patch"}, "model.head decoder does not go"),
         ({**LINEAR, "model.tokens": "patch", "model.patch_len": 100}, "must not exceed data.seq"),
@@ -43,7 +47,6 @@ def test_every_field_is_listed_once_with_its_default() -> None:
         ({**INVERTED, "model.channels": "independent"}, "model.tokens inverted needs"),
         ({**INVERTED, "model.temporal": "learned"}, "model.temporal learned does not go"),
         ({**INVERTED, "model.attention": "auto_correlation"}, "does not go with model.tokens"),
-        ({**INVERTED, "model.distil": True}, "model.distil does not go with model.tokens"),
         ({**INVERTED, "model.head": "step_linear"}, "model.head step_linear does not go with"),
         ({**AVERAGE, "model.kernel": 4}, "model.kernel (4) must be odd for model.decomposition"),
         ({**AVERAGE, "model.kernel": 99}, "model.kernel (99) must not exceed data.seq_len (96)"),
@@ -78,6 +81,11 @@ def test_every_conflict_names_both_fields() -> None:
 def test_settings_without_a_part_to_play_are_inactive() -> None:
     base = RunConfig()
     assert base.inactive() == {"model.kernel", "model.patch_len", "model.patch_stride"}
+    assert "model.distil" in base.with_changes({"model.e_layers": 1}).inactive()
+    assert "model.distil" in base.with_changes({**INVERTED, "model.distil": True}).inactive()
+    assert "training.warmup_steps" in (
+        base.with_changes({"training.scheduler_class": "OneCycleLR"}).inactive()
+    )
     linear = base.with_changes({**LINEAR, "model.e_layers": 0, "model.skip": True})
     assert {"model.d_model", "model.attention", "model.mix", "data.label_len"} <= linear.inactive()
     assert not {"model.skip", "model.normalisation", "data.seq_len"} & linear.inactive()
