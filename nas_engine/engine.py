@@ -13,7 +13,6 @@ import os
 import sqlite3
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -31,6 +30,8 @@ from nas_engine.liveness import HEARTBEAT_SECONDS
 from nas_engine.planners.base import AccessDenied, Planner, SpaceExhausted
 from nas_engine.proposals import check
 from nas_engine.search import SearchSpec
+from nas_engine.service.patience import Patience
+from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.space import step_type
 from nas_engine.store.reader import SearchRow, TrialRow
@@ -56,13 +57,21 @@ def main(db: Path, command_id: int) -> None:
         settings = load_settings()
         logging.basicConfig(
             level=logging.DEBUG if settings.debug else logging.WARNING,
-            format="%(asctime)s %(process)d %(name)s %(levelname)s %(message)s",
+            handlers=[log_handler(settings)],
         )
         workspace.create()
         trainer = LocalTrainer(settings.worker_environment(), workspace.worker_log)
         serve(workspace, settings, trainer, command_id)
     except (SettingsError, StoreError, LeaseLost) as error:
         raise click.ClickException(str(error)) from None
+
+
+def log_handler(settings: Settings) -> logging.Handler:
+    """Return a handler that writes to stderr, without keys: libraries log requests and headers."""
+    handler = logging.StreamHandler()
+    pattern = "%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"
+    handler.setFormatter(RedactingFormatter(pattern, Redaction(settings.secrets())))
+    return handler
 
 
 def serve(workspace: Workspace, settings: Settings, trainer: Trainer, command_id: int) -> None:
@@ -133,6 +142,7 @@ class Engine:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial")
         self._work: Future[None] | None = None
         self._cancel = threading.Event()
+        self._patience = Patience()
         self._begun = False  # whether a start or resume has already been carried out
 
     def run(self) -> None:
@@ -200,7 +210,7 @@ class Engine:
             return
         reason = str(error)
         if not isinstance(error, AccessDenied | TrainerError):
-            traceback.print_exception(error)
+            logging.getLogger(__name__).error("The search pauses", exc_info=error)
             log = self._workspace.launch_log
             reason = f"The engine met an error ({type(error).__name__}); {log} has it in full."
         self._writer.set_search_state(self._search_id, "paused", reason)
@@ -242,7 +252,7 @@ class Engine:
                 f"{name} has already finished its {search.max_trials} trials with these settings; "
                 "give a larger number of trials to continue it."
             )
-        self._writer.extend(self._search_id, spec.max_trials)
+        self._writer.extend(self._search_id, spec.max_trials, spec.limits)
         self._go_on()
         if search.finished == 0:
             return True, f"{name} has started."
@@ -317,7 +327,9 @@ class Engine:
         checkpoints = sqlite3.connect(self._workspace.checkpoints, check_same_thread=False)
         try:
             spec = _search(writer, self._search_id).spec
-            model = partial(_language_model, self._settings, writer, self._search_id)
+            model = partial(
+                _language_model, self._settings, writer, self._patience, self._search_id
+            )
             asks = spec.planner in ("llm", "hybrid")
             resources = graph.Resources(
                 workspace=self._workspace,
@@ -360,13 +372,14 @@ def _parent(trial: TrialRow, trials: list[TrialRow], spec: SearchSpec) -> dict[s
 def _language_model(
     settings: Settings,
     writer: Writer,
+    patience: Patience,
     search_id: int,
     role: Literal["planner", "evaluator"],
     number: int,
 ) -> LanguageModel:
     from nas_engine.llm import LanguageModel
 
-    return LanguageModel(settings, writer, search_id, number, role)
+    return LanguageModel(settings, writer, patience, search_id, number, role)
 
 
 def _planner(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner:

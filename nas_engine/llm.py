@@ -1,38 +1,63 @@
 """One question to a language model, with its answer checked, recorded and, if need be, repaired.
 
 The answer is taken from the tool call, else from a JSON object in the text, both strictly. One that
-is cut off, malformed or refused by `accept` is sent back with the reasons, twice at most.
+is cut off, malformed or refused by `accept` is sent back with the reasons, twice at most. A service
+that fails is asked again after a pause, and then left alone for longer and longer.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any, Literal, TypeVar
 
-import openai
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable
-from langchain_openai import ChatOpenAI
-from pydantic import BaseModel, ValidationError
+from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import BaseModel
+from tenacity import RetryCallState, Retrying, retry_if_exception
+from tenacity.stop import stop_after_attempt, stop_after_delay
+from tenacity.wait import wait_exponential_jitter
 
 from nas_engine.planners.base import AccessDenied
+from nas_engine.service.cost import Booking, beyond, reported, settle, worst_case
+from nas_engine.service.fault import ErrorClass, Fault
+from nas_engine.service.http import post
+from nas_engine.service.patience import Patience
+from nas_engine.service.redaction import Redaction
+from nas_engine.service.reply import (
+    Completion,
+    Objection,
+    ToolCall,
+    read_answer,
+    read_completion,
+)
 from nas_engine.settings import Settings
-from nas_engine.store.writer import Writer
+from nas_engine.store.writer import LimitReached, Writer
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
 REPAIRS = 2
-TIMEOUT_SECONDS = 90.0
+LONGEST_RETRY_AFTER = 60.0
+"""Seconds that a question waits at most; where the service asks for more, the search goes on."""
+
+KEPT_CHARACTERS = 100_000
+ECHOED_CHARACTERS = 8_000
+"""Of an answer, kept in the transcript and sent back in a repair request."""
+
 PROMPTS = Path(__file__).parent / "planners" / "prompts"
 
 
 class NoAnswer(RuntimeError):
     """The model gave no usable answer; the search goes on without one."""
+
+    def __init__(self, sentence: str, error_class: ErrorClass) -> None:
+        super().__init__(sentence)
+        self.error_class = error_class
 
 
 def prompt(name: str, **values: str) -> str:
@@ -47,26 +72,24 @@ class LanguageModel:
         self,
         settings: Settings,
         writer: Writer,
+        patience: Patience,
         search_id: int,
         number: int,
         role: Literal["planner", "evaluator"],
     ) -> None:
+        self._settings = settings
         self._writer = writer
+        self._patience = patience
         self._search_id = search_id
         self._number = number
-        self._role = role
-        self._model = settings.planner_model if role == "planner" else settings.evaluator_model
-        self._key = settings.openrouter_api_key
-        openrouter = "openrouter.ai" in settings.openai_base_url
-        self._client = ChatOpenAI(
-            model=self._model,
-            api_key=settings.openrouter_api_key,
-            base_url=settings.openai_base_url,
-            use_responses_api=False,
-            timeout=TIMEOUT_SECONDS,
-            max_retries=2,
-            extra_body={"usage": {"include": True}} if openrouter else None,
-        )
+        self._role = settings.role(role)
+        self._redact = Redaction(settings.secrets())
+        self._attempts = 0
+
+    def unavailable(self) -> str | None:
+        """Return why the model should not be asked now, in a sentence; None if it can be."""
+        reason = self._reason_not_to_ask()
+        return reason[1] if reason else None
 
     def ask(
         self,
@@ -78,145 +101,195 @@ class LanguageModel:
         """Return an answer for which `accept` has no objections.
 
         Raises:
-            NoAnswer: the service failed, or every answer was refused.
+            NoAnswer: the model cannot be asked now, the service failed, or every answer was
+                refused.
             AccessDenied: the key, the account or the model is refused.
         """
+        if reason := self._reason_not_to_ask():
+            raise NoAnswer(reason[1], reason[0])
         messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(question)]
-        found: list[str] = []
-        as_text = False  # set once a model has shown that it does not call tools
-        for attempt in range(1 + REPAIRS):
-            call = self._writer.reserve_call(
-                self._search_id, self._number, self._role, attempt, self._model, _plain(messages)
+        form = _tool_form(schema)
+        repairs = 0
+        while True:
+            exchange = self._complete(messages, form)
+            found = _checked(exchange.completion, schema, accept)
+            self._book(exchange, found if isinstance(found, Objection) else None)
+            if not isinstance(found, Objection):
+                return found
+            reasons = " ".join(found.sentences)
+            if found.error_class == "refused":
+                raise NoAnswer(reasons, "refused")
+            if repairs == REPAIRS:
+                sentence = f"{1 + REPAIRS} answers were refused, the last because: {reasons}"
+                raise NoAnswer(sentence, found.error_class)
+            if not exchange.completion.calls:
+                form = _text_form(schema)  # it has shown that it does not call tools
+            messages += _repair(exchange.completion, found)
+            repairs += 1
+
+    def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
+        if waits := self._patience.waiting(self._role.base_url, self._role.model):
+            return "waiting", waits
+        search = self._writer.read.search(self._search_id)
+        assert search is not None, "a search that asks exists"
+        least = worst_case("", self._settings.llm_max_tokens, self._role)
+        spend = self._writer.read.spend(self._search_id)
+        if limit := beyond(search.spec.limits, spend, least):
+            return "limit", limit
+        return None
+
+    # -- one answer, for as many requests as it takes -------------------------------------------
+
+    def _complete(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
+        """Return the service's next answer; raises NoAnswer and AccessDenied."""
+        service = self._role.base_url, self._role.model
+        retries = 0 if self._patience.failing(*service) else self._settings.llm_retries
+        requests = Retrying(
+            retry=retry_if_exception(_worth_another),
+            stop=stop_after_attempt(1 + retries)
+            # A service that hangs is asked twice, not more.
+            | stop_after_delay(1.5 * self._settings.llm_deadline_seconds),
+            wait=self._pause,
+            reraise=True,
+        )
+        try:
+            exchange = requests(self._request, messages, form)
+        except LimitReached as error:
+            raise NoAnswer(str(error), "limit") from None
+        except Fault as fault:
+            if fault.of_service:
+                self._patience.failed(*service, fault.retry_after)
+            if fault.error_class == "denied":
+                raise AccessDenied(self._advice(fault)) from None
+            raise NoAnswer(self._redact(str(fault)), fault.error_class) from None
+        self._patience.answered(*service)
+        return exchange
+
+    def _request(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
+        """Make one HTTP request, booked before it is made; raises Fault and LimitReached."""
+        plain = [{"role": message.type, "content": str(message.text)} for message in messages]
+        max_tokens = self._settings.llm_max_tokens
+        worst = worst_case(json.dumps([plain, form], ensure_ascii=False), max_tokens, self._role)
+        call = self._writer.reserve_call(
+            search_id=self._search_id,
+            number=self._number,
+            role=self._role.name,
+            attempt=self._attempts,
+            model=self._role.model,
+            messages=plain,
+            worst=worst,
+            base_url=self._role.public_url,
+            temperature=self._role.temperature,
+            max_tokens=max_tokens,
+        )
+        self._attempts += 1
+        began = time.monotonic()
+        try:
+            response = post(
+                self._role, messages, form, max_tokens, self._settings.llm_deadline_seconds
             )
-            began = time.monotonic()
-            try:
-                reply = self._bound(schema, as_text).invoke(messages)
-            except Exception as error:  # five faults of a server escape openai's own classes
-                problem = self._redact(_explain(error))
-                self._writer.finish_call(call, "failed", "", problem, time.monotonic() - began)
-                if _is_denied(error):
-                    raise AccessDenied(self._denied(error)) from None
-                raise NoAnswer(problem) from None
-            text = self._redact(_text(reply))
-            as_text = not (reply.tool_calls or reply.invalid_tool_calls)
-            answer, found = _read(reply, schema)
-            if answer is not None:
-                found = accept(answer)
+            completion = read_completion(response.status, response.headers, response.body)
+        except Fault as fault:
             self._writer.finish_call(
                 call,
-                "refused" if found else "used",
-                text,
-                " ".join(found),
-                time.monotonic() - began,
-                **_usage(reply),
+                "failed",
+                reply="",
+                problem=self._redact(str(fault)),
+                seconds=time.monotonic() - began,
+                error_class=fault.error_class,
+                booked=Booking(0, 0.0) if fault.free else None,
             )
-            if answer is not None and not found:
-                return answer
-            repair = prompt("repair", problems="\n".join(f"- {problem}" for problem in found))
-            messages += [AIMessage(text or "(empty)"), HumanMessage(repair)]
-        raise NoAnswer(f"{1 + REPAIRS} answers were refused, the last because: {' '.join(found)}")
+            raise
+        return _Exchange(call, worst, time.monotonic() - began, self._without_key(completion))
 
-    def _bound(
-        self, schema: type[BaseModel], as_text: bool
-    ) -> Runnable[list[BaseMessage], AIMessage]:
-        """Return the client that asks for `schema`: as a tool call, or as JSON of that form."""
-        if not as_text:
-            return self._client.bind_tools([schema], tool_choice=schema.__name__)
-        form = {"name": schema.__name__, "schema": schema.model_json_schema()}
-        return self._client.bind(response_format={"type": "json_schema", "json_schema": form})
+    def _book(self, exchange: _Exchange, objection: Objection | None) -> None:
+        """Record what an answer said, cost and was good for."""
+        usage = reported(exchange.completion.usage)
+        self._writer.finish_call(
+            exchange.call,
+            "refused" if objection else "used",
+            reply=exchange.completion.said()[:KEPT_CHARACTERS],
+            problem=" ".join(objection.sentences) if objection else "",
+            seconds=exchange.seconds,
+            error_class=objection.error_class if objection else "",
+            usage=usage,
+            booked=settle(usage, exchange.worst, self._role),
+        )
 
-    def _redact(self, text: str) -> str:
-        key = self._key.get_secret_value()
-        return text.replace(key, "[key]") if key else text
+    def _without_key(self, completion: Completion) -> Completion:
+        calls = (
+            ToolCall(self._redact(call.name), call.arguments and self._redact(call.arguments))
+            for call in completion.calls
+        )
+        return dataclasses.replace(
+            completion,
+            text=self._redact(completion.text),
+            refusal=self._redact(completion.refusal),
+            calls=tuple(calls),
+        )
 
-    def _denied(self, error: Exception) -> str:
-        status = getattr(error, "status_code", None)
+    def _pause(self, state: RetryCallState) -> float:
+        """Return the seconds before the next request: what the service asked for, or doubling."""
+        first = self._settings.llm_retry_seconds
+        own = wait_exponential_jitter(multiplier=first, max=30.0, jitter=first)(state)
+        fault = state.outcome.exception() if state.outcome else None
+        asked = fault.retry_after if isinstance(fault, Fault) else None
+        return max(own, asked or 0.0)
+
+    def _advice(self, fault: Fault) -> str:
+        name = self._role.name.upper()
         advice = {
             401: "check OPENROUTER_API_KEY in .env",
             402: "add credit to the account, or choose a cheaper model",
             403: "check what the key may be used for",
-            404: f"check {self._role.upper()}_MODEL ({self._model}) and OPENAI_BASE_URL in .env",
-        }[int(status or 401)]
+            404: f"check {name}_MODEL ({self._role.model}) and OPENAI_BASE_URL in .env",
+        }[fault.status or 401]
         return (
-            f"The language model service refused the request (HTTP {status}): {advice}, then "
+            f"The language model service refused the request (HTTP {fault.status}): {advice}, then "
             "resume. Everything so far is kept."
         )
 
 
-def _is_denied(error: Exception) -> bool:
-    return isinstance(error, openai.APIStatusError) and error.status_code in (401, 402, 403, 404)
+@dataclass(frozen=True)
+class _Exchange:
+    """A request that was answered: its row, its worst case, its seconds and the answer."""
+
+    call: int
+    worst: Booking
+    seconds: float
+    completion: Completion
 
 
-def _explain(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:500] if lines else 'no message'}"
+def _checked(
+    completion: Completion, schema: type[Answer], accept: Callable[[Answer], list[str]]
+) -> Answer | Objection:
+    answer = read_answer(completion, schema)
+    if isinstance(answer, Objection):
+        return answer
+    sentences = accept(answer)
+    return Objection("unacceptable", sentences) if sentences else answer
 
 
-def _read(reply: AIMessage, schema: type[Answer]) -> tuple[Answer | None, list[str]]:
-    """Return the answer in a reply, or None and the reasons why there is none."""
-    if reply.response_metadata.get("finish_reason") == "length":
-        return None, ["The answer was cut off at the length limit; be brief."]
-    if reply.tool_calls:
-        return _validated(schema, reply.tool_calls[0]["args"])
-    if reply.invalid_tool_calls:
-        return None, [f"The arguments of {schema.__name__} were not valid JSON."]
-    return _from_text(str(reply.text), schema)
+def _repair(completion: Completion, objection: Objection) -> list[BaseMessage]:
+    """Return what is said after an answer that cannot be used: the answer, and why."""
+    said = completion.said()[:ECHOED_CHARACTERS]
+    problems = "\n".join(f"- {sentence}" for sentence in objection.sentences)
+    return [AIMessage(said or "(empty)"), HumanMessage(prompt("repair", problems=problems))]
 
 
-def _from_text(text: str, schema: type[Answer]) -> tuple[Answer | None, list[str]]:
-    fenced = re.search(r"```(?:json)?\s*(\{.*\})\s*```", text, re.DOTALL)
-    try:
-        value = json.loads(fenced.group(1) if fenced else text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return None, [f"Answer by calling {schema.__name__}, or with one JSON object of its form."]
-    return _validated(schema, value)
+def _worth_another(error: BaseException) -> bool:
+    if not isinstance(error, Fault) or not error.retryable:
+        return False
+    return (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
 
 
-def _validated(schema: type[Answer], value: Any) -> tuple[Answer | None, list[str]]:
-    try:
-        return schema.model_validate(_clean(value)), []
-    except ValidationError as error:
-        return None, [
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}."
-            for item in error.errors(include_url=False, include_input=False)[:10]
-        ]
+def _tool_form(schema: type[BaseModel]) -> dict[str, Any]:
+    """Return what asks for a call of the one tool, whose arguments are the answer."""
+    choice = {"type": "function", "function": {"name": schema.__name__}}
+    return {"tools": [convert_to_openai_tool(schema)], "tool_choice": choice}
 
 
-def _clean(value: Any) -> Any:
-    """Return the value with lone surrogates, which JSON may smuggle in, escaped in all its text."""
-    match value:
-        case str():
-            return value.encode("utf-8", "backslashreplace").decode("utf-8")
-        case dict():
-            return {_clean(key): _clean(item) for key, item in value.items()}
-        case list():
-            return [_clean(item) for item in value]
-        case _:
-            return value
-
-
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _text(reply: AIMessage) -> str:
-    calls = [
-        f"{call['name']}({json.dumps(call['args'], ensure_ascii=False)})"
-        for call in reply.tool_calls
-    ]
-    calls += [f"{call['name']}({call['args']})" for call in reply.invalid_tool_calls]
-    return "\n".join([part for part in (str(reply.text), *calls) if part])
-
-
-def _usage(reply: AIMessage) -> dict[str, Any]:
-    counted = reply.usage_metadata
-    cost = (reply.response_metadata.get("token_usage") or {}).get("cost")
-    return {
-        "prompt_tokens": counted["input_tokens"] if counted else None,
-        "completion_tokens": counted["output_tokens"] if counted else None,
-        "cost_usd": float(cost) if isinstance(cost, int | float) else None,
-    }
-
-
-def _plain(messages: list[BaseMessage]) -> list[dict[str, str]]:
-    return [{"role": message.type, "content": str(message.text)} for message in messages]
+def _text_form(schema: type[BaseModel]) -> dict[str, Any]:
+    """Return what asks for JSON in the text."""
+    form = {"name": schema.__name__, "schema": schema.model_json_schema()}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}

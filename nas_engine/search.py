@@ -17,6 +17,9 @@ TASK_KEYS = (
 )
 """Settings that every trial of a search shares, so that their errors can be compared."""
 
+SPENDING = ("usd", "tokens", "calls")
+"""The limits that are a budget, which a later start may change."""
+
 
 class Rules(BaseModel):
     """When a trial becomes the incumbent: relative improvements of val_mse over it."""
@@ -28,12 +31,17 @@ class Rules(BaseModel):
 
 
 class Limits(BaseModel):
-    """What no trial may exceed; the planners cannot change it."""
+    """What may not be exceeded; the planners cannot change it. Spending has no limit at None."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     parameters: int = Field(20_000_000, ge=100, description="Weights of the model, at most")
     trial_minutes: float = Field(60.0, gt=0, description="Wall time of one training, at most")
+    usd: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="US dollars for language models, at most"
+    )
+    tokens: int | None = Field(None, ge=0, description="Tokens of language models, at most")
+    calls: int | None = Field(None, ge=0, description="Calls of language models, at most")
 
 
 class SearchSpec(BaseModel):
@@ -69,8 +77,13 @@ class SearchSpec(BaseModel):
         return []
 
     def fingerprint(self) -> str:
-        """Return a digest of everything but the budget: searches that agree in it are the same."""
-        facts = self.model_dump(exclude={"max_trials", "settings"}) | {"config": self.base().flat()}
+        """Return a digest of everything but the budget: searches that agree in it are the same.
+
+        The budget is the number of trials, and what may be spent on language models.
+        """
+        facts = self.model_dump(exclude={"max_trials", "settings", "limits"})
+        facts["limits"] = self.limits.model_dump(exclude=set(SPENDING))
+        facts["config"] = self.base().flat()
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

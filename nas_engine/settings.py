@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from nas_engine.workspace import PROJECT, Workspace
@@ -15,15 +18,77 @@ class SettingsError(ValueError):
     """A setting of the environment that cannot be used; the message says which and why."""
 
 
+def _address(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an address such as https://openrouter.ai/api/v1 is needed")
+    return text
+
+
+def _unless_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+OwnAddress = Annotated[Address | None, BeforeValidator(_unless_empty)]
+Temperature = Annotated[Annotated[float, Field(ge=0, le=2)] | None, BeforeValidator(_unless_empty)]
+Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Role:
+    """Whom a role asks: a model behind an address, at a price in US dollars per million tokens."""
+
+    name: Literal["planner", "evaluator"]
+    model: str
+    base_url: str
+    key: SecretStr
+    temperature: float | None  # None: the service's own
+    usd_per_million_in: float
+    usd_per_million_out: float
+
+    @property
+    def public_url(self) -> str:
+        """The address without user, password and query."""
+        parts = urlsplit(self.base_url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+    @property
+    def is_openrouter(self) -> bool:
+        """Whether the service is OpenRouter, which names its prices when asked."""
+        host = urlsplit(self.base_url).hostname or ""
+        return host == "openrouter.ai" or host.endswith(".openrouter.ai")
+
+    def price(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """Return the price of a call in US dollars."""
+        return (
+            prompt_tokens * self.usd_per_million_in + completion_tokens * self.usd_per_million_out
+        ) / 1e6
+
+
 class Settings(BaseSettings):
     """Settings of the machine and the person, as opposed to those of a search."""
 
     model_config = SettingsConfigDict(env_file=PROJECT / ".env", extra="ignore")
 
     openrouter_api_key: SecretStr = SecretStr("")
-    openai_base_url: str = "https://openrouter.ai/api/v1"
+    openai_base_url: Address = "https://openrouter.ai/api/v1"
     planner_model: str = "anthropic/claude-sonnet-4.5"
+    planner_base_url: OwnAddress = None
+    planner_api_key: SecretStr = SecretStr("")
+    planner_temperature: Temperature = None
+    planner_usd_per_million_in: Price = 3.0
+    planner_usd_per_million_out: Price = 15.0
     evaluator_model: str = "anthropic/claude-sonnet-4.5"
+    evaluator_base_url: OwnAddress = None
+    evaluator_api_key: SecretStr = SecretStr("")
+    evaluator_temperature: Temperature = None
+    evaluator_usd_per_million_in: Price = 3.0
+    evaluator_usd_per_million_out: Price = 15.0
+    llm_max_tokens: int = Field(4096, ge=16, le=1_000_000)
+    llm_deadline_seconds: float = Field(90.0, gt=0, le=3600)
+    llm_retries: int = Field(2, ge=0, le=10)
+    llm_retry_seconds: float = Field(1.0, ge=0, le=60)
     verbose: bool = False
     debug: bool = False
     nas_db: Path = PROJECT / "workspace" / "nas.db"
@@ -32,7 +97,28 @@ class Settings(BaseSettings):
     @property
     def has_key(self) -> bool:
         """Whether a language model can be asked."""
-        return bool(self.openrouter_api_key.get_secret_value())
+        return bool(self.role("planner").key.get_secret_value())
+
+    def role(self, name: Literal["planner", "evaluator"]) -> Role:
+        """Return whom a role asks; what is not set for it alone is common to both."""
+        own: dict[str, Any] = {
+            field: getattr(self, f"{name}_{field}")
+            for field in ("model", "temperature", "usd_per_million_in", "usd_per_million_out")
+        }
+        key: SecretStr = getattr(self, f"{name}_api_key")
+        return Role(
+            name=name,
+            base_url=getattr(self, f"{name}_base_url") or self.openai_base_url,
+            key=key if key.get_secret_value() else self.openrouter_api_key,
+            **own,
+        )
+
+    def secrets(self) -> list[str]:
+        """Return every text that must not be kept or shown: keys, and a password in an address."""
+        roles = [self.role("planner"), self.role("evaluator")]
+        keys = [role.key.get_secret_value() for role in roles]
+        passwords = [urlsplit(role.base_url).password or "" for role in roles]
+        return [*keys, self.openrouter_api_key.get_secret_value(), *passwords]
 
     @property
     def workspace(self) -> Workspace:

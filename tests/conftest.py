@@ -15,6 +15,9 @@ from nas_engine.workspace import Workspace
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep a developer's keys, `.env`, workspace and data sets out of the tests."""
+    for name in Settings.model_fields:
+        if name != "nas_data_dirs":
+            monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "user-data"))
     monkeypatch.setenv("NAS_DB", str(tmp_path / "workspace" / "nas.db"))
     monkeypatch.setenv("OPENROUTER_API_KEY", "")
@@ -22,8 +25,6 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("DEBUG", "false")
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     monkeypatch.setenv("NAS_DATA_DIRS", os.environ.get("NAS_DATA_DIRS", ""))
-    for name in ("OPENAI_BASE_URL", "PLANNER_MODEL", "EVALUATOR_MODEL"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     yield
 

@@ -118,11 +118,29 @@ class LLMCallRow:
     reply: str
     outcome: str
     problem: str
-    prompt_tokens: int | None
+    error_class: str  # a service.fault.ErrorClass, empty where the answer was used
+    base_url: str
+    temperature: float | None
+    max_tokens: int | None
+    prompt_tokens: int | None  # these three as the service reported them
     completion_tokens: int | None
     cost_usd: float | None
+    booked_tokens: int  # these two count against the limits: the worst case until better is known
+    booked_usd: float
     seconds: float | None
     created_at: float
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What the calls of a search came to: as reported by the service, and as booked by us."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float
+    booked_tokens: int
+    booked_usd: float
 
 
 @dataclass(frozen=True)
@@ -214,10 +232,23 @@ class Reader:
         return self._rows(
             LLMCallRow,
             """SELECT id, number, role, attempt, model, messages, reply, outcome, problem,
-            prompt_tokens, completion_tokens, cost_usd, seconds, created_at
+            error_class, base_url, temperature, max_tokens, prompt_tokens, completion_tokens,
+            cost_usd, booked_tokens, booked_usd, seconds, created_at
             FROM llm_calls WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id""",
             (search_id, number),
         )
+
+    def spend(self, search_id: int) -> Spend:
+        """Return what the calls of a search came to; calls in flight at their worst case."""
+        (row,) = self._rows(
+            Spend,
+            """SELECT count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
+            coalesce(sum(completion_tokens), 0) AS completion_tokens,
+            coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(booked_tokens), 0) AS booked_tokens,
+            coalesce(sum(booked_usd), 0.0) AS booked_usd FROM llm_calls WHERE search_id = ?""",
+            (search_id,),
+        )
+        return row
 
     def events(self, search_id: int, limit: int = 200, after: int = 0) -> list[EventRow]:
         """Return the newest `limit` events with an id above `after`, oldest of them first."""

@@ -253,6 +253,28 @@ def m002_structure(db: Database) -> None:
         db.execute("UPDATE searches SET spec = ? WHERE id = ?", [json.dumps(spec), key])
 
 
+@MIGRATIONS()
+def m003_calls(db: Database) -> None:
+    """Book each call at its worst case before it is made, and say how and why it failed.
+
+    `booked_*` is what counts against the limits; the reported figures stay NULL where the service
+    named none that can be true.
+    """
+    for column in (
+        "base_url TEXT NOT NULL DEFAULT ''",
+        "temperature REAL",
+        "max_tokens INTEGER",
+        "error_class TEXT NOT NULL DEFAULT ''",
+        "booked_tokens INTEGER NOT NULL DEFAULT 0",
+        "booked_usd REAL NOT NULL DEFAULT 0",
+    ):
+        db.execute(f"ALTER TABLE llm_calls ADD COLUMN {column}")
+    db.execute(
+        """UPDATE llm_calls SET booked_usd = coalesce(cost_usd, 0),
+        booked_tokens = coalesce(prompt_tokens, 0) + coalesce(completion_tokens, 0)"""
+    )
+
+
 def _with_named_calendar(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given := values.get("model.temporal"), bool):
         return values | {"model.temporal": "linear" if given else "none"}

@@ -6,6 +6,7 @@ transaction and may be repeated: a crash before the next step must not count any
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,9 @@ from informer.rundir import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict
 from nas_engine.liveness import engine_state
 from nas_engine.proposals import Proposal
-from nas_engine.search import SearchSpec
+from nas_engine.search import SPENDING, Limits, SearchSpec
+from nas_engine.service.cost import Booking, Usage, beyond
+from nas_engine.service.fault import ErrorClass
 from nas_engine.store.reader import BaselineRow, Reader
 from nas_engine.store.schema import open_database, transaction
 from nas_engine.workspace import Workspace
@@ -37,6 +40,10 @@ class PendingCommand:
 
 class LeaseLost(RuntimeError):
     """Another engine has taken over the search: this one must end without another write."""
+
+
+class LimitReached(RuntimeError):
+    """A limit of the search forbids another call of a language model; the text says which."""
 
 
 class Writer:
@@ -67,12 +74,19 @@ class Writer:
             assert row is not None
             return int(row[0])
 
-    def extend(self, search_id: int, max_trials: int) -> None:
-        """Raise the budget of a search; a smaller one changes nothing."""
-        self._execute(
-            "UPDATE searches SET max_trials = max(max_trials, ?) WHERE id = ?",
-            (max_trials, search_id),
-        )
+    def extend(self, search_id: int, max_trials: int, limits: Limits) -> None:
+        """Set what may be spent, and raise the number of trials; a smaller one changes nothing."""
+        with transaction(self._db.conn):
+            search = self.read.search(search_id)
+            assert search is not None, f"search {search_id} has just been started"
+            spending = limits.model_dump(include=set(SPENDING))
+            spec = search.spec.model_copy(
+                update={"limits": search.spec.limits.model_copy(update=spending)}
+            )
+            self._execute(
+                "UPDATE searches SET max_trials = max(max_trials, ?), spec = ? WHERE id = ?",
+                (max_trials, spec.model_dump_json(), search_id),
+            )
 
     def set_search_state(self, search_id: int, state: SearchState, reason: str = "") -> None:
         """Record a new state of the search, and why."""
@@ -385,15 +399,33 @@ class Writer:
         attempt: int,
         model: str,
         messages: list[dict[str, str]],
+        worst: Booking,
+        base_url: str,
+        temperature: float | None,
+        max_tokens: int,
     ) -> int:
-        """Book a call before it is made and return its id."""
-        row = self._execute(
-            """INSERT INTO llm_calls (search_id, number, role, attempt, model, messages, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id""",
-            (search_id, number, role, attempt, model, json.dumps(messages), time.time()),
-        )
-        assert row is not None
-        return int(row[0])
+        """Book a call at its worst case before it is made, and return its id.
+
+        Raises:
+            LimitReached: it could exceed what the search may spend.
+        """
+        with transaction(self._db.conn):
+            search = self.read.search(search_id)
+            assert search is not None, f"search {search_id} asks a language model"
+            problem = beyond(search.spec.limits, self.read.spend(search_id), worst)
+            if problem is not None:
+                raise LimitReached(problem)
+            row = self._execute(
+                """INSERT INTO llm_calls (search_id, number, role, attempt, model, messages,
+                booked_tokens, booked_usd, base_url, temperature, max_tokens, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                (
+                    *(search_id, number, role, attempt, model, json.dumps(messages)),
+                    *(worst.tokens, worst.usd, base_url, temperature, max_tokens, time.time()),
+                ),
+            )
+            assert row is not None
+            return int(row[0])
 
     def finish_call(
         self,
@@ -402,22 +434,31 @@ class Writer:
         reply: str,
         problem: str,
         seconds: float,
-        prompt_tokens: int | None = None,
-        completion_tokens: int | None = None,
-        cost_usd: float | None = None,
+        error_class: ErrorClass | Literal[""] = "",
+        usage: Usage | None = None,
+        booked: Booking | None = None,
     ) -> None:
-        """Record the answer to a call and what was made of it."""
+        """Record the answer to a call and what was made of it.
+
+        Args:
+            call_id: the call.
+            outcome: what became of it.
+            reply: the words of the model.
+            problem: why the answer was refused or the call failed.
+            seconds: from the request to the response.
+            error_class: the kind of the problem.
+            usage: what the service reports.
+            booked: what the call took; None: the worst case stands.
+        """
         self._execute(
             """UPDATE llm_calls SET outcome = ?, reply = ?, problem = ?, seconds = ?,
-            prompt_tokens = ?, completion_tokens = ?, cost_usd = ? WHERE id = ?""",
+            error_class = ?, prompt_tokens = ?, completion_tokens = ?, cost_usd = ?,
+            booked_tokens = coalesce(?, booked_tokens), booked_usd = coalesce(?, booked_usd)
+            WHERE id = ?""",
             (
-                outcome,
-                _storable(reply),
-                _storable(problem),
-                seconds,
-                prompt_tokens,
-                completion_tokens,
-                cost_usd,
+                *(outcome, _storable(reply), _storable(problem), seconds, error_class),
+                *(dataclasses.astuple(usage) if usage else (None, None, None)),
+                *(dataclasses.astuple(booked) if booked else (None, None)),
                 call_id,
             ),
         )

@@ -30,6 +30,7 @@ def run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AgentSta
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             monkeypatch.setenv("PLANNER_MODEL", "scripted-planner")
             monkeypatch.setenv("EVALUATOR_MODEL", "scripted-evaluator")
+            monkeypatch.setenv("LLM_RETRY_SECONDS", "0")
             wanted = SearchSpec.model_validate({"planner": "llm", "max_trials": 2, **spec})
             bench.give(Start(spec=wanted))
             run.server = server  # type: ignore[attr-defined]

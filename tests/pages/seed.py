@@ -15,6 +15,7 @@ from informer.rundir import Epoch, Failure, Progress, Success
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
+from nas_engine.service.cost import Booking, Usage
 from nas_engine.space import step_type
 from nas_engine.store.reader import BaselineRow
 from nas_engine.store.writer import Writer
@@ -144,7 +145,16 @@ class Seed:
             {"role": "user", "content": "Task: ETTh1, features M.\n" + "- trial 0: val_mse\n" * 30},
         ]
         call = self.writer.reserve_call(
-            self.id, number, "planner", attempt, "anthropic/claude-sonnet-4.5", messages
+            search_id=self.id,
+            number=number,
+            role="planner",
+            attempt=attempt,
+            model="anthropic/claude-sonnet-4.5",
+            messages=messages,
+            worst=Booking(9096, 0.07644),
+            base_url="https://openrouter.ai/api/v1",
+            temperature=None,
+            max_tokens=4096,
         )
         if outcome is not None:
             self.writer.finish_call(
@@ -153,9 +163,8 @@ class Seed:
                 reply,
                 problem,
                 2.31,
-                1840,
-                212,
-                0.00871,
+                usage=Usage(1840, 212, 0.00871),
+                booked=Booking(2052, 0.00871),
             )
 
     def lease(self, alive: bool, pid: int | None = None) -> None:

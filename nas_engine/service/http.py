@@ -1,0 +1,137 @@
+"""One HTTP request to the service: bounded in time and size, its response kept as it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from langchain_core.messages import BaseMessage
+from langchain_openai import ChatOpenAI
+
+from nas_engine.service.fault import Fault
+from nas_engine.service.reply import MAX_BYTES
+from nas_engine.settings import Role
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response that came whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def post(
+    role: Role,
+    messages: list[BaseMessage],
+    form: Mapping[str, Any],
+    max_tokens: int,
+    deadline_seconds: float,
+) -> Response:
+    """Ask for a completion and return the response, whatever its status; raises Fault.
+
+    Args:
+        role: model, address, key and temperature.
+        messages: the conversation.
+        form: what else the request says: tools, or the form of the answer.
+        max_tokens: tokens of the answer, at most.
+        deadline_seconds: for all of it, from the connection to the last byte.
+    """
+    return asyncio.run(_post(role, messages, form, max_tokens, deadline_seconds))
+
+
+async def _post(
+    role: Role,
+    messages: list[BaseMessage],
+    form: Mapping[str, Any],
+    max_tokens: int,
+    deadline_seconds: float,
+) -> Response:
+    # ChatOpenAI makes the request; the response is read from its bytes. The parser of
+    # langchain-openai 1.7 keeps the last of two equal keys, takes NaN for a number, reads empty
+    # arguments as {} and raises five kinds of error of its own on bodies that it does not know.
+    async with _Recorder(timeout=None) as client:
+        model = ChatOpenAI(
+            model=role.model,
+            api_key=role.key,
+            base_url=role.base_url,
+            temperature=role.temperature,
+            max_completion_tokens=max_tokens,
+            use_responses_api=False,
+            max_retries=0,
+            http_async_client=client,
+            extra_body={"usage": {"include": True}} if role.is_openrouter else None,
+        )
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                await model.bind(**form).ainvoke(messages)
+        except TimeoutError:
+            raise _too_late(deadline_seconds) from None
+        except Exception as error:
+            if client.fault is not None:
+                raise client.fault from None
+            if client.response is None:
+                raise _of_client(error, deadline_seconds) from None
+        assert client.response is not None, "a call that ends well has had a response"
+        return client.response
+
+
+class _Recorder(httpx2.AsyncClient):
+    """Reads a response within the size limit and keeps it, or the fault that it met.
+
+    Nothing is decompressed: `Accept-Encoding: identity` is asked for, all else is refused.
+    """
+
+    response: Response | None = None
+    fault: Fault | None = None
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        """Send a request, follow no redirect, and read at most MAX_BYTES."""
+        request.headers["Accept-Encoding"] = "identity"
+        options |= {"stream": True, "follow_redirects": False}
+        response = await super().send(request, **options)
+        try:
+            body = await self._read(response)
+        except Fault as fault:
+            self.fault = fault
+            raise
+        finally:
+            await response.aclose()
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        self.response = Response(response.status_code, headers, body)
+        return httpx2.Response(
+            response.status_code, headers=response.headers, content=body, request=request
+        )
+
+    async def _read(self, response: httpx2.Response) -> bytes:
+        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            sentence = f"The service compressed its answer ({encoding[:40]}) unasked"
+            raise Fault("bad_gateway", sentence)
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise Fault("too_large", f"The service sent more than {MAX_BYTES:,} bytes")
+        return bytes(body)
+
+
+def _too_late(deadline_seconds: float) -> Fault:
+    return Fault("timeout", f"The service gave no complete answer within {deadline_seconds:g} s")
+
+
+def _of_client(error: BaseException, deadline_seconds: float) -> Fault:
+    """Return the fault that an exception of the HTTP client means."""
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None:
+        causes.append(cause)
+    if any(isinstance(cause, httpx2.TimeoutException) for cause in causes):
+        return _too_late(deadline_seconds)
+    last = causes[-1]
+    what = f"{type(last).__name__}: {str(last)[:200]}"
+    unsent = any(isinstance(cause, httpx2.ConnectError) for cause in causes)
+    return Fault("connection", f"The service cannot be reached ({what})", free=unsent)

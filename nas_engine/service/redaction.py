@@ -1,0 +1,62 @@
+"""Keys are taken out of every text before it is kept or shown."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+SHORTEST_SECRET = 8
+"""A shorter key is a placeholder, as local servers take one."""
+
+REDACTED = "[key]"
+_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
+
+
+class Redaction:
+    """Knows secrets, and takes them out of text: plain, URL-encoded, in base64 or JSON escapes."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
+        forms = {form for secret in self._secrets for form in _forms(secret)}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+
+    def __call__(self, text: str) -> str:
+        """Return the text without secrets; withheld as a whole where escapes spell one."""
+        if self._pattern is None:
+            return text
+        text = self._pattern.sub(REDACTED, text)
+        if "\\" in text:
+            plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/")
+            if self._pattern.search(plain):
+                return "[withheld: it spelt the key in escapes]"
+        return text
+
+
+class RedactingFormatter(logging.Formatter):
+    """A formatter of log lines, tracebacks included, that lets no secret through."""
+
+    def __init__(self, pattern: str, redact: Redaction) -> None:
+        super().__init__(pattern)
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line without secrets."""
+        return self._redact(super().format(record))
+
+
+def _forms(secret: str) -> Iterable[str]:
+    yield secret
+    yield quote(secret, safe="")
+    yield "".join(f"%{byte:02x}" for byte in secret.encode())
+    yield "".join(f"%{byte:02X}" for byte in secret.encode())
+    # Inside a longer text, base64 of the secret depends on where it begins within three bytes; the
+    # characters that it shares with its neighbours are left out.
+    data = secret.encode()
+    for shift in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            text = encode(bytes(shift) + data).decode()
+            yield text[-(-8 * shift // 6) : 8 * (shift + len(data)) // 6]
