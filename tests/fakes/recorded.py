@@ -1,0 +1,155 @@
+"""A trainer that replays the table of real trainings in `tests/recorded`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import os
+import random
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import TypeAdapter
+
+from informer.config import RunConfig, Value
+from informer.rundir import Failure, Progress, Record, RunDir, Success
+from nas_engine.store.reader import BaselineRow
+from nas_engine.trainers.base import Ended, Watch
+from tests.recorded.table import (
+    BASELINES,
+    CURVES,
+    ERRORS,
+    GRID,
+    START,
+    TABLE,
+    Row,
+    Settings,
+    combinations,
+    configuration,
+    read_rows,
+    start,
+)
+
+__all__ = ["GRID", "START", "RecordedTrainer", "noise", "ranked", "recorded", "replay", "value"]
+
+_BASELINES = TypeAdapter(list[BaselineRow])
+
+
+@functools.cache
+def recorded() -> Mapping[tuple[Value, ...], Sequence[Row]]:
+    """Return the rows of the table by the values of their settings, in the order of their seeds."""
+    rows: dict[tuple[Value, ...], list[Row]] = {}
+    for row in read_rows(TABLE):
+        rows.setdefault(tuple(row.settings.values()), []).append(row)
+    return rows
+
+
+@functools.cache
+def noise() -> float:
+    """Return the relative spread of val_mse between seeds, measured on the table.
+
+    It is the root of the mean variance (with n - 1) of ln val_mse, over all configurations that
+    were trained with several seeds.
+    """
+    groups = [[math.log(error) for error in _errors(rows)] for rows in recorded().values()]
+    return math.sqrt(statistics.fmean(map(statistics.variance, (g for g in groups if len(g) > 1))))
+
+
+def replay(config: RunConfig) -> Row:
+    """Return what training `config` gives.
+
+    With a seed that was recorded, that is its row. With another, all errors of the configuration's
+    first row are scaled so that val_mse is drawn around the mean of the recorded seeds with the
+    relative spread `noise()`: the same draw each time. What failed with every recorded seed fails.
+
+    Raises:
+        LookupError: the configuration lies outside the grid.
+    """
+    settings, seed = _place(config), config.training.seed
+    rows = recorded()[tuple(settings.values())]
+    for row in rows:
+        if row.seed == seed:
+            return row
+    trained = [row for row in rows if isinstance(row.outcome, Success)]
+    if not trained:
+        return dataclasses.replace(rows[0], seed=seed)
+    draw = random.Random(repr((settings, seed))).gauss(0, noise())
+    wanted = statistics.fmean(_errors(rows)) * math.exp(draw)
+    return _scaled(trained[0], seed, wanted / _errors(trained)[0])
+
+
+def value(config: RunConfig) -> float:
+    """Return the val_mse of training `config`, infinite where that fails; raises LookupError."""
+    outcome = replay(config).outcome
+    return outcome.val_mse if isinstance(outcome, Success) else math.inf
+
+
+def ranked() -> list[tuple[Settings, float]]:
+    """Return all settings of the grid with their val_mse at the default seed, the best first."""
+    seed = start().training.seed
+    found = [(settings, value(configuration(settings, seed))) for settings in combinations()]
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _errors(rows: Iterable[Row]) -> list[float]:
+    return [row.outcome.val_mse for row in rows if isinstance(row.outcome, Success)]
+
+
+def _place(config: RunConfig) -> Settings:
+    """Return where a configuration lies in the grid; raises LookupError."""
+    flat, fixed = config.flat(), start().flat()
+    for key, given in flat.items():
+        if given not in GRID.get(key, (fixed[key],)) and key != "training.seed":
+            raise LookupError(
+                f"No training with {key} {given} was recorded: vary only the settings of GRID in "
+                "tests/recorded/table.py, among its values, and start from START."
+            )
+    return {key: flat[key] for key in GRID}
+
+
+def _scaled(row: Row, seed: int, factor: float) -> Row:
+    def scale(record: Record, names: Iterable[str]) -> dict[str, float | None]:
+        errors = {name: getattr(record, name) for name in names}
+        return {name: error and error * factor for name, error in errors.items()}
+
+    epochs = tuple(epoch.model_copy(update=scale(epoch, CURVES)) for epoch in row.epochs)
+    outcome = row.outcome.model_copy(update=scale(row.outcome, ERRORS))
+    return Row(row.settings, seed, epochs, outcome)
+
+
+class RecordedTrainer:
+    """Replays the training of the table that a run folder's configuration and seed name.
+
+    `replay` says what a seed that was not recorded gives. It takes no time: `seconds` are those of
+    the real training. A configuration outside the grid raises LookupError.
+    """
+
+    def __init__(self) -> None:
+        self.trained: list[RunDir] = []
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        config = run.read_config()
+        row = replay(config)
+        self.trained.append(run)
+        watch.started(os.getpid())
+        for epoch in row.epochs:
+            if watch.cancelled():
+                return Ended("stopped", "stopped", "Stopped by a person.")
+            steps = config.training.steps_per_epoch
+            for record in (Progress(epoch=epoch.epoch, step=1, steps=steps), epoch):
+                run.append(record)
+                watch.report([record])
+        run.write_result(row.outcome)
+        if isinstance(row.outcome, Failure):
+            return Ended("failed", row.outcome.error_class, row.outcome.message)
+        return row.outcome
+
+    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+        """Return the forecasts without training that were recorded for the data of `START`."""
+        if (data := folder.read_config().data) != start().data:
+            raise LookupError(f"Baselines were recorded for the data of START alone, not {data}.")
+        return _BASELINES.validate_json(BASELINES.read_bytes())
+
+    def close(self) -> None:
+        pass
