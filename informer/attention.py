@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from informer.config import ModelConfig
+from informer.cost import natural_count
 from informer.dropout import Dropout
 
 SAMPLE_SEED = 2021
@@ -243,8 +244,3 @@ def sampled_keys(queries: int, keys: int, count: int, device: torch.device) -> T
     """Return `count` keys for each query, (L_Q, U), the same ones whenever the lengths are."""
     generator = torch.Generator().manual_seed(SAMPLE_SEED)
     return torch.randint(keys, (queries, count), generator=generator).to(device)
-
-
-def natural_count(factor: int, length: int) -> int:
-    """Return c ceil(ln L), at least 1 and at most L."""
-    return min(length, max(1, factor * math.ceil(math.log(length))))

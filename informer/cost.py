@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from data import calendar
 from data.registry import find
+from data.splits import window_starts
 from informer.config import DataConfig, ModelConfig, RunConfig, token_count
 
 
@@ -42,6 +44,22 @@ def encoded_tokens(model: ModelConfig, tokens: int) -> int:
     for _ in range(model.e_layers - 1 if model.distils else 0):
         tokens = (tokens + 1) // 2
     return tokens
+
+
+def natural_count(factor: int, length: int) -> int:
+    """Return c ceil(ln L), at least 1 and at most L: queries of ProbSparse, lags that are kept."""
+    return min(length, max(1, factor * math.ceil(math.log(length))))
+
+
+def steps_per_epoch(config: RunConfig) -> int:
+    """Return the optimiser steps of an epoch.
+
+    As published, the last windows of an epoch that fill no batch are left out.
+    """
+    data = config.data
+    windows = len(window_starts(find(data.dataset), "train", data.seq_len, data.pred_len))
+    steps = max(1, windows // data.batch_size)
+    return min(steps, config.training.steps_per_epoch or steps)
 
 
 def parameters(config: RunConfig) -> int:

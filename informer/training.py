@@ -33,6 +33,7 @@ from data.windows import Batch, Windows
 from informer import checkpoint
 from informer.checkpoint import Standing
 from informer.config import RunConfig, TrainingConfig
+from informer.cost import steps_per_epoch
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import (
@@ -208,11 +209,7 @@ class Training:
         self._criterion = _CRITERIA[training.criterion_class]()
         self._bfloat16 = uses_bfloat16(training.precision, self._device)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
-        # As published, the last windows of an epoch that fill no batch are left out.
-        steps = max(1, len(self.windows) // data.batch_size)
-        self._losses = torch.empty(
-            min(steps, training.steps_per_epoch or steps), device=self._device
-        )
+        self._losses = torch.empty(steps_per_epoch(config), device=self._device)
         self._standing = self._resumed()
 
     def result(self) -> Success:

@@ -59,6 +59,20 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 
 
 @pytest.fixture
+def covariates(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A data set with past-only and known-future columns."""
+    columns = DATASETS["synthetic"].columns
+    dataset = dataclasses.replace(
+        DATASETS["synthetic"],
+        name="covariates",
+        past_only=columns[:1],
+        known_future=columns[1:2],
+    )
+    monkeypatch.setitem(DATASETS, "covariates", dataset)
+    return dataset.name
+
+
+@pytest.fixture
 def diverging(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values whose squared error has a finite float32, but only until weights have that size."""
 

@@ -1,11 +1,15 @@
-"""Configurations drawn from the whole space: every structure, at sizes that take no time."""
+"""Configurations drawn from the whole space, every structure at small sizes, and their inputs."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
+import torch
+from torch import Tensor
+
 from informer.config import Choices, RunConfig, Value, fields, from_flat, problems
+from informer.cost import Shape
 
 SIZES: dict[str, tuple[Value, ...]] = {
     "data.features": ("M", "S", "MS"),
@@ -38,3 +42,13 @@ def draw(seed: int, dataset: str) -> Iterator[RunConfig]:
         values["data.dataset"] = dataset
         if not problems(values):
             yield from_flat(values)
+
+
+def inputs(config: RunConfig, batch: int = 3) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    shape, data = Shape.of(config), config.data
+    steps = data.seq_len + data.pred_len
+    values = torch.randn(batch, data.seq_len, shape.columns, generator=generator)
+    known = torch.rand(batch, steps, len(shape.calendar), generator=generator) - 0.5
+    covariates = torch.randn(batch, steps, shape.known, generator=generator)
+    return values, torch.cat((known, covariates), dim=-1)

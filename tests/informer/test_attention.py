@@ -14,9 +14,9 @@ from informer.attention import (
     AutoCorrelation,
     FullAttention,
     ProbSparse,
-    natural_count,
     sampled_keys,
 )
+from informer.cost import natural_count
 from tests.informer import restatement
 
 

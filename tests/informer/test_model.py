@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor
 
-from data.registry import DATASETS
 from informer.blocks import Distilling, FeedForward, GatedFeedForward, MovingAverage, Residual
 from informer.blocks import RevIN as RevINBlock
 from informer.config import (
@@ -29,7 +27,7 @@ from informer.dropout import Dropout
 from informer.embedding import PatchEmbedding, sinusoids
 from informer.model import Informer
 from tests.informer import restatement
-from tests.informer.drawn import draw
+from tests.informer.drawn import draw, inputs
 
 SMALL: dict[str, Value] = {
     "model.d_model": 16,
@@ -52,34 +50,8 @@ def built(config: RunConfig) -> Informer:
     return Informer(config)
 
 
-def inputs(config: RunConfig, batch: int = 3) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    shape, data = Shape.of(config), config.data
-    steps = data.seq_len + data.pred_len
-    values = torch.randn(batch, data.seq_len, shape.columns, generator=generator)
-    known = torch.rand(batch, steps, len(shape.calendar), generator=generator) - 0.5
-    covariates = torch.randn(batch, steps, shape.known, generator=generator)
-    return values, torch.cat((known, covariates), dim=-1)
-
-
 def counted(model: torch.nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
-
-
-@pytest.fixture
-def covariates(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A data set with past-only and known-future columns."""
-    columns = DATASETS["synthetic"].columns
-    dataset = DATASETS["synthetic"].__class__(
-        **{
-            **DATASETS["synthetic"].__dict__,
-            "name": "covariates",
-            "past_only": columns[:1],
-            "known_future": columns[1:2],
-        }
-    )
-    monkeypatch.setitem(DATASETS, "covariates", dataset)
-    return dataset.name
 
 
 # -- every configuration ------------------------------------------------------------------------
