@@ -2,19 +2,23 @@
 
 `python -m benchmarks.cost_model` draws configurations from the whole search space and trains each
 for a few steps on one thread, in a process of its own. Time is that of the processor, so that what
-else the machine does matters little; memory is what the peak rises above that of the loaded
-libraries and data.
+else the machine does matters little; memory is what the process occupies at its peak. Printed are
+the constants that fit these times best, and how far the estimates are off that stand in the code.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+import multiprocessing
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import click
 import torch
 
 from benchmarks.train_speed import peak_of_this_process
@@ -55,7 +59,8 @@ def draw(seed: int) -> Iterator[RunConfig]:
 def measure(config: RunConfig) -> dict[str, float]:
     """Return processor seconds of an optimiser step and of a batch of evaluation, and peak MB."""
     use_threads(1)
-    training = Training(config, RunDir(Path(tempfile.mkdtemp())), lambda record: None)
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(config, RunDir(Path(folder)), lambda record: None)
     windows, size = training.windows, config.data.batch_size
     loaded = peak_of_this_process()
 
@@ -70,11 +75,9 @@ def measure(config: RunConfig) -> dict[str, float]:
     training.model.train()
     seconds = processor_seconds(step)
     training.model.eval()
-    return {
-        "step": seconds,
-        "batch": processor_seconds(batch),
-        "megabytes": peak_of_this_process() - loaded,
-    }
+    evaluation = processor_seconds(batch)
+    peak = peak_of_this_process()
+    return {"step": seconds, "batch": evaluation, "loaded": loaded, "peak": peak}
 
 
 def processor_seconds(work: Callable[[], None], seconds: float = 0.6) -> float:
@@ -87,3 +90,81 @@ def processor_seconds(work: Callable[[], None], seconds: float = 0.6) -> float:
         work()
         times.append(time.process_time() - start)
     return statistics.median(times)
+
+
+def fitted(counts: Sequence[Mapping[str, float]], seconds: Sequence[float]) -> dict[str, float]:
+    """Return the positive constants whose estimates have the least squared error of logarithms."""
+    table = torch.tensor([list(count.values()) for count in counts], dtype=torch.float64)
+    measured = torch.tensor(seconds, dtype=torch.float64).log()
+    scale = table.mean(0)
+    shares = (measured.mean().exp() / scale.numel()).log().expand(len(scale)).clone()
+    shares.requires_grad_()
+    optimizer = torch.optim.LBFGS([shares], max_iter=1000, line_search_fn="strong_wolfe")
+
+    def error() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (((table / scale) @ shares.exp()).log() - measured).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(error)
+    return dict(zip(counts[0], (shares.exp() / scale).tolist(), strict=True))
+
+
+def report(name: str, ratios: Sequence[float]) -> None:
+    """Print how far estimates are off, as a row of a Markdown table."""
+    factors = sorted(math.exp(abs(math.log(ratio))) for ratio in ratios)
+    tenth = statistics.quantiles(ratios, n=10)
+    click.echo(
+        f"| {name} | {statistics.median(ratios):.2f} | {tenth[0]:.2f} to {tenth[-1]:.2f} "
+        f"| {statistics.median(factors):.2f} | {statistics.quantiles(factors, n=10)[-1]:.2f} "
+        f"| {factors[-1]:.2f} |"
+    )
+
+
+@click.command()
+@click.option("--count", default=80, show_default=True, help="Configurations to measure.")
+@click.option("--seed", default=1, show_default=True)
+def main(count: int, seed: int) -> None:
+    """Print the fit and the errors."""
+    configs = list(itertools.islice(draw(seed), count))
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        found = list(pool.imap(measure, configs))
+    counts = [estimate.step_counts(config) for config in configs]
+    steps = [each["step"] for each in found]
+    for name, value in fitted(counts, steps).items():
+        click.echo(f"{name}: fitted {value:.2g}, in the code {estimate.SECONDS_PER[name]:.2g}")
+    shares = [each["batch"] / 2 / each["step"] for each in found]
+    click.echo(
+        f"evaluation: measured {statistics.median(shares):.2f}, in the code {estimate.EVALUATION}"
+    )
+    loaded = statistics.median(each["loaded"] for each in found)
+    click.echo(f"loaded: {loaded:.0f} MB\n")
+    click.echo(f"{count} configurations, seed {seed}, torch {torch.__version__}\n")
+    click.echo("| estimated / measured | median | 10 to 90 % | factor off, median | 90 % | most |")
+    click.echo("|---|---|---|---|---|---|")
+    report(
+        "seconds of a step",
+        [
+            estimate.step_seconds(config) / seconds
+            for config, seconds in zip(configs, steps, strict=True)
+        ],
+    )
+    report(
+        "seconds of a window's evaluation",
+        [
+            estimate.EVALUATION * estimate.step_seconds(config) / (each["batch"] / 2)
+            for config, each in zip(configs, found, strict=True)
+        ],
+    )
+    report(
+        "memory of the process",
+        [
+            estimate.process_memory(config) / 2**20 / each["peak"]
+            for config, each in zip(configs, found, strict=True)
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

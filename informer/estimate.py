@@ -1,305 +1,99 @@
 """What a training will take, by arithmetic alone: FLOPs, memory and seconds. Torch is not needed.
 
-The model is walked through part by part, as `informer/model.py` puts it together. Each part says
-what it does in one optimiser step: the products of matrices, and the tensors that backward needs.
-Elementwise work and spectra have no FLOPs here; their time goes with the tensors that they leave.
-
-B windows, N tokens, D = d_model, L_Q queries, L_K keys.
+The constants are those of one core of a virtual machine (AMD EPYC with AVX-512), fitted by
+`python -m benchmarks.cost_model`; docs/performance.md says how far the estimates are off. Between
+machines the level differs more than the ratio of two configurations.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 from data.registry import find
-from data.splits import SPLITS, rows
-from informer.config import DataConfig, ModelConfig, RunConfig, token_count
-from informer.cost import Shape, encoded_tokens, natural_count, parameters
+from data.splits import SPLITS, Split, rows, window_starts
+from informer.config import RunConfig
+from informer.cost import Shape, parameters, steps_per_epoch
+from informer.work import FLOAT, step_work
 
-FLOAT = 4  # bytes
-INDEX = 8
-_MOMENTS = {"Adam": 2, "AdamW": 2, "SGD": 0}  # of the weights' size
-_FORWARD, _WEIGHTS_ONLY, _FULL = 1, 2, 3  # products of a map: forward, for weights, for the input
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a part of the model does in one optimiser step."""
-
-    maps: float = 0.0  # FLOPs of linear maps and convolutions
-    scores: float = 0.0  # FLOPs of products inside attention
-    saved: float = 0.0  # bytes that are kept for backward
-    largest: float = 0.0  # bytes of the largest tensor
-    calls: float = 0.0  # operations, forward
-
-    def __add__(self, other: Work) -> Work:
-        """Return the work of both parts, one after the other."""
-        return Work(
-            self.maps + other.maps,
-            self.scores + other.scores,
-            self.saved + other.saved,
-            max(self.largest, other.largest),
-            self.calls + other.calls,
-        )
+SECONDS_PER: Mapping[str, float] = {
+    "step": 4.7e-4,
+    "call": 2.8e-5,  # operation of the model, forward and backward
+    "map": 1.0e-11,  # FLOP of linear maps and convolutions
+    "score": 3.0e-11,  # FLOP inside attention
+    "spectrum": 3.4e-9,  # byte of spectra
+    "saved": 9.5e-10,  # byte that is kept for backward
+    "parameter": 1.8e-9,
+}
+EVALUATION = 0.3  # seconds of a window that is forecast alone, in those of one trained on
+HEAP, LIBRARIES = 1.5, 430_000_000  # resident bytes for each byte of tensors, and beside them
+_MOMENTS = {"Adam": 2, "AdamW": 2, "SGD": 0}  # tensors of the optimiser for each weight
 
 
 def training_flops(config: RunConfig) -> float:
-    """Return the FLOPs of one optimiser step, forward and backward, two for a multiply and add."""
+    """Return the FLOPs of one optimiser step, forward and backward, two for a multiply and add.
+
+    Products of matrices and convolutions alone, as torch.utils.flop_counter counts them.
+    """
     work = step_work(config)
     return work.maps + work.scores
 
 
 def training_memory(config: RunConfig) -> int:
-    """Return the bytes of float32 tensors that a training holds at its peak on a CPU.
+    """Return the bytes of float32 tensors that a training on a CPU holds at its peak.
 
-    The process itself and its libraries come on top. bfloat16 takes less. On a GPU full attention
-    takes less, and measuring the queries of ProbSparse up to 0.5 GiB more.
+    bfloat16 takes less. On a GPU full attention takes less, and measuring the queries of
+    ProbSparse up to 0.5 GiB more.
     """
     data, work = config.data, step_work(config)
     weights = FLOAT * parameters(config)
-    gradients_and_moments = weights * (1 + _MOMENTS[config.training.optimizer_class])
-    batch = _rows_bytes(config, data.batch_size * (data.seq_len + data.pred_len))
-    series = _rows_bytes(config, _held_rows(data))
-    training = batch + work.saved + 2 * work.largest
-    evaluation = 2 * (batch + 2 * work.largest)  # of twice the batch
-    return round(weights + gradients_and_moments + series + max(training, evaluation))
-
-
-def step_work(config: RunConfig) -> Work:
-    """Return the work of one optimiser step of the model, without the optimiser's own."""
-    data, model, shape = config.data, config.model, Shape.of(config)
-    windows, forecast = data.batch_size, shape.forecast
-    # The data need no gradient; behind the weights of revin there is one.
-    passes = _FULL if model.normalisation == "revin" else _WEIGHTS_ONLY
-    seen = windows * data.seq_len * shape.columns
-    foretold = windows * data.pred_len * forecast
-    parts = [_kept(foretold)]
-    if model.normalisation == "revin":
-        parts.append(_kept(seen + foretold))
-    # Of one column a view is kept, which is the batch itself where nothing was done to it.
-    prepared = model.normalisation != "none" or model.decomposition != "none"
-    over_time = _linear(windows * forecast, data.seq_len, data.pred_len, passes, kept=False)
-    over_time += _kept(seen * (prepared or forecast > 1))
-    if model.decomposition == "moving_average":
-        parts.append(over_time)
-        if model.normalisation == "revin":  # the average keeps its input, and that padded
-            ends = windows * (model.kernel - 1) * shape.columns
-            parts.append(_kept(2 * seen + ends))
-    if model.skip:
-        parts.append(over_time)
-    if shape.known:
-        parts.append(_linear(windows * data.pred_len, shape.known, forecast, _WEIGHTS_ONLY))
-    if model.e_layers:
-        if model.channels == "independent":
-            windows, shape = windows * forecast, shape.single()
-        parts.append(_network(data, model, shape, windows, passes))
-    return sum(parts, Work())
-
-
-def _rows_bytes(config: RunConfig, rows: int) -> int:
-    """Return the bytes of `rows` rows of the series: values and what is known."""
+    beside_weights = weights * (1 + _MOMENTS[config.training.optimizer_class])  # gradients too
+    held = sum(len(rows(find(data.dataset), split, data.seq_len)) for split in SPLITS)
     shape = Shape.of(config)
-    return FLOAT * rows * (shape.columns + len(shape.calendar) + shape.known)
+    row = FLOAT * (shape.columns + len(shape.calendar) + shape.known)
+    batch = row * data.batch_size * (data.seq_len + data.pred_len)
+    # Two of the largest tensors at a time: a gradient in and a gradient out, an input and a result.
+    training = batch + work.saved + 2 * work.largest
+    evaluation = 2 * (batch + 2 * work.largest)  # its batches are twice as large
+    return round(weights + beside_weights + row * held + max(training, evaluation))
 
 
-def _held_rows(data: DataConfig) -> int:
-    """Return the rows that lie on the device, those of all parts together."""
+def process_memory(config: RunConfig) -> int:
+    """Return the bytes of main memory that a process occupies at most while it trains on a CPU.
+
+    That is more than its tensors: libraries, and the gaps that tensors of many sizes leave.
+    """
+    return round(LIBRARIES + HEAP * training_memory(config))
+
+
+def training_seconds(config: RunConfig) -> float:
+    """Return the seconds of a training on one core: all epochs, with validation and one test."""
+    data, epochs = config.data, config.training.epochs
+    judged = (epochs + 1) * _windows(config, "val") + _windows(config, "test")
+    steps = epochs * steps_per_epoch(config) + EVALUATION * judged / data.batch_size
+    return steps * step_seconds(config)
+
+
+def step_seconds(config: RunConfig) -> float:
+    """Return the seconds of one optimiser step on one core."""
+    return sum(SECONDS_PER[name] * count for name, count in step_counts(config).items())
+
+
+def step_counts(config: RunConfig) -> dict[str, float]:
+    """Return what takes time in an optimiser step, as often as it occurs, by `SECONDS_PER`."""
+    work = step_work(config)
+    return {
+        "step": 1,
+        "call": work.calls,
+        "map": work.maps,
+        "score": work.scores,
+        "spectrum": work.spectra,
+        "saved": work.saved,
+        "parameter": parameters(config),
+    }
+
+
+def _windows(config: RunConfig, split: Split) -> int:
+    data = config.data
     dataset = find(data.dataset)
-    return sum(len(rows(dataset, split, data.seq_len)) for split in SPLITS)
-
-
-def _network(data: DataConfig, model: ModelConfig, shape: Shape, windows: int, passes: int) -> Work:
-    width = model.d_model
-    if model.tokens == "inverted":
-        known = shape.known + (len(shape.calendar) if model.temporal == "linear" else 0)
-        rows = windows * (shape.columns + known)
-        return (
-            _linear(windows * shape.columns, data.seq_len, width, passes)
-            + _linear(windows * known, data.seq_len + data.pred_len, width, _WEIGHTS_ONLY)
-            + _dropout(model, rows * width)
-            + _encoder(model, windows, shape.columns + known)
-            + _linear(windows * shape.forecast, width, data.pred_len)
-        )
-    tokens = token_count(data, model)
-    if model.tokens == "patch":
-        values = _linear(windows * tokens, shape.columns * model.patch_len, width, passes)
-    else:
-        values = _convolution(windows, tokens, shape.columns, width, passes)
-    left = encoded_tokens(model, tokens)
-    match model.head:
-        case "decoder":
-            head = _decoder(data, model, shape, windows, left, passes)
-        case "linear":
-            head = _linear(windows, left * width, data.pred_len * shape.forecast)
-        case "step_linear":
-            head = _linear(windows * left, width, shape.forecast)
-            head += _linear(windows * shape.forecast, left, data.pred_len)
-    return (
-        values
-        + _known(model, shape, windows * tokens)
-        + _dropout(model, windows * tokens * width)
-        + _encoder(model, windows, tokens)
-        + head
-    )
-
-
-def _known(model: ModelConfig, shape: Shape, rows: int) -> Work:
-    """Return the work of adding what is known to each of `rows` tokens."""
-    mapped = shape.known + (len(shape.calendar) if model.temporal == "linear" else 0)
-    work = _linear(rows, mapped, model.d_model, _WEIGHTS_ONLY)
-    if model.temporal == "learned":
-        work += Work(saved=INDEX * rows * len(shape.calendar), calls=5 * len(shape.calendar))
-    return work
-
-
-def _encoder(model: ModelConfig, windows: int, tokens: int) -> Work:
-    work = Work()
-    for number in range(model.e_layers):
-        if number and model.distil:
-            work += _distilling(model, windows, tokens)
-            tokens = (tokens + 1) // 2
-        if model.attention != "none":
-            work += _self_attention(model, windows, tokens)
-        work += _feed_forward(model, windows * tokens)
-    return work + _norm(windows * tokens, model.d_model)
-
-
-def _distilling(model: ModelConfig, windows: int, tokens: int) -> Work:
-    elements = windows * tokens * model.d_model
-    pooled = windows * ((tokens + 1) // 2) * model.d_model
-    replicated = elements * (model.padding == "replicate")  # kept with and without the padding
-    return (
-        _convolution(windows, tokens, model.d_model, model.d_model)
-        + _kept(3 * elements + replicated, calls=4)  # inputs of batch norm, ELU and pooling
-        + Work(saved=INDEX * pooled)
-    )
-
-
-def _decoder(
-    data: DataConfig, model: ModelConfig, shape: Shape, windows: int, memory: int, passes: int
-) -> Work:
-    width, length = model.d_model, data.label_len + data.pred_len
-    work = (
-        _convolution(windows, length, shape.columns, width, passes)
-        + _known(model, shape, windows * length)
-        + _dropout(model, windows * length * width)
-    )
-    for number in range(model.d_layers):
-        if model.attention != "none":
-            work += _self_attention(model, windows, length, causal=True)
-        if number == model.d_layers - 1:
-            length = data.pred_len
-        work += _cross_attention(model, windows, length, memory, first=number == 0)
-        work += _feed_forward(model, windows * length)
-    rows = windows * length
-    return work + _norm(rows, width) + _linear(rows, width, shape.forecast)
-
-
-# -- sublayers ----------------------------------------------------------------------------------
-
-
-def _self_attention(model: ModelConfig, windows: int, tokens: int, *, causal: bool = False) -> Work:
-    rows, width = windows * tokens, model.d_model
-    match model.attention:
-        case "prob":
-            between = _kept(3 * rows * width) + _prob_sparse(model, windows, tokens, causal)
-        case "auto_correlation":
-            spectrum = 2 * windows * (tokens // 2 + 1) * width  # of complex numbers
-            between = _kept(3 * rows * width) + _kept(3 * spectrum, calls=20)
-        case "full":
-            between = _kept(3 * rows * width) + _full(model, windows, tokens, tokens)
-        case "none":
-            raise ValueError("model.attention none has no work; leave the sublayer out.")
-    work = _linear(rows, width, 3 * width) + between + _linear(rows, width, width)
-    return work + _around(model, rows)
-
-
-def _cross_attention(
-    model: ModelConfig, windows: int, queries: int, memory: int, *, first: bool
-) -> Work:
-    rows, remembered, width = windows * queries, windows * memory, model.d_model
-    return (
-        _linear(rows, width, width)
-        + _linear(remembered, width, 2 * width, kept=first)  # all layers read the same memory
-        + _kept(2 * remembered * width)
-        + _full(model, windows, queries, memory)
-        + _linear(rows, width, width)
-        + _around(model, rows)
-    )
-
-
-def _full(model: ModelConfig, windows: int, queries: int, keys: int) -> Work:
-    scores = windows * model.n_heads * queries * keys
-    products = 2 * _FULL * 2 * windows * queries * keys * model.d_model
-    work = Work(scores=products, calls=3) + _kept(windows * queries * model.d_model)
-    return work + _kept(scores, calls=1) + _dropout(model, scores, kept=2)
-
-
-def _prob_sparse(model: ModelConfig, windows: int, tokens: int, causal: bool) -> Work:
-    exact = natural_count(model.factor, tokens)
-    width, pairs = model.d_model, windows * model.n_heads
-    products = 2 * _FULL * 2 * windows * exact * tokens * width
-    if exact < tokens:
-        sample = exact if model.sampled_keys == "shared" else tokens
-        products += 2 * _FORWARD * windows * tokens * sample * width
-    return (
-        Work(scores=products, saved=INDEX * pairs * exact, calls=20)
-        + _kept(windows * exact * width)
-        + _kept(pairs * exact * tokens)
-        + Work(saved=causal * pairs * exact * tokens)  # the mask, a byte each
-    )
-
-
-def _feed_forward(model: ModelConfig, rows: int) -> Work:
-    inner = rows * model.d_ff
-    gated, relu = model.ffn == "gated", model.activation == "relu"
-    # relu remembers its result, the others their input and so the result too where it is needed.
-    work = _linear(rows, model.d_model, model.d_ff) + _kept(inner * (not relu))
-    if gated:
-        work += _linear(rows, model.d_model, model.d_ff, kept=False) + _kept(2 * inner)
-    work += _linear(rows, model.d_ff, model.d_model)
-    dropout = _dropout(model, inner)
-    if relu and not gated and dropout.saved:
-        work += _kept(inner)
-    return work + dropout + _around(model, rows)
-
-
-def _around(model: ModelConfig, rows: int) -> Work:
-    """Return the work of the dropout, the sum and the norm of a residual."""
-    return _dropout(model, rows * model.d_model) + _norm(rows, model.d_model)
-
-
-# -- operations ---------------------------------------------------------------------------------
-
-
-def _linear(
-    rows: int, inputs: int, outputs: int, passes: int = _FULL, *, kept: bool = True
-) -> Work:
-    """Return the work of a linear map; `kept` is false where another keeps the same input."""
-    if not inputs:
-        return Work()
-    return Work(
-        maps=2 * passes * rows * inputs * outputs,
-        saved=FLOAT * rows * inputs * kept,
-        largest=FLOAT * rows * max(inputs, outputs),
-        calls=1,
-    )
-
-
-def _convolution(windows: int, length: int, inputs: int, outputs: int, passes: int = _FULL) -> Work:
-    """Return the work of a convolution of kernel 3, which keeps its padded input."""
-    work = _linear(windows * length, 3 * inputs, outputs, passes, kept=False)
-    return work + _kept(windows * (length + 2) * inputs)
-
-
-def _dropout(model: ModelConfig, elements: int, kept: int = 1) -> Work:
-    return _kept(kept * elements, calls=5) if round(model.dropout * 2**16) else Work()
-
-
-def _norm(rows: int, width: int) -> Work:
-    return _kept(rows * (width + 2))
-
-
-def _kept(elements: int, calls: int = 1) -> Work:
-    """Return the work of elementwise operations that keep so many float32 numbers."""
-    return Work(saved=FLOAT * elements, largest=FLOAT * elements, calls=calls)
+    starts = window_starts(dataset, split, data.seq_len, data.pred_len, drop_last=data.drop_last)
+    return len(starts)

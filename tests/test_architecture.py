@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.workspace",
         "informer.config",
         "informer.cost",
+        "informer.estimate",
         "informer.rundir",
         "data.choices",
         "data.finding",
@@ -41,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine",
         "informer.config",
         "informer.cost",
+        "informer.estimate",
         "informer.rundir",
         "data.registry",
     ),
@@ -68,6 +70,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
 # Modules that must stay light: importing them loads none of these.
 LIGHT = {
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
+    "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.proposals": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

@@ -13,9 +13,16 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from informer.config import PRESETS, Choices, RunConfig, Value, fields, from_flat, problems
-from informer.cost import Shape
-from informer.estimate import step_work, training_flops
+from informer.cost import Shape, parameters, steps_per_epoch
+from informer.estimate import (
+    process_memory,
+    step_seconds,
+    training_flops,
+    training_memory,
+    training_seconds,
+)
 from informer.model import Informer
+from informer.work import FLOAT, step_work
 from tests.informer.drawn import draw, inputs
 
 PARTS, DRAWN = 3, 240
@@ -93,3 +100,55 @@ def test_full_sizes_do_and_keep_what_is_foretold() -> None:
         # Elsewhere than on CPUs full attention is a kernel of its own, which keeps less.
         if config.model.attention != "full" and config.model.head != "decoder":
             assert 0.9 < step_work(config).saved / kept < 1.1, told
+
+
+LARGER: tuple[dict[str, tuple[Value, Value]], ...] = (
+    {"data.batch_size": (4, 8)},
+    {"data.seq_len": (48, 96)},
+    {"model.d_model": (16, 32)},
+    {"model.e_layers": (2, 3)},
+)
+
+
+@pytest.mark.parametrize("change", LARGER, ids=lambda change: next(iter(change)))
+def test_more_of_anything_takes_more(change: dict[str, tuple[Value, Value]]) -> None:
+    ((key, (less, more)),) = change.items()
+    for config in itertools.islice(draw(7, "synthetic"), 300):
+        flat = config.flat()
+        shorter = key == "model.e_layers" and flat["model.distil"]  # leaves the head fewer tokens
+        if flat["model.e_layers"] == 0 or (shorter and flat["model.head"] != "decoder"):
+            continue
+        pair = [{**flat, "model.n_heads": 2, key: value} for value in (less, more)]
+        if any(problems(values) for values in pair):
+            continue
+        small, large = (from_flat(values) for values in pair)
+        for figure in (training_flops, training_memory, process_memory, step_seconds):
+            assert figure(small) < figure(large), f"{figure.__name__} {config!r}"
+
+
+def test_memory_holds_weights_gradients_and_moments() -> None:
+    adam, sgd = (
+        training_memory(RunConfig().with_changes({"training.optimizer_class": name}))
+        for name in ("Adam", "SGD")
+    )
+    weights = FLOAT * parameters(RunConfig())
+    assert adam - sgd == 2 * weights
+    assert sgd > 2 * weights + step_work(RunConfig()).saved
+
+
+def test_seconds_go_with_epochs_and_steps() -> None:
+    def seconds(epochs: int, steps: int) -> float:
+        changes: dict[str, Value] = {"training.epochs": epochs, "training.steps_per_epoch": steps}
+        return training_seconds(RunConfig().with_changes(changes))
+
+    assert 1.5 < seconds(4, 0) / seconds(2, 0) < 2
+    assert seconds(2, 100) - seconds(2, 50) == pytest.approx(100 * step_seconds(RunConfig()))
+
+
+def test_an_epoch_has_the_steps_that_its_windows_fill() -> None:
+    def steps(at_most: int) -> int:
+        config = RunConfig().with_changes({"training.steps_per_epoch": at_most})
+        return steps_per_epoch(config)
+
+    assert steps(0) == steps(100_000) == (12 * 30 * 24 - 96 - 24 + 1) // 32
+    assert steps(10) == 10
