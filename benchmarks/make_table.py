@@ -42,7 +42,8 @@ def tasks() -> list[Task]:
     """Return the trainings of the table: the settings that vary, and the seed."""
     first = start().training.seed
     grid = combinations()
-    begins = {key: value for key, value in start().flat().items() if key in GRID}
+    values = start().flat()
+    begins = {key: values[key] for key in GRID}
     repeated = [
         begins,
         *random.Random(0).sample([each for each in grid if each != begins], REPEATED),
