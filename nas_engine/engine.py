@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 import psutil
@@ -66,9 +66,9 @@ def main(db: Path, command_id: int) -> None:
         raise click.ClickException(str(error)) from None
 
 
-def log_handler(settings: Settings) -> logging.Handler:
-    """Return a handler that writes to stderr, without keys: libraries log requests and headers."""
-    handler = logging.StreamHandler()
+def log_handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
+    """Return a handler that writes, to stderr by default, no keys: libraries log headers."""
+    handler = logging.StreamHandler(stream)
     pattern = "%(asctime)s %(process)d %(name)s %(levelname)s %(message)s"
     handler.setFormatter(RedactingFormatter(pattern, Redaction(settings.secrets())))
     return handler

@@ -50,6 +50,7 @@ class RedactingFormatter(logging.Formatter):
 
 def _forms(secret: str) -> Iterable[str]:
     yield secret
+    yield quote(secret)
     yield quote(secret, safe="")
     yield "".join(f"%{byte:02x}" for byte in secret.encode())
     yield "".join(f"%{byte:02X}" for byte in secret.encode())

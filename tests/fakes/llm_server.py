@@ -1,16 +1,73 @@
-"""An OpenAI-compatible server that answers from a script and keeps what it was asked."""
+"""An OpenAI-compatible server that answers from a script, and keeps what it was asked and charged.
+
+A reply is a status with a body, or a `Wire`: any misbehaviour at the level of the socket.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 Request = dict[str, Any]
-Reply = tuple[int, dict[str, Any] | str]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """What the service takes for a request, whatever it reports."""
+
+    tokens: int
+    usd: float
+
+
+FREE = Charge(0, 0.0)
+ANSWERED = Charge(120, 0.001)
+
+
+class HungUp(Exception):
+    """The client is gone, or the server stops."""
+
+
+class Line:
+    """The server's end of a connection."""
+
+    def __init__(self, connection: socket.socket, stopping: threading.Event, port: int) -> None:
+        self._connection = connection
+        self._stopping = stopping
+        self.port = port
+
+    def send(self, data: bytes) -> None:
+        try:
+            self._connection.sendall(data)
+        except OSError:
+            raise HungUp from None
+
+    def wait(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise HungUp
+
+    def reset(self) -> None:
+        """Break the connection with a RST instead of a FIN."""
+        linger = struct.pack("ii", 1, 0)
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._connection.close()
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A reply that is sent by hand, and what is charged for it."""
+
+    act: Callable[[Line], None]
+    charge: Charge = ANSWERED
+
+
+Reply = tuple[int, dict[str, Any] | str] | Wire
 
 
 class LLMServer:
@@ -19,41 +76,90 @@ class LLMServer:
     def __init__(self, script: Callable[[Request, int], Reply]) -> None:
         self.requests: list[Request] = []
         self.headers: list[dict[str, str]] = []
+        self.ledger: list[Charge] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
                 with outer._lock:
                     index = len(outer.requests)
                     outer.requests.append(body)
-                    outer.headers.append(dict(self.headers))
-                status, answer = script(body, index)
-                data = (answer if isinstance(answer, str) else json.dumps(answer)).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
+                    outer.headers.append({k.lower(): v for k, v in self.headers.items()})
+                reply = script(body, index)
+                with outer._lock:
+                    outer.ledger.append(charge_of(reply))
+                if isinstance(reply, tuple):
+                    reply = wire(reply)
+                self.close_connection = True
+                with suppress(HungUp):
+                    reply.act(Line(self.connection, outer._stopping, outer._port))
+
+            def do_GET(self) -> None:
+                """Only a redirect that was followed leads here."""
+                with outer._lock:
+                    outer.requests.append({})
+                    outer.ledger.append(FREE)
+                self.send_error(405)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self._lock = threading.Lock()
+        self._stopping = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    @property
+    def charged(self) -> Charge:
+        return Charge(
+            sum(charge.tokens for charge in self.ledger), sum(charge.usd for charge in self.ledger)
+        )
 
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop_listening(self) -> None:
+        """Refuse connections from now on."""
         self._server.shutdown()
         self._server.server_close()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.stop_listening()
         self._thread.join()
+
+
+def charge_of(reply: Reply) -> Charge:
+    """Return what is charged: an answer costs, an error does not."""
+    if isinstance(reply, Wire):
+        return reply.charge
+    status, body = reply
+    return ANSWERED if status == 200 and isinstance(body, dict) and body.get("choices") else FREE
+
+
+def encoded(reply: tuple[int, dict[str, Any] | str]) -> bytes:
+    """Return the body of a reply."""
+    body = reply[1]
+    return (body if isinstance(body, str) else json.dumps(body)).encode()
+
+
+def head(status: int, *headers: str, kind: str = "application/json") -> bytes:
+    """Return status line and headers."""
+    lines = [f"HTTP/1.1 {status} Reason", f"Content-Type: {kind}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def wire(reply: tuple[int, dict[str, Any] | str], *headers: str) -> Wire:
+    """Return a reply as it goes over the wire, with more headers."""
+    body = encoded(reply)
+    data = head(reply[0], f"Content-Length: {len(body)}", *headers) + body
+    return Wire(lambda line: line.send(data), charge_of(reply))
 
 
 @contextmanager
@@ -66,24 +172,27 @@ def serving(script: Callable[[Request, int], Reply]) -> Iterator[LLMServer]:
         server.stop()
 
 
-def tool_call(name: str, arguments: dict[str, Any] | str) -> Reply:
+Answer = tuple[int, dict[str, Any]]
+
+
+def tool_call(name: str, arguments: dict[str, Any] | str) -> Answer:
     """Return a reply that calls a tool; arguments given as text are sent as they are."""
     text = arguments if isinstance(arguments, str) else json.dumps(arguments)
     call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": text}}
-    return _completion({"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls")
+    return completion({"content": None, "tool_calls": [call]}, "tool_calls")
 
 
-def text(content: str, finish_reason: str = "stop") -> Reply:
+def text(content: str, finish_reason: str = "stop") -> Answer:
     """Return a reply of plain text."""
-    return _completion({"role": "assistant", "content": content}, finish_reason)
+    return completion({"content": content}, finish_reason)
 
 
-def failure(status: int, message: str) -> Reply:
+def failure(status: int, message: str) -> Answer:
     """Return an error as OpenAI-compatible services send it."""
     return status, {"error": {"message": message, "type": "error", "code": status}}
 
 
-def proposal(changes: dict[str, Any], hypothesis: str = "It should help.") -> Reply:
+def proposal(changes: dict[str, Any], hypothesis: str = "It should help.") -> Answer:
     """Return a planner's proposal."""
     return tool_call(
         "ProposeChange",
@@ -95,7 +204,9 @@ def proposal(changes: dict[str, Any], hypothesis: str = "It should help.") -> Re
     )
 
 
-def _completion(message: dict[str, Any], finish_reason: str) -> Reply:
+def completion(message: dict[str, Any], finish_reason: str | None = "stop") -> Answer:
+    """Return a completion around a message."""
+    message = {"role": "assistant", **message}
     return 200, {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -106,6 +217,6 @@ def _completion(message: dict[str, Any], finish_reason: str) -> Reply:
             "prompt_tokens": 100,
             "completion_tokens": 20,
             "total_tokens": 120,
-            "cost": 0.001,
+            "cost": ANSWERED.usd,
         },
     }
