@@ -25,7 +25,7 @@ SECONDS_PER: Mapping[str, float] = {
     "parameter": 1.8e-9,
 }
 EVALUATION = 0.3  # seconds of a window that is forecast alone, in those of one trained on
-HEAP, LIBRARIES = 1.5, 430_000_000  # resident bytes for each byte of tensors, and beside them
+HEAP, LIBRARIES = 1.6, 430_000_000  # resident bytes for each byte of tensors, and beside them
 _MOMENTS = {"Adam": 2, "AdamW": 2, "SGD": 0}  # tensors of the optimiser for each weight
 
 

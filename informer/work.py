@@ -132,10 +132,10 @@ def _encoder(model: ModelConfig, windows: int, tokens: int) -> Work:
 def _distilling(model: ModelConfig, windows: int, tokens: int) -> Work:
     elements = windows * tokens * model.d_model
     pooled = windows * ((tokens + 1) // 2) * model.d_model
-    replicated = elements * (model.padding == "replicate")  # kept with and without the padding
+    replicated = model.padding == "replicate"  # kept with and without the padding
     return (
         _convolution(windows, tokens, model.d_model, model.d_model)
-        + _kept(3 * elements + replicated, calls=4)  # inputs of batch norm, ELU and pooling
+        + _kept(elements, 3 + replicated, calls=4)  # inputs of batch norm, ELU and pooling
         + Work(saved=INDEX * pooled)
     )
 
@@ -170,7 +170,7 @@ def _self_attention(model: ModelConfig, windows: int, tokens: int, *, causal: bo
             between = _kept(3 * rows * width) + _prob_sparse(model, windows, tokens, causal)
         case "auto_correlation":
             spectrum = 2 * windows * (tokens // 2 + 1) * width  # of complex numbers
-            between = _kept(3 * rows * width) + _kept(3 * spectrum, calls=20)
+            between = _kept(3 * rows * width) + _kept(spectrum, 3, calls=20)
             between += Work(spectra=3 * FLOAT * spectrum)
         case "full":
             between = _kept(3 * rows * width) + _full(model, windows, tokens, tokens)
@@ -198,7 +198,7 @@ def _full(model: ModelConfig, windows: int, queries: int, keys: int) -> Work:
     scores = windows * model.n_heads * queries * keys
     products = 2 * _FULL * 2 * windows * queries * keys * model.d_model
     work = Work(scores=products, calls=3) + _kept(windows * queries * model.d_model)
-    return work + _kept(scores, calls=1) + _dropout(model, scores, kept=2)
+    return work + _kept(scores) + _dropout(model, scores, kept=2)
 
 
 def _prob_sparse(model: ModelConfig, windows: int, tokens: int, causal: bool) -> Work:
@@ -222,7 +222,7 @@ def _feed_forward(model: ModelConfig, rows: int) -> Work:
     # relu remembers its result, the others their input and so the result too where it is needed.
     work = _linear(rows, model.d_model, model.d_ff) + _kept(inner * (not relu))
     if gated:
-        work += _linear(rows, model.d_model, model.d_ff, kept=False) + _kept(2 * inner)
+        work += _linear(rows, model.d_model, model.d_ff, kept=False) + _kept(inner, 2)
     work += _linear(rows, model.d_ff, model.d_model)
     dropout = _dropout(model, inner)
     if relu and not gated and dropout.saved:
@@ -254,18 +254,21 @@ def _linear(
 
 def _convolution(windows: int, length: int, inputs: int, outputs: int, passes: int = _FULL) -> Work:
     """Return the work of a convolution of kernel 3, which keeps its padded input."""
-    work = _linear(windows * length, 3 * inputs, outputs, passes, kept=False)
-    return work + _kept(windows * (length + 2) * inputs)
+    return Work(
+        maps=2 * passes * windows * length * 3 * inputs * outputs,
+        largest=FLOAT * windows * length * outputs,
+        calls=1,
+    ) + _kept(windows * (length + 2) * inputs)
 
 
 def _dropout(model: ModelConfig, elements: int, kept: int = 1) -> Work:
-    return _kept(kept * elements, calls=5) if round(model.dropout * 2**16) else Work()
+    return _kept(elements, kept, calls=5) if round(model.dropout * 2**16) else Work()
 
 
 def _norm(rows: int, width: int) -> Work:
     return _kept(rows * (width + 2))
 
 
-def _kept(elements: int, calls: int = 1) -> Work:
-    """Return the work of elementwise operations that keep so many float32 numbers."""
-    return Work(saved=FLOAT * elements, largest=FLOAT * elements, calls=calls)
+def _kept(elements: int, tensors: int = 1, *, calls: int = 1) -> Work:
+    """Return the work of elementwise operations that keep tensors of so many float32 numbers."""
+    return Work(saved=FLOAT * elements * tensors, largest=FLOAT * elements, calls=calls)
