@@ -32,6 +32,10 @@ TASKS: dict[str, tuple[Value, ...]] = {
     "data.pred_len": (24, 48, 96, 168, 336),
     "model.dropout": (0.0, 0.05, 0.2),
 }
+KINDS = (  # of tokens, with each head that goes with them
+    *(("step", "decoder"), ("step", "linear"), ("step", "step_linear")),
+    *(("patch", "linear"), ("patch", "step_linear"), ("inverted", "linear")),
+)
 MOST_FLOPS, MOST_BYTES = 1e11, 4e9  # of a step: what is larger takes too long here
 
 
@@ -43,17 +47,24 @@ def draw(seed: int) -> Iterator[RunConfig]:
         for key, field in fields().items()
         if isinstance(field.search, Choices)
     } | TASKS
-    while True:
-        values: dict[str, Value] = {key: generator.choice(v) for key, v in choices.items()}
-        values["training.device"] = "cpu"
-        if problems(values):
-            continue
-        config = from_flat(values)
-        if (
-            estimate.training_flops(config) < MOST_FLOPS
-            and estimate.training_memory(config) < MOST_BYTES
-        ):
-            yield config
+    for tokens, head in itertools.cycle(KINDS):
+        fixed: dict[str, Value] = {
+            "model.tokens": tokens,
+            "model.head": head,
+            "training.device": "cpu",
+        }
+        while True:
+            values = {key: generator.choice(v) for key, v in choices.items()} | fixed
+            if not problems(values) and _measurable(config := from_flat(values)):
+                yield config
+                break
+
+
+def _measurable(config: RunConfig) -> bool:
+    return (
+        estimate.training_flops(config) < MOST_FLOPS
+        and estimate.training_memory(config) < MOST_BYTES
+    )
 
 
 def measure(config: RunConfig) -> dict[str, float]:
@@ -123,7 +134,7 @@ def report(name: str, ratios: Sequence[float]) -> None:
 
 
 @click.command()
-@click.option("--count", default=80, show_default=True, help="Configurations to measure.")
+@click.option("--count", default=90, show_default=True, help="Configurations to measure.")
 @click.option("--seed", default=1, show_default=True)
 def main(count: int, seed: int) -> None:
     """Print the fit and the errors."""
