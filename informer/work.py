@@ -120,7 +120,7 @@ def _known(model: ModelConfig, shape: Shape, rows: int) -> Work:
 def _encoder(model: ModelConfig, windows: int, tokens: int) -> Work:
     work = Work()
     for number in range(model.e_layers):
-        if number and model.distil:
+        if number and model.distils:
             work += _distilling(model, windows, tokens)
             tokens = (tokens + 1) // 2
         if model.attention != "none":

@@ -16,7 +16,7 @@ from typing import Any
 
 from informer.config import Value
 from nas_engine.liveness import engine_state
-from nas_engine.search import SearchSpec
+from nas_engine.search import SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.store.reader import (
     BaselineRow,
@@ -67,6 +67,7 @@ def run_nas_optimization(
         pydantic.ValidationError: a field of the search is not valid.
     """
     workspace = _workspace(db)
+    spec = {"planner": default_planner(load_settings().has_key)} | spec
     wanted = SearchSpec(max_trials=max_iterations, settings=dict(settings or {}), **spec)
     with reading(workspace) as reader:
         same = reader.search_like(wanted) if reader else None

@@ -29,12 +29,13 @@ from nas_engine.api import (
 )
 from nas_engine.commands import Control, Decide
 from nas_engine.liveness import engine_state
-from nas_engine.search import PlannerName, SearchSpec
+from nas_engine.machine import gpus
+from nas_engine.search import Limits, PlannerName, Rules, SearchSpec, default_planner
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.space import describe
+from nas_engine.space import SpaceError, describe, parse, problems_of
 from nas_engine.store.reader import EventRow, TrialRow, reading
 from nas_engine.store.schema import StoreError
-from nas_engine.supervisor import Answer, gpu_names, request, resume_search, start_search
+from nas_engine.supervisor import Answer, request, resume_search, start_search
 from nas_engine.workspace import Workspace
 
 P = ParamSpec("P")
@@ -81,7 +82,11 @@ def main() -> None:
     "--dataset", default="ETTh1", show_default=True, help="Its name, built in or your own."
 )
 @click.option("--max-iterations", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--planner", type=click.Choice(get_args(PlannerName)), default="tpe")
+@click.option(
+    "--planner",
+    type=click.Choice(get_args(PlannerName)),
+    help="Default: hybrid with a key, else tpe.",
+)
 @click.option("--review", is_flag=True, help="Let each proposal wait for a person's decision.")
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Default: paper on a GPU.")
 @click.option(
@@ -91,6 +96,25 @@ def main() -> None:
     metavar="KEY=VALUE",
     help="A setting of the starting configuration, such as training.epochs=1; repeatable.",
 )
+@click.option(
+    "--space",
+    "narrowings",
+    multiple=True,
+    metavar="KEY=...",
+    help="What planners may choose: KEY=64 pins, KEY=32,64 lists, KEY=1e-4..1e-3 bounds, "
+    "KEY!=none bans; repeatable.",
+)
+@click.option("--guidance", default="", help="What the language model should know.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"{', '.join(Limits.model_fields)}.",
+)
+@click.option(
+    "--rule", "rules", multiple=True, metavar="NAME=VALUE", help=f"{', '.join(Rules.model_fields)}."
+)
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -99,10 +123,14 @@ def main() -> None:
 def search(
     dataset: str,
     max_iterations: int,
-    planner: PlannerName,
+    planner: PlannerName | None,
     review: bool,
     preset: Literal["small", "paper"] | None,
     assignments: tuple[str, ...],
+    narrowings: tuple[str, ...],
+    guidance: str,
+    limits: tuple[str, ...],
+    rules: tuple[str, ...],
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -117,15 +145,22 @@ def search(
     workspace = _workspace(settings, db)
     try:
         spec = SearchSpec(
-            preset=preset or ("paper" if gpu_names() else "small"),
+            preset=preset or ("paper" if gpus() else "small"),
             settings={**_task(dataset), **dict(_assignment(text) for text in assignments)},
-            planner=planner,
+            planner=planner or default_planner(settings.has_key),
             mode="review" if review else "auto",
+            space=dict(parse(text) for text in narrowings),
+            guidance=guidance,
             max_trials=max_iterations,
+            limits=Limits.model_validate(dict(_assignment(text) for text in limits)),
+            rules=Rules.model_validate(dict(_assignment(text) for text in rules)),
         )
+    except SpaceError as error:
+        raise Refused(str(error)) from None
     except ValidationError as error:
-        raise Refused(error.errors()[0]["msg"]) from None
-    if problems := spec.problems():
+        fault = error.errors()[0]
+        raise Refused(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+    if problems := problems_of(spec):
         raise Refused(" ".join(problems))
     with reading(workspace) as reader:
         same = reader.search_like(spec) if reader else None
@@ -325,7 +360,7 @@ def _assignment(text: str) -> tuple[str, Value]:
     """Read KEY=VALUE; the value is JSON where it can be, else text."""
     key, equals, raw = text.partition("=")
     if not equals or not key:
-        raise Refused(f"--set takes KEY=VALUE, but got {text[:80]!r}.")
+        raise Refused(f"{text[:80]!r} must have the form KEY=VALUE.")
     try:
         value = json.loads(raw)
     except ValueError:

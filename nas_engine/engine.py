@@ -28,12 +28,12 @@ from informer.rundir import RunDir
 from nas_engine.commands import COMMAND, Control, Decide, Start
 from nas_engine.liveness import HEARTBEAT_SECONDS
 from nas_engine.planners.base import AccessDenied, Planner, SpaceExhausted
-from nas_engine.proposals import check
-from nas_engine.search import SearchSpec
+from nas_engine.proposals import Record, check
+from nas_engine.search import ASKING, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.space import step_type
+from nas_engine.space import problems_of, step_type
 from nas_engine.store.reader import SearchRow, TrialRow
 from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
@@ -115,12 +115,12 @@ def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | Non
 
 
 def _cannot_start(spec: SearchSpec, settings: Settings) -> list[str]:
-    if spec.planner in ("llm", "hybrid") and not settings.has_key:
+    if spec.planner in ASKING and not settings.has_key:
         return [
             f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
             "the planner tpe, which needs none."
         ]
-    return spec.problems()
+    return problems_of(spec)
 
 
 class Engine:
@@ -312,9 +312,9 @@ class Engine:
 
     def _edit_problems(self, command: Decide, trial: TrialRow, trials: list[TrialRow]) -> list[str]:
         spec = _search(self._writer, self._search_id).spec
-        earlier = {t.number: t.config for t in trials if t.number != trial.number}
+        earlier = [other for other in trials if other.number != trial.number]
         parent = _parent(trial, trials, spec)
-        return check(spec, parent, command.changes, earlier, by="person")
+        return check(Record(spec, earlier), parent, command.changes, by="person")
 
     # -- work, in the trial thread --------------------------------------------------------------
 
@@ -330,13 +330,17 @@ class Engine:
             model = partial(
                 _language_model, self._settings, writer, self._patience, self._search_id
             )
-            asks = spec.planner in ("llm", "hybrid")
+            asks = spec.planner in ASKING
+            planner = planner_of(spec, partial(model, "planner"))
+            for trial in writer.read.trials(self._search_id):
+                if trial.ended_at is not None:
+                    planner.observe(trial)
             resources = graph.Resources(
                 workspace=self._workspace,
                 writer=writer,
                 search_id=self._search_id,
                 spec=spec,
-                planner=_planner(spec, partial(model, "planner")),
+                planner=planner,
                 trainer=self._trainer,
                 evaluator=partial(model, "evaluator") if asks else None,
                 cancelled=self._cancel.is_set,
@@ -382,8 +386,11 @@ def _language_model(
     return LanguageModel(settings, writer, patience, search_id, number, role)
 
 
-def _planner(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner:
-    from nas_engine.planners.llm import HybridPlanner, LLMPlanner
+def planner_of(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner:
+    """Return the planner of a search, which has observed nothing yet."""
+    from nas_engine.planners.hybrid import HybridPlanner
+    from nas_engine.planners.llm import LLMPlanner
+    from nas_engine.planners.rules import RulesPlanner
     from nas_engine.planners.tpe import OptunaPlanner
 
     match spec.planner:
@@ -391,6 +398,8 @@ def _planner(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner
             return LLMPlanner(model)
         case "hybrid":
             return HybridPlanner(model)
+        case "rules":
+            return RulesPlanner()
         case "tpe" | "random":
             return OptunaPlanner(spec.planner)
 

@@ -106,3 +106,11 @@ def evaluate(
         f"{verdict.improvement:.2%} is borderline, and the language model advised to {advice}.",
         opinion=opinion.reason,
     )
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How far trainings of one configuration lie apart: relative deviation, degrees of freedom."""
+
+    relative: float
+    degrees: int

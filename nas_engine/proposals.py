@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from informer.config import ConfigError, RunConfig, StepType, Value, fields, from_flat
+from informer.config import (
+    ConfigError,
+    Interval,
+    RunConfig,
+    Search,
+    StepType,
+    Value,
+    fields,
+    from_flat,
+    short,
+)
 from informer.cost import parameters
+from informer.estimate import training_seconds
+from nas_engine.machine import memory_allowed, memory_needed
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
+from nas_engine.store.reader import TrialRow
 
 Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback"]
+
+NEAR = 0.02
+"""Share of an interval within which two values of a setting are as good as the same."""
 
 
 class Proposal(BaseModel):
@@ -25,6 +45,8 @@ class Proposal(BaseModel):
     changes: dict[str, Value]
     hypothesis: str = Field("", max_length=4000)
     reasons: str = Field("", max_length=20_000)
+    # Interval of the expected relative improvement over the parent, such as (-0.01, 0.05).
+    expected: tuple[float, float] | None = None
 
     @property
     def step_type(self) -> StepType:
@@ -32,22 +54,49 @@ class Proposal(BaseModel):
         return step_type(self.changes)
 
 
+@dataclass(frozen=True)
+class Record:
+    """What a search has tried so far: what its proposals are checked against."""
+
+    spec: SearchSpec
+    trials: Sequence[TrialRow]
+
+    @cached_property
+    def space(self) -> dict[str, Search]:
+        """What planners may choose from."""
+        return space(self.spec)
+
+    @cached_property
+    def slowness(self) -> float | None:
+        """Seconds that trainings took here over those that were estimated, their median."""
+        ratios = [
+            trial.seconds / estimate
+            for trial in self.trials
+            if trial.seconds and (estimate := _seconds_estimated(trial))
+        ]
+        return statistics.median(ratios) if ratios else None
+
+    def seconds(self, config: RunConfig) -> float | None:
+        """Return the seconds that a training will take here; None before one has ended."""
+        return None if self.slowness is None else self.slowness * training_seconds(config)
+
+
 def check(
-    spec: SearchSpec,
+    record: Record,
     parent: Mapping[str, Value],
     changes: Mapping[str, Value],
-    earlier: Mapping[int, Mapping[str, Value]],
     by: Literal["planner", "person"],
 ) -> list[str]:
     """Return a sentence for each reason why the changes cannot be tried; none means they can.
 
-    A person may set any valid value; a planner only what the space of the search offers.
+    Each sentence names its setting and is short, whatever the changes hold. A person may set any
+    valid value; a planner only what the space of the search offers, and nothing so near to an
+    earlier trial that the difference could not be told from chance.
 
     Args:
-        spec: the search.
+        record: the search and the trials that the proposal must differ from.
         parent: the configuration that is changed.
-        changes: new values by dotted key; values may be of any type.
-        earlier: configurations of the search's other trials, by number.
+        changes: new values by dotted key; keys and values may be of any type.
         by: who proposes.
     """
     if shared := [key for key in changes if key in TASK_KEYS and changes[key] != parent.get(key)]:
@@ -55,21 +104,20 @@ def check(
             f"{key} is the same for all trials of a search; start a new search to change it."
             for key in shared
         ]
-    if by == "planner":
-        offered = space(spec)
-        if outside := [
-            f"{key} must be {describe(offered[key])}."
-            if key in offered
-            else f"{str(key)[:60]!r} is not a setting that this search varies."
-            for key, value in changes.items()
-            if key not in offered or not contains(offered[key], value)
-        ]:
-            return outside
+    if by == "planner" and (outside := list(_outside(record, parent, changes))):
+        return outside
     try:
         config = from_flat({**parent, **changes})
     except ConfigError as error:
         return error.problems
-    return [*_beyond_limits(spec, config), *_repeated(config, earlier)]
+    found = [*_beyond_limits(record, config, changes), *_repeated(record, config, changes)]
+    if by == "planner" and not found:
+        found += [
+            f"{_named(changes)}: too near to trial {trial.number} ({outcome(trial)}) to tell the "
+            "two apart; change more."
+            for trial in near_duplicates(record, config)[:1]
+        ]
+    return found
 
 
 def active_changes(parent: Mapping[str, Value], changes: Mapping[str, Value]) -> dict[str, Value]:
@@ -95,20 +143,105 @@ def differences(
     }
 
 
-def _beyond_limits(spec: SearchSpec, config: RunConfig) -> list[str]:
-    count = parameters(config)
-    if count <= spec.limits.parameters:
-        return []
+def near_duplicates(record: Record, config: RunConfig) -> list[TrialRow]:
+    """Return the trials that differ from `config` by less than `NEAR` of an interval at most."""
+    values = _active(config)
+    return [trial for trial in record.trials if _near(record.space, values, trial.config)]
+
+
+def outcome(trial: TrialRow) -> str:
+    """Return what became of a trial, in a few words."""
+    if trial.val_mse is not None:
+        judged = {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
+        return f"val_mse {trial.val_mse:.6g}{judged}"
+    return f"{trial.state}, {trial.error_class}" if trial.error_class else trial.state
+
+
+# -- what is checked ----------------------------------------------------------------------------
+
+
+def _outside(
+    record: Record, parent: Mapping[str, Value], changes: Mapping[str, Value]
+) -> Iterator[str]:
+    for key, value in changes.items():
+        if key in record.space:
+            if not contains(record.space[key], value):
+                yield f"{key} must be {describe(record.space[key])}, but got {short(value)}."
+        elif key in record.spec.space:
+            yield f"{key} is pinned to {short(parent.get(key))} in this search."
+        else:
+            yield f"{short(key)} is not a setting that this search varies."
+
+
+def _beyond_limits(
+    record: Record, config: RunConfig, changes: Mapping[str, Value]
+) -> Iterator[str]:
+    limits = record.spec.limits
+    if (count := parameters(config)) > limits.parameters:
+        yield (
+            f"{_named(changes)}: the model would have {count:,} parameters; this search allows "
+            f"{limits.parameters:,}."
+        )
+    allowed = limits.memory_mb * 10**6 if limits.memory_mb else memory_allowed(config)
+    if (needed := memory_needed(config)) > allowed:
+        yield (
+            f"{_named(changes)}: training would take about {needed / 1e9:.2g} GB of memory; "
+            f"{allowed / 1e9:.2g} GB are allowed."
+        )
+    seconds = record.seconds(config)
+    if seconds is not None and seconds > 60 * limits.trial_minutes:
+        yield (
+            f"{_named(changes)}: training would take about {seconds / 60:.2g} minutes, judged by "
+            f"the trials so far; this search allows {limits.trial_minutes:g}."
+        )
+
+
+def _seconds_estimated(trial: TrialRow) -> float | None:
+    """Return the seconds estimated for the epochs that a trial had; None where it is not valid."""
+    try:
+        config = from_flat(trial.config)
+    except ConfigError:  # of a search from before a rule
+        return None
+    return training_seconds(config) * (trial.epochs or 0) / config.training.epochs
+
+
+def _repeated(record: Record, config: RunConfig, changes: Mapping[str, Value]) -> list[str]:
+    values = _active(config)
     return [
-        f"The model would have {count:,} parameters; this search allows {spec.limits.parameters:,}."
+        f"{_named(changes)}: this is the configuration of trial {trial.number} "
+        f"({outcome(trial)}), which need not be trained again."
+        for trial in record.trials
+        if all(trial.config.get(key) == value for key, value in values.items())
     ]
 
 
-def _repeated(config: RunConfig, earlier: Mapping[int, Mapping[str, Value]]) -> list[str]:
+def _named(changes: Mapping[str, Value], most: int = 3) -> str:
+    """Return the changed settings for the head of a sentence."""
+    names = list(changes) or ["No change"]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _active(config: RunConfig) -> dict[str, Value]:
     inactive = config.inactive()
-    values = {key: value for key, value in config.flat().items() if key not in inactive}
-    return [
-        f"This is the configuration of trial {number}, which need not be trained again."
-        for number, other in earlier.items()
-        if all(other.get(key) == value for key, value in values.items())
-    ]
+    return {key: value for key, value in config.flat().items() if key not in inactive}
+
+
+def _near(
+    dimensions: Mapping[str, Search], values: Mapping[str, Value], other: Mapping[str, Value]
+) -> bool:
+    return all(
+        other.get(key) == value or _close(dimensions.get(key), value, other.get(key))
+        for key, value in values.items()
+    )
+
+
+def _close(dimension: Search | None, value: Value, other: Value | None) -> bool:
+    if not isinstance(dimension, Interval) or not isinstance(other, int | float):
+        return False
+    low, high, a, b = dimension.low, dimension.high, float(value), float(other)
+    if dimension.log:
+        if min(a, b) <= 0:
+            return False
+        low, high, a, b = (math.log(x) for x in (low, high, a, b))
+    return abs(a - b) < NEAR * (high - low)

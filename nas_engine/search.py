@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from informer.config import PRESETS, ConfigError, RunConfig, Value
+from informer.config import PRESETS, RunConfig, Value
 
-PlannerName = Literal["tpe", "llm", "hybrid", "random"]
+PlannerName = Literal["tpe", "llm", "hybrid", "rules", "random"]
+ASKING: tuple[PlannerName, ...] = ("llm", "hybrid")
+"""Planners that ask a language model."""
+
 TASK_KEYS = (
     *("data.dataset", "data.features", "data.target", "data.pred_len", "data.drop_last"),
     "training.seed",
@@ -19,6 +22,11 @@ TASK_KEYS = (
 
 SPENDING = ("usd", "tokens", "calls")
 """The limits that are a budget, which a later start may change."""
+
+
+def default_planner(has_key: bool) -> PlannerName:
+    """Return the planner that is taken where none is named."""
+    return "hybrid" if has_key else "tpe"
 
 
 class Rules(BaseModel):
@@ -37,6 +45,12 @@ class Limits(BaseModel):
 
     parameters: int = Field(20_000_000, ge=100, description="Weights of the model, at most")
     trial_minutes: float = Field(60.0, gt=0, description="Wall time of one training, at most")
+    memory_mb: int | None = Field(
+        None, ge=1, description="Memory of one training in MB; empty: most of what the machine has"
+    )
+    prompt_tokens: int = Field(
+        12_000, ge=2000, description="Length of a question to the planner's language model, about"
+    )
     usd: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="US dollars for language models, at most"
     )
@@ -44,8 +58,33 @@ class Limits(BaseModel):
     calls: int | None = Field(None, ge=0, description="Calls of language models, at most")
 
 
+class Narrowing(BaseModel):
+    """What planners may choose for a setting: these `values`, any but some, or a range."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    values: tuple[Value, ...] = ()  # a single one pins the setting
+    without: tuple[Value, ...] = ()
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        ranged = self.low is not None and self.high is not None and self.low < self.high
+        unranged = self.low is None and self.high is None
+        if [bool(self.values), bool(self.without), ranged].count(True) != 1 or not (
+            ranged or unranged
+        ):
+            raise ValueError("a narrowing is a list of values, a list to ban, or low below high")
+        return self
+
+
 class SearchSpec(BaseModel):
-    """One search. `settings` are the dotted keys in which trial 0 differs from the preset."""
+    """One search.
+
+    `settings` are the dotted keys in which trial 0 differs from the preset; `space` pins, bans or
+    re-bounds what planners may choose.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -53,6 +92,8 @@ class SearchSpec(BaseModel):
     settings: dict[str, Value] = Field(default_factory=dict)
     planner: PlannerName = "tpe"
     mode: Literal["auto", "review"] = "auto"
+    space: dict[str, Narrowing] = Field(default_factory=dict)  # by dotted key
+    guidance: str = Field("", max_length=4000)  # what a person tells the language model
     max_trials: int = Field(20, ge=1, le=100_000)
     rules: Rules = Rules()
     limits: Limits = Limits()
@@ -67,14 +108,6 @@ class SearchSpec(BaseModel):
         A search outlives its data set, which may be removed.
         """
         return PRESETS[self.preset].config().flat() | self.settings
-
-    def problems(self) -> list[str]:
-        """Return a sentence for each fault of trial 0's configuration."""
-        try:
-            self.base()
-        except ConfigError as error:
-            return error.problems
-        return []
 
     def fingerprint(self) -> str:
         """Return a digest of everything but the budget: searches that agree in it are the same.

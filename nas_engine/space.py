@@ -1,29 +1,120 @@
-"""The search space of one search: the fields of `informer/config.py` that planners may change."""
+"""The search space of one search: the fields of `informer/config.py` that planners may change.
+
+A search may pin a setting, ban values of it or give it another range (`Narrowing`); the rest is
+what the definition offers, narrowed to the preset.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 
-from informer.config import PRESETS, Choices, Interval, Search, StepType, Value, fields
-from nas_engine.search import TASK_KEYS, SearchSpec
+from informer.config import (
+    PRESETS,
+    Choices,
+    ConfigError,
+    FieldSpec,
+    Interval,
+    Search,
+    StepType,
+    Value,
+    fields,
+    short,
+)
+from nas_engine.search import TASK_KEYS, Narrowing, SearchSpec
 
 _STEPS: tuple[StepType, ...] = ("small", "medium", "radical")
 
 
-def space(spec: SearchSpec) -> dict[str, Search]:
-    """Return what planners may choose from, by dotted key, narrowed to the preset of the search.
+class SpaceError(ValueError):
+    """A narrowing that cannot be used; the message is one sentence."""
 
-    The value of trial 0 is always among the choices of its field: a search starts inside its own
-    space.
+
+def space(spec: SearchSpec) -> dict[str, Search]:
+    """Return what planners may choose from, by dotted key; a pinned setting is not among it.
+
+    The value of trial 0 is among the choices of its field: a search starts inside its own space.
+
+    Raises:
+        SpaceError: the search narrows a setting to something that cannot be.
     """
-    start = spec.base().flat()
-    narrowed = PRESETS[spec.preset].narrowed
-    return {
-        key: _including(_narrow(field.search, narrowed.get(key)), start[key])
-        for key, field in fields().items()
-        if field.search is not None and key not in TASK_KEYS
-    }
+    return {key: search for key, search in _dimensions(spec) if not _pinned(search)}
+
+
+def problems_of(spec: SearchSpec) -> list[str]:
+    """Return a sentence for each fault of trial 0's configuration and of the space."""
+    try:
+        spec.base()
+    except ConfigError as error:
+        return error.problems
+    found = [
+        f"{short(key)} is not a setting; the settings are listed in docs/configuration.md."
+        for key in spec.space
+        if key not in fields()
+    ]
+    found += [
+        f"{key} is the same for all trials of a search; set it for trial 0 instead."
+        for key in spec.space
+        if key in TASK_KEYS
+    ]
+    start = spec.start()
+    for key, narrowing in spec.space.items():
+        if key not in fields() or key in TASK_KEYS:
+            continue
+        try:
+            search = _narrowed(fields()[key], _offered(spec, key), narrowing)
+        except SpaceError as error:
+            found.append(str(error))
+            continue
+        if not contains(search, start[key]):
+            found.append(
+                f"{key} of trial 0 ({short(start[key])}) lies outside the space of the search "
+                f"({describe(search)}); change one of the two."
+            )
+    return found
+
+
+def in_order(dimensions: Mapping[str, Search]) -> list[str]:
+    """Return the keys so that each comes after the settings on which its part to play depends."""
+    ordered: list[str] = []
+
+    def place(key: str) -> None:
+        for only in fields()[key].only:
+            if only.key in dimensions:
+                place(only.key)
+        if key not in ordered:
+            ordered.append(key)
+
+    for key in dimensions:
+        place(key)
+    return ordered
+
+
+def parse(text: str) -> tuple[str, Narrowing]:
+    """Read a narrowing as people write it.
+
+    `KEY=VALUE` pins, `KEY=VALUE,VALUE` lists, `KEY=LOW..HIGH` bounds, `KEY!=VALUE,VALUE` bans.
+
+    Raises:
+        SpaceError: the text has another form.
+    """
+    key, sign, written = text.partition("!=" if "!=" in text else "=")
+    key, written = key.strip(), written.strip()
+    if not sign or not key or not written:
+        raise SpaceError(
+            f"{short(text)} is no narrowing; write KEY=VALUE, KEY=VALUE,VALUE, KEY=LOW..HIGH or "
+            "KEY!=VALUE."
+        )
+    if sign == "!=":
+        return key, Narrowing(without=tuple(map(_value, written.split(","))))
+    low, dots, high = written.partition("..")
+    if not dots:
+        return key, Narrowing(values=tuple(map(_value, written.split(","))))
+    try:
+        return key, Narrowing(low=float(low), high=float(high))
+    except ValueError:
+        raise SpaceError(f"{short(text)} needs two numbers around its two dots.") from None
 
 
 def editable_keys() -> list[str]:
@@ -47,6 +138,8 @@ def contains(dimension: Search, value: object) -> bool:
 def describe(dimension: Search) -> str:
     """Return the range in words, for prompts, sentences and docs."""
     match dimension:
+        case Choices(values=(value,)):
+            return f"{value} alone"
         case Choices(values=values):
             return "one of " + ", ".join(str(value) for value in values)
         case Interval(low=low, high=high, log=log):
@@ -60,8 +153,87 @@ def step_type(changes: Mapping[str, Value]) -> StepType:
     return max(steps, key=_STEPS.index, default="small")
 
 
-def _narrow(search: Search, values: tuple[Value, ...] | None) -> Search:
-    return Choices(search.step, values) if values is not None else search
+# -- one dimension ------------------------------------------------------------------------------
+
+
+def _dimensions(spec: SearchSpec) -> Iterator[tuple[str, Search]]:
+    start = spec.start()
+    for key, field in fields().items():
+        if key in TASK_KEYS:
+            continue
+        offered = _offered(spec, key)
+        if key in spec.space:
+            yield key, _narrowed(field, offered, spec.space[key])
+        elif offered is not None:
+            yield key, _including(offered, start[key])
+
+
+def _offered(spec: SearchSpec, key: str) -> Search | None:
+    """Return what definition and preset offer for a field; None where planners leave it alone."""
+    search = fields()[key].search
+    values = PRESETS[spec.preset].narrowed.get(key)
+    return Choices(search.step, values) if search is not None and values is not None else search
+
+
+def _narrowed(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> Search:
+    """Return the dimension that a search gives to a field; raises SpaceError."""
+    step = offered.step if offered is not None else "small"
+    if narrowing.values:
+        return Choices(step, _unique(_typed(field, value) for value in narrowing.values))
+    if narrowing.without:
+        return _without(field, offered, narrowing)
+    low, high = narrowing.low, narrowing.high
+    assert low is not None and high is not None, "a narrowing has one of its three forms"
+    if field.type is float:
+        for bound in (low, high):
+            _typed(field, bound)
+        log = isinstance(offered, Interval) and offered.log and low > 0
+        return Interval(step, low, high, log)
+    kept = tuple(
+        value
+        for value in (offered.values if isinstance(offered, Choices) else ())
+        if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    )
+    if not kept:
+        raise SpaceError(f"{field.key} has no values to keep from {low:g} to {high:g}; list them.")
+    return Choices(step, kept)
+
+
+def _without(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> Search:
+    if not isinstance(offered, Choices):
+        raise SpaceError(f"{field.key} offers no list from which values could be banned.")
+    banned = [_typed(field, value) for value in narrowing.without]
+    kept = tuple(value for value in offered.values if value not in banned)
+    if not kept:
+        raise SpaceError(f"{field.key} would have no value left; leave at least one.")
+    return Choices(offered.step, kept)
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def _typed(field: FieldSpec, value: Value) -> Value:
+    """Return `value` in the type of the field; raises SpaceError where the field cannot hold it."""
+    if field.type is float and type(value) is int and abs(value) < 10**300:
+        value = float(value)
+    options, low, high = field.options, field.low, field.high
+    if type(value) is not field.type or (options is not None and value not in options):
+        kind = f"one of {', '.join(map(str, options))}" if options else _KINDS[field.type]
+        raise SpaceError(f"{field.key} must be {kind}, but got {short(value)}.")
+    if isinstance(value, int | float) and (
+        (low is not None and not value >= low) or (high is not None and not value <= high)
+    ):
+        raise SpaceError(f"{field.key} must be {low:g} to {high:g}, but got {short(value)}.")
+    return value
+
+
+def _unique(values: Iterable[Value]) -> tuple[Value, ...]:
+    """Return the values without repeats, numbers in their order."""
+    return tuple(sorted(dict.fromkeys(values), key=_numbers_in_order))
+
+
+def _pinned(search: Search) -> bool:
+    return isinstance(search, Choices) and len(search.values) == 1
 
 
 def _including(search: Search, value: Value) -> Search:
@@ -76,3 +248,12 @@ def _including(search: Search, value: Value) -> Search:
 
 def _numbers_in_order(value: Value) -> float:
     return value if isinstance(value, int | float) else 0.0
+
+
+def _value(text: str) -> Value:
+    """Return a value as JSON reads it where it can, else the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text.strip()
+    return value if isinstance(value, int | float | bool) else text.strip()

@@ -6,7 +6,6 @@ living engine starts one.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from nas_engine.commands import Control, Decide, Start, send
 from nas_engine.liveness import engine_state
 from nas_engine.search import SearchSpec
+from nas_engine.space import problems_of
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 
@@ -35,7 +35,7 @@ def start_search(workspace: Workspace, spec: SearchSpec) -> Answer:
     Raises:
         StoreError: the database cannot be used.
     """
-    if found := spec.problems():
+    if found := problems_of(spec):
         return Answer(False, " ".join(found), None)
     with reading(workspace) as reader:
         same = reader.search_like(spec) if reader else None
@@ -89,19 +89,6 @@ def request(
         f"The engine has not answered within {wait_seconds:.0f} s; the command stays in its queue.",
         None,
     )
-
-
-def gpu_names() -> list[str]:
-    """Return the names of the NVIDIA GPUs of this machine, asked of `nvidia-smi`, without torch."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-    except (subprocess.SubprocessError, OSError):
-        return []
-    return [line.strip() for line in found.stdout.splitlines() if line.strip()]
 
 
 def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[bytes]:

@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.commands",
         "nas_engine.evaluator",
         "nas_engine.liveness",
+        "nas_engine.machine",
         "nas_engine.proposals",
         "nas_engine.search",
         "nas_engine.settings",
@@ -63,7 +64,12 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "httpx2": ("nas_engine/service/http.py",),
     "tenacity": ("nas_engine/llm.py",),
     "langgraph": ("nas_engine/graph.py",),
-    "optuna": ("nas_engine/planners/tpe.py",),
+    "optuna": (
+        "nas_engine/planners/tpe.py",
+        "nas_engine/planners/question.py",
+        "nas_engine/planners/llm.py",
+    ),
+    "sklearn": ("nas_engine/planners/surrogate.py",),
     "sqlite_utils": ("nas_engine/store",),
 }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
-from informer.config import Value
-from nas_engine.proposals import Proposal, check
+from informer.config import Search, Value
+from nas_engine.curves import Curve, analyse
+from nas_engine.evaluator import Noise
+from nas_engine.proposals import Proposal, Record, check
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import BaselineRow, Reader, TrialRow
+from nas_engine.store.reader import BaselineRow, Reader, Spend, TrialRow
 
 
 @dataclass(frozen=True)
@@ -21,25 +24,42 @@ class View:
     spec: SearchSpec
     max_trials: int
     incumbent: int | None
-    trials: list[TrialRow]
-    baselines: list[BaselineRow]
+    trials: Sequence[TrialRow]
+    baselines: Sequence[BaselineRow]
+    curves: Mapping[int, Curve]
+    noise: Noise | None
+    spend: Spend
 
     @classmethod
     def of(cls, reader: Reader, search_id: int, number: int) -> View:
         """Read what is known of a search about the trials before `number`."""
         search = reader.search(search_id)
         assert search is not None, f"search {search_id} has just been read"
+        trials = [trial for trial in reader.trials(search_id) if trial.number < number]
         return cls(
             search_id=search_id,
             number=number,
             spec=search.spec,
             max_trials=search.max_trials,
             incumbent=search.incumbent,
-            trials=[trial for trial in reader.trials(search_id) if trial.number < number],
+            trials=trials,
             baselines=reader.baselines(search_id),
+            curves=_curves(reader, search_id, trials),
+            noise=reader.noise(search_id),
+            spend=reader.spend(search_id),
         )
 
+    @cached_property
+    def record(self) -> Record:
+        """What proposals are checked against."""
+        return Record(self.spec, self.trials)
+
     @property
+    def space(self) -> Mapping[str, Search]:
+        """What planners may choose from."""
+        return self.record.space
+
+    @cached_property
     def parent(self) -> Mapping[str, Value]:
         """The configuration that is changed: the incumbent's, or trial 0's where there is none."""
         for trial in self.trials:
@@ -49,20 +69,32 @@ class View:
 
     def check(self, changes: Mapping[str, Value]) -> list[str]:
         """Return a sentence for each reason why a planner may not propose `changes`."""
-        earlier = {trial.number: trial.config for trial in self.trials}
-        return check(self.spec, self.parent, changes, earlier, by="planner")
+        return check(self.record, self.parent, changes, by="planner")
 
 
 class Planner(Protocol):
-    """Proposes changes. A planner holds no state: the same view gives it the same to go on."""
+    """Proposes changes, and learns from what became of them.
+
+    A planner that has observed the same results and is given the same view proposes the same, but
+    for what a language model answers: an engine that starts again tells it all results again.
+    """
 
     def propose(self, view: View) -> Proposal:
-        """Return a proposal that passes `view.check`."""
+        """Return a proposal that passes `view.check`.
+
+        Raises:
+            SpaceExhausted: nothing is left to try.
+            AccessDenied: the language model service refuses the key.
+        """
+        ...
+
+    def observe(self, result: TrialRow) -> None:
+        """Take note of a trial that has ended, whoever proposed it; called once for each."""
         ...
 
 
 class SpaceExhausted(RuntimeError):
-    """Nothing new was found to try."""
+    """Nothing new was found to try, or the planner sees no more use in trying."""
 
 
 class AccessDenied(RuntimeError):
@@ -77,3 +109,12 @@ def first_proposal() -> Proposal:
         changes={},
         hypothesis="The starting configuration is the reference for every change.",
     )
+
+
+def _curves(reader: Reader, search_id: int, trials: Sequence[TrialRow]) -> dict[int, Curve]:
+    rows = reader.epochs(search_id)
+    return {
+        trial.number: analyse(epochs)
+        for trial in trials
+        if (epochs := [row for row in rows if row.number == trial.number])
+    }

@@ -1,44 +1,70 @@
-"""A language model as planner: it sees the whole search and proposes one change."""
+"""A language model as planner: it sees the whole search and proposes a change, or candidates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
+import optuna
 from pydantic import BaseModel, ConfigDict, Field
 
 from informer.config import Value, fields
 from nas_engine.llm import LanguageModel, NoAnswer, prompt
-from nas_engine.planners.base import View
-from nas_engine.planners.tpe import OptunaPlanner
-from nas_engine.proposals import Proposal, differences
-from nas_engine.space import describe, space
+from nas_engine.planners.base import SpaceExhausted, View
+from nas_engine.planners.question import ask_text, optimiser_text
+from nas_engine.planners.tpe import OptunaPlanner, startup_trials
+from nas_engine.proposals import Proposal, active_changes
 from nas_engine.store.reader import TrialRow
 
-RECENT = 20
-"""Trials that are listed one by one, besides the five best."""
+CANDIDATES = 5
+SENTENCES = 12
+"""Objections that are sent back, at most."""
 
 
-class Change(BaseModel):
+class Answer(BaseModel):
+    """Part of an answer: without unknown fields; no value is converted to another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Change(Answer):
     """One setting and its new value."""
-
-    model_config = ConfigDict(extra="forbid")
 
     path: str = Field(description="Dotted key of the setting, such as model.d_model")
     value: int | float | bool | str = Field(description="The new value")
 
 
-class ProposeChange(BaseModel):
-    """Propose the next trial as changes to the parent configuration."""
+class Expected(Answer):
+    """Relative improvement of val_mse over the parent, in percent; negative means worse."""
 
-    model_config = ConfigDict(extra="forbid")
+    low: float = Field(ge=-1000, le=100, description="Lower end of the interval")
+    high: float = Field(ge=-1000, le=100, description="Upper end of the interval")
 
+
+class Candidate(Answer):
+    """Changes to the parent configuration, and why."""
+
+    step_type: Literal["small", "medium", "radical"] = Field(description="The largest step")
     hypothesis: str = Field(description="What should happen to val_mse and why, in one sentence")
-    reasons: str = Field(description="The evidence in the trials so far, in a few sentences")
-    changes: list[Change] = Field(description="At least one change", min_length=1, max_length=12)
+    plan: str = Field(description="The evidence in the trials, and what the result will teach")
+    changes: list[Change] = Field(description="The settings to change", max_length=12)
+    expected: Expected | None = Field(None, description="Expected improvement over the parent")
 
-    def as_dict(self) -> dict[str, Value]:
-        """Return the changes by dotted key; of a key named twice the last value counts."""
-        return {change.path: change.value for change in self.changes}
+
+class ProposeChange(Candidate):
+    """Propose the next trial as changes to the parent configuration, or stop."""
+
+    stop: bool = Field(False, description="Whether nothing more is worth a trial")
+
+
+class ProposeCandidates(Answer):
+    """Propose several candidates for the next trial, each as changes to the parent."""
+
+    candidates: list[Candidate] = Field(min_length=1, max_length=2 * CANDIDATES)
+
+
+class Stopped(SpaceExhausted):
+    """The planner sees nothing more worth a trial."""
 
 
 class LLMPlanner:
@@ -46,114 +72,131 @@ class LLMPlanner:
 
     def __init__(self, model: Callable[[int], LanguageModel]) -> None:
         self._model = model
+        self._optimiser = OptunaPlanner("tpe")
+
+    def observe(self, result: TrialRow) -> None:
+        """Tell the optimiser that stands by."""
+        self._optimiser.observe(result)
 
     def propose(self, view: View) -> Proposal:
-        """Return the model's proposal or a fallback; raises AccessDenied."""
+        """Return the model's proposal or a fallback; raises AccessDenied, Stopped."""
         try:
             plan = self._model(view.number).ask(
                 system=prompt("planner_system"),
-                question=describe_search(view),
+                question=ask_text(view, prompt("request_one", number=str(view.number))),
                 schema=ProposeChange,
-                accept=lambda plan: _objections(view, plan),
+                accept=lambda plan: objections(view, plan),
             )
         except NoAnswer as error:
-            proposal = OptunaPlanner("tpe").propose(view)
-            return proposal.model_copy(
-                update={
-                    "source": "fallback",
-                    "reasons": f"The language model gave no usable answer: {error}"[:4000],
-                }
-            )
-        return Proposal(
-            source="llm",
-            parent=view.incumbent,
-            changes=_changes(view, plan),
-            hypothesis=plan.hypothesis[:4000],
-            reasons=plan.reasons[:20_000],
-        )
+            return fallback(self._optimiser.propose(view), str(error))
+        if plan.stop:
+            raise Stopped(f"The planner sees nothing more worth a trial: {plan.hypothesis[:500]}")
+        return _proposal(view, plan)
 
 
-class HybridPlanner:
-    """TPE owns the study; after a warm-up the language model proposes every third trial."""
+def ask_for_candidates(model: LanguageModel, view: View, study: optuna.Study) -> list[Proposal]:
+    """Return the model's candidates that are valid, new and different; at least one.
 
-    WARM_UP = 3
-    EVERY = 3
+    Raises:
+        NoAnswer: the model named none, or could not be asked.
+        AccessDenied: the service refuses the key.
+    """
+    answer = model.ask(
+        system=prompt("planner_system"),
+        question=ask_text(view, several(view, study)),
+        schema=ProposeCandidates,
+        accept=lambda answer: _none_usable(view, answer),
+    )
+    return _usable(view, answer)
 
-    def __init__(self, model: Callable[[int], LanguageModel]) -> None:
-        self._llm = LLMPlanner(model)
-        self._tpe = OptunaPlanner("tpe")
 
-    def propose(self, view: View) -> Proposal:
-        """Return the proposal of whoever's turn it is; raises AccessDenied."""
-        turn = view.number > self.WARM_UP and view.number % self.EVERY == 0
-        return self._llm.propose(view) if turn else self._tpe.propose(view)
-
-
-def describe_search(view: View) -> str:
-    """Return the question to the planner: task, space, baselines, trials and what is left."""
-    data = view.spec.base().data
-    parent = view.parent
+def several(view: View, study: optuna.Study) -> str:
+    """Return what the model is asked for as the partner of an optimiser."""
     return prompt(
-        "planner",
-        task=f"{data.dataset}, features {data.features}, target {data.target}, look-back "
-        f"{data.seq_len}, horizon {data.pred_len}",
+        "request_several",
         number=str(view.number),
-        left=str(view.max_trials - view.number),
-        parent="the starting configuration"
-        if view.incumbent is None
-        else f"trial {view.incumbent}, the best so far",
-        space="\n".join(
-            f"- {key} = {parent[key]!r}: {describe(search)}. {fields()[key].help}."
-            for key, search in space(view.spec).items()
-        ),
-        baselines="\n".join(
-            f"- {row.name}: val_mse {row.mse:.6g}" for row in view.baselines if row.split == "val"
-        )
-        or "- none",
-        trials="\n".join(_describe_trial(view, trial) for trial in _worth_telling(view))
-        or "- none",
+        wanted=str(CANDIDATES),
+        optimiser=optimiser_text(view, study),
     )
 
 
-def _worth_telling(view: View) -> list[TrialRow]:
-    scored = [trial for trial in view.trials if trial.val_mse is not None]
-    best = sorted(scored, key=lambda trial: trial.val_mse or 0.0)[:5]
-    chosen = {trial.number: trial for trial in [*best, *view.trials[-RECENT:]]}
-    return [chosen[number] for number in sorted(chosen)]
+def fallback(proposal: Proposal, why: str) -> Proposal:
+    """Return the optimiser's proposal labelled as made in the model's place."""
+    reasons = f"The language model gave no usable answer: {why}"
+    return proposal.model_copy(update={"source": "fallback", "reasons": reasons[:4000]})
 
 
-def _describe_trial(view: View, trial: TrialRow) -> str:
-    changed = differences(view.spec.base().flat(), trial.config)
-    settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "start"
-    if trial.state == "rejected":
-        outcome = f"turned down by a person: {trial.comment[:300]!r}"
-    elif trial.val_mse is None:
-        outcome = f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
-    else:
-        outcome = f"val_mse {trial.val_mse:.6g}, best epoch {trial.best_epoch}, " + (
-            "accepted" if trial.accepted else "rejected"
-        )
-    if trial.decision == "edited":
-        outcome += f"; a person edited this proposal: {trial.comment[:300]!r}"
-    return f"- trial {trial.number} ({trial.source}): {settings} -> {outcome}"
+# -- what is made of an answer ------------------------------------------------------------------
 
 
-def _objections(view: View, plan: ProposeChange) -> list[str]:
-    changes = _changes(view, plan)
+def _proposal(view: View, candidate: Candidate) -> Proposal:
+    expected = candidate.expected
+    return Proposal(
+        source="llm",
+        parent=view.incumbent,
+        changes=_changes(view, candidate),
+        hypothesis=candidate.hypothesis[:4000],
+        reasons=candidate.plan[:20_000],
+        expected=(expected.low / 100, expected.high / 100) if expected else None,
+    )
+
+
+def objections(view: View, plan: ProposeChange) -> list[str]:
+    """Return a sentence for each reason why the answer cannot be used."""
+    if plan.stop:
+        if plan.changes:
+            return ["stop: either stop, or propose changes, not both."]
+        if view.number < startup_trials(view):
+            return [f"stop: at least {startup_trials(view)} trials are tried before a stop."]
+        return []
+    return _faults(view, plan)
+
+
+def _faults(view: View, candidate: Candidate) -> list[str]:
+    paths = [change.path for change in candidate.changes]
+    if twice := [path for path in dict.fromkeys(paths) if paths.count(path) > 1]:
+        return [f"changes: {twice[0][:60]!r} is changed twice; give it one value."]
+    if candidate.expected and candidate.expected.low > candidate.expected.high:
+        return ["expected: low must not exceed high."]
+    changes = _changes(view, candidate)
     if not changes:
-        return ["The changes leave the parent as it is; change at least one value."]
-    return view.check(changes)
+        return ["changes: they leave the parent as it is; change at least one value."]
+    return view.check(changes)[:SENTENCES]
 
 
-def _changes(view: View, plan: ProposeChange) -> dict[str, Value]:
-    """Return what differs from the parent, with 256.0 read as 256 where a whole number is meant."""
+def _usable(view: View, answer: ProposeCandidates) -> list[Proposal]:
+    found: list[Proposal] = []
+    for candidate in answer.candidates:
+        proposal = None if _faults(view, candidate) else _proposal(view, candidate)
+        if proposal is not None and proposal.changes not in [other.changes for other in found]:
+            found.append(proposal)
+    return found
+
+
+def _none_usable(view: View, answer: ProposeCandidates) -> list[str]:
+    """Return the objections to each candidate where none can be used."""
+    if _usable(view, answer):
+        return []
+    return [
+        f"candidate {number}: {sentence}"
+        for number, candidate in enumerate(answer.candidates, start=1)
+        for sentence in _faults(view, candidate)[:3]
+    ][:SENTENCES]
+
+
+def _changes(view: View, candidate: Candidate) -> dict[str, Value]:
+    """Return what differs from the parent, with 256.0 read as 256 where a whole number is meant.
+
+    A change to a setting without a part to play changes nothing, and is left out.
+    """
     parent = view.parent
     changes: dict[str, Value] = {}
-    for key, value in plan.as_dict().items():
-        if isinstance(value, float) and key in fields() and fields()[key].type is int:
+    for path, value in ((change.path, change.value) for change in candidate.changes):
+        if isinstance(value, float) and path in fields() and fields()[path].type is int:
             value = int(value) if value.is_integer() else value
-        elif type(value) is int and key in fields() and fields()[key].type is float:
-            value = float(value) if abs(value) < 1e300 else value
-        if key not in parent or parent[key] != value or type(parent[key]) is not type(value):
-            changes[key] = value
-    return changes
+        elif type(value) is int and path in fields() and fields()[path].type is float:
+            value = float(value) if abs(value) < 10**300 else value
+        if path not in parent or parent[path] != value or type(parent[path]) is not type(value):
+            changes[path] = value
+    known = all(path in view.space for path in changes)
+    return active_changes(parent, changes) if known else changes

@@ -1,13 +1,13 @@
 """Bayesian optimisation with Optuna's TPE, and plain random search.
 
-The study is rebuilt from the recorded trials before each proposal, so nothing is lost with the
+The study is built anew from the results observed before each proposal, so nothing is lost with the
 process, and trials of every source (people and language models too) are evidence.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import optuna
@@ -19,25 +19,31 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-from informer.config import Interval, Search, Value
+from informer.config import Interval, Search, Value, fields
 from nas_engine.planners.base import SpaceExhausted, View
-from nas_engine.proposals import Proposal, active_changes
-from nas_engine.space import contains, space
+from nas_engine.proposals import Proposal
+from nas_engine.space import contains, in_order
 from nas_engine.store.reader import TrialRow
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-ATTEMPTS = 200
+ATTEMPTS = 300
 """Samples drawn before a search is called exhausted; most invalid ones fail a cross-field rule."""
 
 
 class OptunaPlanner:
-    """Proposes what an Optuna sampler asks for."""
+    """Proposes what an Optuna sampler asks for. A setting without a part to play is not asked."""
 
     def __init__(self, kind: Literal["tpe", "random"]) -> None:
         self._kind = kind
+        self._results: list[TrialRow] = []
+
+    def observe(self, result: TrialRow) -> None:
+        """Take a result as evidence; a failure is told as a failure."""
+        if result.state in _TOLD:
+            self._results.append(result)
 
     def propose(self, view: View) -> Proposal:
         """Return the first sample that is valid and new.
@@ -45,18 +51,11 @@ class OptunaPlanner:
         Raises:
             SpaceExhausted: none of `ATTEMPTS` samples was.
         """
-        dimensions = space(view.spec)
-        study = optuna.create_study(sampler=self._sampler(view), direction="minimize")
-        study.add_trials(
-            [_told(trial, dimensions) for trial in view.trials if trial.state in _TOLD]
-        )
-        distributions = {key: _distribution(search) for key, search in dimensions.items()}
+        study = self.study(view)
+        study.sampler = self._sampler(view)
         for _ in range(ATTEMPTS):
-            asked = study.ask(distributions)
-            values = {key: _decode(dimensions[key], asked.params[key]) for key in dimensions}
-            parent = view.parent
-            changed = {key: value for key, value in values.items() if parent[key] != value}
-            changes = active_changes(parent, changed)
+            trial = study.ask()
+            changes = _sampled(trial, view)
             if changes and not view.check(changes):
                 return Proposal(
                     source=self._kind,
@@ -64,25 +63,37 @@ class OptunaPlanner:
                     changes=changes,
                     hypothesis=self._hypothesis(view),
                 )
-            study.tell(asked, state=TrialState.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         raise SpaceExhausted(
             f"{ATTEMPTS} samples held nothing valid that was not already tried; "
             "the search space is exhausted."
         )
+
+    def study(self, view: View) -> optuna.Study:
+        """Return what is known as a study: results, and what still runs (the constant liar's)."""
+        study = optuna.create_study(direction="minimize", sampler=RandomSampler(seed=0))
+        waiting = [trial for trial in view.trials if trial.state in _OPEN]
+        study.add_trials([_told(trial, view.space) for trial in (*self._results, *waiting)])
+        return study
 
     def _sampler(self, view: View) -> BaseSampler:
         seed = view.spec.base().training.seed + view.number
         if self._kind == "random":
             return RandomSampler(seed=seed)
         with warnings.catch_warnings():
-            # `group` keeps trials whose values lie outside the space as evidence for the rest.
+            # `group` models each set of settings that were active together on its own, so that
+            # conditional settings, and values outside the space, do not void the rest of a trial.
             warnings.simplefilter("ignore", ExperimentalWarning)
             return TPESampler(
-                multivariate=True, group=True, seed=seed, n_startup_trials=startup_trials(view)
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                seed=seed,
+                n_startup_trials=startup_trials(view),
             )
 
     def _hypothesis(self, view: View) -> str:
-        finished = sum(trial.val_mse is not None for trial in view.trials)
+        finished = sum(trial.val_mse is not None for trial in self._results)
         if self._kind == "random":
             return "Drawn at random from the search space."
         if finished < startup_trials(view):
@@ -101,43 +112,77 @@ def startup_trials(view: View) -> int:
     return min(10, max(4, view.max_trials // 4))
 
 
-_TOLD = frozenset({"completed", "failed", "crashed"})
+_TOLD = frozenset({"completed", "pruned", "failed", "crashed"})
+_OPEN = frozenset({"queued", "running", "stalled"})
 
 
-def _told(trial: TrialRow, dimensions: Mapping[str, Search]) -> FrozenTrial:
-    """Return a recorded trial as Optuna's; values outside the space are left out."""
-    inside = {
-        key: search for key, search in dimensions.items() if contains(search, trial.config[key])
+def _sampled(trial: Trial, view: View) -> dict[str, Value]:
+    """Ask for each setting that has a part to play, and return what differs from the parent."""
+    values = dict(view.parent)
+    asked: dict[str, Value] = {}
+    for key in in_order(view.space):
+        if fields()[key].active(values):
+            values[key] = asked[key] = _suggested(trial, key, view.space[key])
+    return {
+        key: value
+        for key, value in asked.items()
+        if view.parent[key] != value and fields()[key].active(values)
     }
+
+
+def _suggested(trial: Trial, key: str, search: Search) -> Value:
+    match _distribution(search):
+        case FloatDistribution(low=low, high=high, log=log):
+            return float(f"{trial.suggest_float(key, low, high, log=log):.3g}")  # as people write
+        case IntDistribution(low=low, high=high):
+            assert not isinstance(search, Interval)
+            return search.values[trial.suggest_int(key, low, high)]
+        case CategoricalDistribution(choices=choices):
+            chosen: Value = trial.suggest_categorical(key, choices)  # type: ignore[assignment]
+            return chosen
+        case other:
+            raise AssertionError(f"no setting has a {other}")
+
+
+def _told(trial: TrialRow, space: Mapping[str, Search]) -> FrozenTrial:
+    """Return a recorded trial as Optuna's; values outside the space are left out."""
+    inside = dict(_asked(trial, space))
+    state = (
+        TrialState.RUNNING
+        if trial.state in _OPEN
+        else TrialState.FAIL
+        if trial.val_mse is None
+        else TrialState.COMPLETE
+    )
     return optuna.trial.create_trial(
-        state=TrialState.FAIL if trial.val_mse is None else TrialState.COMPLETE,
-        value=trial.val_mse,
+        state=state,
+        value=trial.val_mse if state is TrialState.COMPLETE else None,
         params={key: _encode(search, trial.config[key]) for key, search in inside.items()},
         distributions={key: _distribution(search) for key, search in inside.items()},
         user_attrs={"source": trial.source, "number": trial.number},
     )
 
 
+def _asked(trial: TrialRow, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:
+    for key, search in space.items():
+        if fields()[key].active(trial.config) and contains(search, trial.config[key]):
+            yield key, search
+
+
 def _distribution(search: Search) -> BaseDistribution:
     if isinstance(search, Interval):
         return FloatDistribution(search.low, search.high, log=search.log)
-    if _ordered(search.values):
+    if ordered(search.values):
         return IntDistribution(0, len(search.values) - 1)
     return CategoricalDistribution(search.values)
 
 
-def _ordered(values: tuple[Value, ...]) -> bool:
+def ordered(values: tuple[Value, ...]) -> bool:
     """Tell whether a list is of numbers, which are searched by position to keep their order."""
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _encode(search: Search, value: Value) -> Value:
-    if isinstance(search, Interval) or not _ordered(search.values):
+    if isinstance(search, Interval) or not ordered(search.values):
         return value
     return search.values.index(value)
-
-
-def _decode(search: Search, value: Value) -> Value:
-    if isinstance(search, Interval):
-        return float(f"{value:.3g}")  # digits that a person would write
-    return search.values[int(value)] if _ordered(search.values) else value

@@ -80,6 +80,11 @@ class TrialRow:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    expected_low: float | None  # of the relative improvement that the proposer expected
+    expected_high: float | None
+    asked_seconds: float  # in which a language model planned it
+    spread: float | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True)
@@ -238,6 +243,10 @@ class Reader:
             (search_id, number),
         )
 
+    def noise(self, search_id: int) -> None:
+        """Return how far trainings with other seeds lie apart: not measured yet."""
+        return None
+
     def spend(self, search_id: int) -> Spend:
         """Return what the calls of a search came to; calls in flight at their worst case."""
         (row,) = self._rows(
@@ -322,7 +331,12 @@ _TRIAL = """
         t.val_mse, t.val_mae, r.test_mse, r.test_mae, v.accepted, v.rule, v.improvement,
         v.sentence AS verdict, v.opinion, t.error_class, t.error,
         r.id AS run_id, r.attempt, r.worker_pid, r.epoch, r.step, r.steps, r.best_epoch, r.epochs,
-        r.parameters, r.seconds, r.device, t.created_at, t.started_at, t.ended_at
+        r.parameters, r.seconds, r.device, t.created_at, t.started_at, t.ended_at,
+        p.expected_low, p.expected_high,
+        (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
+            WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
+            AS asked_seconds,
+        NULL AS spread, 1 AS seeds
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.search_id = t.search_id AND r.number = t.number

@@ -281,6 +281,13 @@ def _with_named_calendar(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+@MIGRATIONS()
+def m005_expected(db: Database) -> None:
+    """Keep the relative improvement that a proposer expected, as an interval."""
+    for column in ("expected_low", "expected_high"):
+        db.execute(f"ALTER TABLE proposals ADD COLUMN {column} REAL")
+
+
 class StoreError(RuntimeError):
     """A database that cannot be used; the message is one sentence that says what to do."""
 

@@ -200,8 +200,9 @@ class Writer:
             changes = json.dumps(proposal.changes)
             row = self._execute(
                 """INSERT INTO proposals (search_id, number, parent, source, step_type, hypothesis,
-                reasons, changes, original, config, decision, created_at, decided_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                reasons, changes, original, config, decision, created_at, decided_at, expected_low,
+                expected_high)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (
                     search_id,
                     number,
@@ -216,6 +217,7 @@ class Writer:
                     None if waiting else "auto",
                     now,
                     None if waiting else now,
+                    *(proposal.expected or (None, None)),
                 ),
             )
             assert row is not None

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import streamlit as st
+from pydantic import BaseModel, ValidationError
 
 from informer.config import Interval, Value, fields
+from pages._parts.text import plain
+
+Figures = TypeVar("Figures", bound=BaseModel)
 
 SECTIONS = {"data": "Data", "model": "Architecture", "training": "Training"}
 
@@ -90,3 +95,31 @@ def settings_in_grid(
         for key in keys:
             held[key] = setting(key, values[key], prefix)
     return held
+
+
+def figures_in_grid(start: Figures, prefix: str) -> Figures:
+    """Draw a number for each field of a flat model of figures and return the model they make.
+
+    An empty number stands for None, where the field may be None. What the model refuses is said,
+    and the page ends there.
+    """
+    held: dict[str, float | int | None] = {}
+    with st.grid(4, min_column_width=190, vertical_alignment="bottom"):
+        for name, field in type(start).model_fields.items():
+            value = getattr(start, name)
+            whole = field.annotation in (int, int | None)
+            held[name] = st.number_input(
+                field.description or name,
+                value=value,
+                step=1 if whole else None,
+                format="%d" if whole else "%g",
+                key=f"{prefix}-{name}",
+                placeholder="no limit",
+            )
+    try:
+        return type(start).model_validate(held)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        label = type(start).model_fields[str(fault["loc"][0])].description
+        st.error(plain(f"{label}: {fault['msg']}."))
+        st.stop()

@@ -13,13 +13,23 @@ from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
 from nas_engine.commands import Decide
 from nas_engine.liveness import EngineState, engine_state
-from nas_engine.proposals import check, differences
+from nas_engine.machine import memory_needed
+from nas_engine.proposals import Record, check, differences, near_duplicates, outcome
 from nas_engine.space import editable_keys, step_type
 from nas_engine.store.reader import SearchRow, TrialRow
 from pages._parts.forms import settings_by_section, settings_in_grid
 from pages._parts.opening import LIVE, choose_search, give, searched, show_answer
 from pages._parts.states import SOURCES
-from pages._parts.text import changes_text, count_text, error_text, plain, readable, value_text
+from pages._parts.text import (
+    changes_text,
+    count_text,
+    error_text,
+    percent_text,
+    plain,
+    readable,
+    seconds_text,
+    value_text,
+)
 
 TICK_SECONDS = 2.0
 ANSWER = "review-answer"
@@ -43,6 +53,11 @@ class Snapshot:
     def ticking(self) -> bool:
         """Whether the page looks for news by itself: never while somebody may be editing."""
         return not self.waiting and self.engine in ("alive", "stalled")
+
+    def record_before(self, trial: TrialRow) -> Record:
+        """Return what the proposal of a trial is checked against."""
+        earlier = [other for other in self.trials if other.number < trial.number]
+        return Record(self.search.spec, earlier)
 
     def parent_of(self, trial: TrialRow) -> Mapping[str, Value]:
         """Return the configuration that a proposal changes."""
@@ -110,16 +125,24 @@ def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
             st.badge("changes " + parent_name(trial, search), color="gray")
         left, right = st.columns([5, 6], gap="medium")
         with left:
-            show_difference(parent, trial.config)
+            show_difference(snapshot.record_before(trial), parent, trial.config)
         with right:
             st.markdown("**Hypothesis**")
             st.text(readable(trial.hypothesis) or "None was given.")
+            show_expected(trial)
             if trial.reasons:
                 st.markdown("**Reasons**")
                 st.text(readable(trial.reasons))
         show_approve_and_reject(trial, search.id, prefix)
         with st.expander("Edit before approving", key=f"{prefix}-edit", icon=":material/edit:"):
             show_editor(snapshot, trial, parent, prefix)
+
+
+def show_expected(trial: TrialRow) -> None:
+    """Say which improvement the proposer expects."""
+    if trial.expected_low is not None and trial.expected_high is not None:
+        low, high = percent_text(trial.expected_low), percent_text(trial.expected_high)
+        st.caption(f"Expects {low} to {high} improvement of val_mse over the parent.")
 
 
 def parent_name(trial: TrialRow, search: SearchRow) -> str:
@@ -129,8 +152,10 @@ def parent_name(trial: TrialRow, search: SearchRow) -> str:
     return f"trial {trial.parent}" + (" ★" if trial.parent == search.incumbent else "")
 
 
-def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) -> None:
-    """Draw what differs from the parent, and what that does to the size of the model."""
+def show_difference(
+    record: Record, parent: Mapping[str, Value], config: Mapping[str, Value]
+) -> None:
+    """Draw what differs from the parent, and what that does to size, memory and time."""
     before, after = weights(parent), weights(config)
     rows = [
         (key, value_text(old), value_text(new), step_type({key: new}))
@@ -140,6 +165,20 @@ def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) ->
     st.dataframe(frame, hide_index=True, alt="Proposed settings beside the parent's")
     growth = f" (x {after / before:.2f})" if before and after and before != after else ""
     st.caption(f"Parameters: {count_text(before)} → {count_text(after)}{growth}")
+    show_estimate(record, config)
+
+
+def show_estimate(record: Record, config: Mapping[str, Value]) -> None:
+    """Say what the training will take, and which trials were as good as the same."""
+    try:
+        built = from_flat(config)
+    except ConfigError:
+        return
+    seconds = record.seconds(built)
+    time = f" · {seconds_text(seconds)} of training" if seconds is not None else ""
+    st.caption(f"Estimated: {memory_needed(built) / 1e6:,.0f} MB of memory{time}")
+    for near in near_duplicates(record, built)[:3]:
+        st.caption(f"As good as the same: trial {near.number}, {plain(outcome(near))}")
 
 
 def show_approve_and_reject(trial: TrialRow, search_id: int, prefix: str) -> None:
@@ -178,16 +217,12 @@ def show_editor(
     with st.expander("All other settings", key=f"{prefix}-others"):
         held |= settings_by_section(others, trial.config, prefix)
     changes = edited_changes(parent, held)
-    problems = check(
-        snapshot.search.spec,
-        parent,
-        changes,
-        {other.number: other.config for other in snapshot.trials if other.number < trial.number},
-        by="person",
-    )
+    record = snapshot.record_before(trial)
+    problems = check(record, parent, changes, by="person")
     st.caption(f"Would be tried: {plain(changes_text(changes, parent), 600)}")
     after = weights({**parent, **changes})
     st.caption(f"Parameters: {count_text(weights(parent))} → {count_text(after)}")
+    show_estimate(record, {**parent, **changes})
     for problem in problems:
         st.error(plain(problem))
     comment = st.text_input(

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
+from streamlit.delta_generator import DeltaGenerator
 
 from data.registry import DataError, find, names
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
-from nas_engine.search import Limits, PlannerName, Rules, SearchSpec
+from nas_engine.machine import gpus
+from nas_engine.search import (
+    ASKING,
+    Limits,
+    Narrowing,
+    PlannerName,
+    Rules,
+    SearchSpec,
+    default_planner,
+)
 from nas_engine.settings import Settings
-from nas_engine.space import space
+from nas_engine.space import SpaceError, describe, parse, problems_of, space
 from nas_engine.store.schema import StoreError
-from nas_engine.supervisor import Answer, gpu_names, start_search
-from pages._parts.forms import setting, settings_by_section
+from nas_engine.supervisor import Answer, start_search
+from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.opening import LIVE, settings, stored
 from pages._parts.text import count_text, plain
 
@@ -21,14 +32,22 @@ PLANNERS: dict[PlannerName, str] = {
     "tpe": "TPE",
     "llm": "LLM",
     "hybrid": "Hybrid",
+    "rules": "Rules",
     "random": "Random",
 }
 PLANNER_HELP = (
     "TPE: Bayesian optimisation with Optuna. LLM: a language model reads the whole search and "
-    "proposes one change. Hybrid: TPE owns the study, the language model proposes every third "
-    "trial after a warm-up. Random: the reference that a planner must beat."
+    "proposes each change. Hybrid: TPE owns the study, the language model proposes candidates on a "
+    "share of the trials that follows what they earn. Rules: one setting at a time, in the known "
+    "order of gain. Random: the reference that a planner must beat."
 )
-NEED_KEY = ("llm", "hybrid")
+SPACE_HELP = """
+One setting a line; what is not named keeps its range.
+- `model.d_model=64` pins it
+- `model.d_model=32,64` lists what it may be
+- `training.optimizer_params.lr=1e-4..1e-3` bounds it
+- `model.attention!=none,prob` bans values
+"""
 TASK_SETTINGS = (
     "data.dataset",
     "data.features",
@@ -40,28 +59,22 @@ TASK_SETTINGS = (
 )
 
 
-@st.cache_data(ttl=600, max_entries=1, show_spinner=False)
-def found_gpus() -> list[str]:
-    """Return the names of this machine's GPUs."""
-    return gpu_names()
-
-
 # -- parts of the form --------------------------------------------------------------------------
 
 
 def choose_preset() -> str:
     """Let the preset be chosen; the machine decides what is proposed."""
-    gpus = found_gpus()
+    found = gpus()
     names = list(PRESETS)
     preset = st.segmented_control(
         "Preset",
         names,
-        default="paper" if gpus else "small",
+        default="paper" if found else "small",
         required=True,
         key="start-preset",
         help=" ".join(f"{name}: {preset.description}." for name, preset in PRESETS.items()),
     )
-    machine = f"Found {', '.join(gpus)}" if gpus else "Found no NVIDIA GPU"
+    machine = f"Found {', '.join(gpu.name for gpu in found)}" if found else "Found no NVIDIA GPU"
     st.caption(f"{plain(machine)}. {PRESETS[preset or names[0]].description}.")
     return preset or names[0]
 
@@ -113,11 +126,11 @@ def first_choice(start: dict[str, Value]) -> Value:
 
 def choose_planner(config: Settings) -> PlannerName:
     """Let the planner be chosen; those that ask a language model need a key."""
-    offered = [name for name in PLANNERS if config.has_key or name not in NEED_KEY]
+    offered = [name for name in PLANNERS if config.has_key or name not in ASKING]
     planner = st.segmented_control(
         "Planner",
         offered,
-        default="tpe",
+        default=default_planner(config.has_key),
         required=True,
         format_func=PLANNERS.__getitem__,
         key="start-planner",
@@ -128,9 +141,39 @@ def choose_planner(config: Settings) -> PlannerName:
             "Without a key the built-in planner is used. For LLM and hybrid planning set "
             "`OPENROUTER_API_KEY` in `.env` and reload this page."
         )
-    elif planner in NEED_KEY:
+    elif planner in ASKING:
         st.caption(f"Asks {plain(config.planner_model)}.")
     return planner or "tpe"
+
+
+def choose_guidance(planner: PlannerName) -> str:
+    """Let a person tell the language model what it should know."""
+    if planner not in ASKING:
+        return ""
+    return st.text_area(
+        "Guidance for the language model",
+        key="start-guidance",
+        placeholder="What you know of the data, what to try first, what to leave alone.",
+        max_chars=4000,
+        height=90,
+    )
+
+
+def choose_space() -> tuple[dict[str, Narrowing], list[str]]:
+    """Let the space be narrowed; return that, and a sentence for each line that says nothing."""
+    text = st.text_area(
+        "Narrow the search space", key="start-space", help=SPACE_HELP, max_chars=20_000, height=90
+    )
+    narrowed: dict[str, Narrowing] = {}
+    faults = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        try:
+            key, narrowing = parse(line)
+        except SpaceError as error:
+            faults.append(str(error))
+            continue
+        narrowed[key] = narrowing
+    return narrowed, faults
 
 
 def choose_advanced(start: dict[str, Value], prefix: str) -> tuple[dict[str, Value], Limits, Rules]:
@@ -139,45 +182,11 @@ def choose_advanced(start: dict[str, Value], prefix: str) -> tuple[dict[str, Val
         st.caption("Values of trial 0. Planners change those that the search space lists.")
         keys = [key for key in fields() if key not in TASK_SETTINGS]
         held = settings_by_section(keys, start, prefix)
-        st.markdown("**Limits and rules**")
-        with st.grid(4, min_column_width=190, vertical_alignment="bottom"):
-            weights = st.number_input(
-                "Parameters, at most",
-                100,
-                10**9,
-                Limits().parameters,
-                1_000_000,
-                key="start-weights",
-            )
-            minutes = st.number_input(
-                "Minutes per trial, at most",
-                0.1,
-                10_000.0,
-                Limits().trial_minutes,
-                key="start-minutes",
-            )
-            above = st.number_input(
-                "Accept when better by more than, %",
-                0.0,
-                100.0,
-                100 * Rules().accept_above,
-                0.1,
-                key="start-accept",
-            )
-            below = st.number_input(
-                "Reject when worse by more than, %",
-                0.0,
-                100.0,
-                -100 * Rules().reject_below,
-                0.1,
-                key="start-reject",
-                help="Between the two the sign decides, or a language model where one plans.",
-            )
-    return (
-        held,
-        Limits(parameters=weights, trial_minutes=minutes),
-        Rules(accept_above=above / 100, reject_below=-below / 100),
-    )
+        st.markdown("**Limits**")
+        limits = figures_in_grid(Limits(), "start-limit")
+        st.markdown("**Rules of the evaluator**")
+        rules = figures_in_grid(Rules(), "start-rule")
+    return held, limits, rules
 
 
 # -- what the choices come to -------------------------------------------------------------------
@@ -200,6 +209,19 @@ def show_cost(spec: SearchSpec) -> list[str]:
         f"Trial 0 has {weights:,} parameters; the limit of this search is "
         f"{spec.limits.parameters:,}."
     ]
+
+
+def show_space(spec: SearchSpec, place: DeltaGenerator) -> None:
+    """Draw what planners may choose from."""
+    dimensions, start = space(spec), spec.start()
+    frame = pd.DataFrame(
+        [
+            (key, str(start[key]), describe(search), search.step, fields()[key].help)
+            for key, search in dimensions.items()
+        ],
+        columns=["Setting", "Trial 0", "May be", "Step", "Meaning"],
+    )
+    place.dataframe(frame, hide_index=True, height=280, alt="Settings that planners may change")
 
 
 def show_same_search(spec: SearchSpec) -> None:
@@ -248,11 +270,15 @@ with search_column, st.container(border=True, height="stretch"):
         "Trial budget", 1, 100_000, 20, key="start-trials", help="Trial 0 is the starting point"
     )
     planner_name = choose_planner(environment)
+    guidance = choose_guidance(planner_name)
     review = st.toggle(
         "Review each proposal",
         key="start-review",
         help="Every trial after trial 0 waits for a person, who approves, edits or rejects it.",
     )
+with st.expander("Search space", key="start-space-expander"):
+    narrowed, unread = choose_space()
+    space_table = st.container()
 advanced, limits, rules = choose_advanced(base, form)
 
 values = {**task, **advanced, "training.epochs": epochs}
@@ -262,6 +288,8 @@ try:
         settings={key: value for key, value in values.items() if value != base[key]},
         planner=planner_name,
         mode="review" if review else "auto",
+        space=narrowed,
+        guidance=guidance,
         max_trials=max_trials,
         rules=rules,
         limits=limits,
@@ -269,7 +297,10 @@ try:
 except ValidationError as error:  # a browser may send what no widget offers
     st.error(plain(error.errors(include_url=False)[0]["msg"]))
     st.stop()
-problems = search.problems() + show_cost(search)
+problems = unread + problems_of(search)
+if not problems:
+    show_space(search, space_table)
+    problems = show_cost(search)
 for problem in problems:
     st.error(plain(problem))
 if not problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -81,9 +82,16 @@ def test_the_prompt_names_space_baselines_and_results(
         (llm_server.proposal({"model.n_heads": "four"}), "model.n_heads must be one of"),
         (llm_server.proposal({"os.system": "rm -rf"}), "not a setting"),
         (llm_server.proposal({"model.dropout": 0.05}), "leave the parent as it is"),
+        (llm_server.proposal({"model.dropout": 0.06}), "too near to trial 0"),
+        (llm_server.proposal({}), "leave the parent as it is"),
+        (llm_server.proposal({}, stop=True), "trials are tried before a stop"),
+        (llm_server.proposal({"model.dropout": 0.2}, stop=True), "not both"),
+        (llm_server.proposal({"model.kernel": 13}), "leave the parent as it is"),
+        (llm_server.proposal({"model.dropout": 0.2}, expected={"low": 2, "high": 1}), "low must"),
+        (llm_server.proposal({"model.dropout": "0.2"}), "model.dropout must be 0 to 0.5"),
         (llm_server.tool_call("ProposeChange", '{"hypothesis": "cut of'), "not valid JSON"),
         (llm_server.tool_call("ProposeChange", {"changes": []}), "hypothesis"),
-        (llm_server.text('{"hypothesis": "h", "reasons": "r"', "length"), "cut off"),
+        (llm_server.text('{"hypothesis": "h", "plan": "p"', "length"), "cut off"),
     ],
 )
 def test_a_bad_answer_is_sent_back_with_the_reason_and_mended(
@@ -99,8 +107,9 @@ def test_a_bad_answer_is_sent_back_with_the_reason_and_mended(
 
 def test_json_in_a_fence_is_read(run: Callable[..., AgentState]) -> None:
     plan = {
+        "step_type": "small",
         "hypothesis": "h",
-        "reasons": "r",
+        "plan": "p",
         "changes": [{"path": "model.dropout", "value": 0.2}],
     }
     fenced = f"Here it is:\n```json\n{json.dumps(plan)}\n```"
@@ -178,9 +187,108 @@ def test_a_lone_surrogate_in_an_answer_is_stored(
     assert state.trials[1].hypothesis == "odd \\ud800 text \x00 end"
 
 
-def test_hybrid_takes_turns_after_a_warm_up(run: Callable[..., AgentState]) -> None:
-    state = run(lambda request, index: GOOD, planner="hybrid", max_trials=7)
-    assert [trial.source for trial in state.trials] == ["default", *["tpe"] * 5, "llm"]
+def test_the_expected_improvement_is_kept(run: Callable[..., AgentState]) -> None:
+    trial = run(lambda request, index: GOOD).trials[1]
+    assert (trial.expected_low, trial.expected_high) == (-0.01, 0.05)
+    assert trial.reasons == "The trials so far say so."
+    assert trial.asked_seconds > 0
+
+
+def test_a_setting_without_a_part_to_play_is_left_out_of_a_proposal(
+    run: Callable[..., AgentState],
+) -> None:
+    answer = llm_server.proposal({"model.dropout": 0.2, "model.kernel": 13})
+    assert run(lambda request, index: answer).trials[1].changes == {"model.dropout": 0.2}
+
+
+def test_a_setting_that_is_changed_twice_is_sent_back(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    twice = json.loads(GOOD[1]["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"])
+    twice["changes"] = [{"path": "model.dropout", "value": value} for value in (0.2, 0.3)]
+    bad = llm_server.tool_call("ProposeChange", twice)
+    assert run(lambda request, index: GOOD if index else bad).trials[1].source == "llm"
+    assert "changed twice" in calls(bench)[0].problem
+
+
+def test_a_model_that_sees_no_more_use_ends_the_search_with_its_reason(
+    run: Callable[..., AgentState],
+) -> None:
+    def script(request: Request, index: int) -> Reply:
+        if llm_server.asked_for(request) != "ProposeChange":
+            return llm_server.judgement(False)
+        number = int(re.findall(r"This is trial (\d+)", request["messages"][1]["content"])[0])
+        if number < 5:
+            return llm_server.proposal({"model.dropout": 0.1 * number})
+        return llm_server.proposal({}, hypothesis="Nothing is left to gain.", stop=True)
+
+    state = run(script, max_trials=12)
+    assert len(state.trials) == 5
+    assert state.search.state == "completed"
+    assert "Nothing is left to gain." in state.search.reason
+
+
+WARM_UP = 4
+
+
+def hybrid(run: Callable[..., AgentState], *candidates: dict[str, Any]) -> AgentState:
+    """Run a hybrid search in which the model answers with these candidates, up to its turn."""
+
+    def script(request: Request, index: int) -> Reply:
+        if llm_server.asked_for(request) == "ProposeCandidates":
+            return llm_server.candidates(*candidates)
+        return llm_server.judgement(False)
+
+    return run(script, planner="hybrid", max_trials=WARM_UP + 1)
+
+
+def test_the_hybrid_asks_the_model_after_the_warm_up(run: Callable[..., AgentState]) -> None:
+    state = hybrid(run, {"model.normalisation": "revin", "training.optimizer_params.lr": 0.001})
+    assert [trial.source for trial in state.trials] == ["default", *["tpe"] * 3, "hybrid"]
+
+
+def test_of_several_candidates_the_valid_and_new_ones_are_ranked(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = hybrid(
+        run,
+        {"model.d_model": 10**9},
+        {"os.system": "id"},
+        {"model.normalisation": "last", "model.attention": "full"},
+        {"training.seed": 7},
+    )
+    trial = state.trials[WARM_UP]
+    assert trial.source == "hybrid"
+    assert trial.hypothesis == "Candidate 3."
+    planned = [call for call in calls(bench) if call.role == "planner"]
+    assert [call.outcome for call in planned] == ["used"]
+
+
+def test_where_no_candidate_is_usable_each_is_answered_and_the_optimiser_proposes(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = hybrid(run, {"model.d_model": 10**9}, {"os.system": "id"})
+    trial = state.trials[WARM_UP]
+    assert trial.source == "fallback"
+    assert "candidate 2: 'os.system' is not a setting that this search varies." in trial.reasons
+    assert len([call for call in calls(bench) if call.role == "planner"]) == 3
+
+
+def test_the_optimisers_state_is_told_to_the_model(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    hybrid(run, {"model.skip": True})
+    question = next(call for call in calls(bench) if call.role == "planner").messages[1]["content"]
+    assert "4 results; its model of good trials rests on the best 3" in question
+
+
+def test_a_limit_that_is_reached_leaves_the_search_to_the_optimiser(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    state = run(lambda request, index: GOOD, max_trials=4, limits={"calls": 1})
+    assert [trial.source for trial in state.trials[1:]] == ["llm", "fallback", "fallback"]
+    assert "may call language models 1 times" in state.trials[2].reasons
+    assert len(calls(bench)) == 1
 
 
 def test_a_borderline_trial_is_put_to_the_evaluator(

@@ -11,7 +11,6 @@ from informer.cost import parameters
 from informer.rundir import Failure
 from nas_engine.api import get_best_run, get_recent_runs
 from nas_engine.commands import Control, Start
-from nas_engine.proposals import active_changes, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import reading
 from tests.engine.conftest import Bench
@@ -112,14 +111,6 @@ def test_a_planner_changes_no_setting_without_a_part_to_play(bench: Bench, plann
     assert len(state.trials) == 15
     for trial in state.trials:
         assert not set(trial.changes) & from_flat(trial.config).inactive()
-
-
-def test_settings_without_a_part_to_play_make_no_new_configuration(bench: Bench) -> None:
-    spec = SearchSpec()
-    base = spec.base().flat()
-    changed = {"model.patch_len": 24}
-    assert active_changes(base, changed) == {}
-    assert "configuration of trial 0" in check(spec, base, changed, {0: base}, "person")[0]
 
 
 def test_a_model_beyond_the_limit_is_never_trained(bench: Bench) -> None:

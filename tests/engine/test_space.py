@@ -7,9 +7,18 @@ import random
 import pytest
 
 from informer.config import PRESETS, Choices, Interval, fields, from_flat
-from nas_engine.proposals import check, differences
+from nas_engine.proposals import Record, check, differences
 from nas_engine.search import TASK_KEYS, SearchSpec
-from nas_engine.space import contains, describe, space, step_type
+from nas_engine.space import (
+    SpaceError,
+    contains,
+    describe,
+    in_order,
+    parse,
+    problems_of,
+    space,
+    step_type,
+)
 
 SPECS = [SearchSpec(preset="small"), SearchSpec(preset="paper")]
 
@@ -37,7 +46,7 @@ def test_the_small_preset_searches_smaller_models() -> None:
 def test_planners_may_not_change_the_task_or_the_training_budget() -> None:
     for key in (*TASK_KEYS, "training.epochs", "training.device", "training.steps_per_epoch"):
         assert key not in space(SPECS[0])
-        assert check(SPECS[0], SPECS[0].base().flat(), {key: "x"}, {}, by="planner")
+        assert check(Record(SPECS[0], []), SPECS[0].base().flat(), {key: "x"}, by="planner")
 
 
 def test_every_drawn_value_is_valid_or_refused_with_a_sentence() -> None:
@@ -48,7 +57,7 @@ def test_every_drawn_value_is_valid_or_refused_with_a_sentence() -> None:
             key: draw.choice(d.values) if isinstance(d, Choices) else draw.uniform(d.low, d.high)
             for key, d in space(spec).items()
         }
-        found = check(spec, parent, changes, {}, by="planner")
+        found = check(Record(spec, []), parent, changes, by="planner")
         assert all(sentence.endswith(".") and len(sentence) < 300 for sentence in found)
         if not found:
             from_flat({**parent, **changes})
@@ -56,18 +65,11 @@ def test_every_drawn_value_is_valid_or_refused_with_a_sentence() -> None:
     assert valid > 100
 
 
-def test_a_repeated_configuration_is_named_by_its_trial() -> None:
-    parent = SPECS[0].base().flat()
-    earlier = {4: {**parent, "model.dropout": 0.2}}
-    (sentence,) = check(SPECS[0], parent, {"model.dropout": 0.2}, earlier, by="planner")
-    assert "trial 4" in sentence
-
-
 def test_a_person_may_leave_the_space_but_not_the_bounds() -> None:
     parent = SPECS[0].base().flat()
-    assert check(SPECS[0], parent, {"model.d_model": 72}, {}, by="planner")
-    assert not check(SPECS[0], parent, {"model.d_model": 72}, {}, by="person")
-    assert check(SPECS[0], parent, {"model.d_model": 5000}, {}, by="person")
+    assert check(Record(SPECS[0], []), parent, {"model.d_model": 72}, by="planner")
+    assert not check(Record(SPECS[0], []), parent, {"model.d_model": 72}, by="person")
+    assert check(Record(SPECS[0], []), parent, {"model.d_model": 5000}, by="person")
 
 
 def test_the_step_type_is_the_largest_of_the_changes() -> None:
@@ -90,3 +92,67 @@ def test_every_searched_field_says_what_it_may_be() -> None:
         assert field.help, field.key
         if isinstance(field.search, Choices | Interval):
             assert describe(field.search)
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension"),
+    [
+        ("model.d_model=32,128", Choices("medium", (32, 128))),
+        ("model.d_model=128,48,48", Choices("medium", (48, 128))),
+        ("model.attention!=prob,none", Choices("radical", ("full", "auto_correlation"))),
+        ("model.e_layers=1..2", Choices("medium", (1, 2))),
+        ("training.optimizer_params.lr=1e-4..1e-3", Interval("small", 1e-4, 1e-3, log=True)),
+        ("training.optimizer_params.lr=0.001,0.01", Choices("small", (0.001, 0.01))),
+        ("training.epochs=2,4", Choices("small", (2, 4))),
+        ("model.skip=true,false", Choices("radical", (False, True))),
+    ],
+)
+def test_a_search_narrows_or_widens_any_setting(text: str, dimension: object) -> None:
+    key, narrowing = parse(text)
+    assert space(SearchSpec(space={key: narrowing}))[key] == dimension
+
+
+def test_a_pinned_setting_is_not_in_the_space() -> None:
+    key, narrowing = parse("model.d_model=64")
+    spec = SearchSpec(space={key: narrowing})
+    assert problems_of(spec) == []
+    assert key not in space(spec)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("model.d_model=32", "model.d_model of trial 0 (64) lies outside the space"),
+        ("model.normalisation!=none", "model.normalisation of trial 0 ('none') lies outside"),
+        ("model.d_model=5000", "model.d_model must be 4 to 2048, but got 5000"),
+        ("model.d_model=wide", "model.d_model must be a whole number, but got 'wide'"),
+        ("model.attention=soft", "model.attention must be one of prob, full"),
+        ("model.dropout!=0.1", "model.dropout offers no list"),
+        ("model.ffn!=dense,gated", "model.ffn would have no value left"),
+        ("data.label_len=10..20", "data.label_len has no values to keep from 10 to 20"),
+        ("model.dropout=0.1..7", "model.dropout must be 0 to 1, but got 7.0"),
+        ("data.pred_len=24,48", "data.pred_len is the same for all trials"),
+        ("training.seed=1,2", "training.seed is the same for all trials"),
+        ("model.width=3", "'model.width' is not a setting"),
+    ],
+)
+def test_a_narrowing_that_cannot_be_is_refused_with_a_sentence(text: str, sentence: str) -> None:
+    key, narrowing = parse(text)
+    (found,) = problems_of(SearchSpec(space={key: narrowing}))
+    assert sentence in found and len(found) < 200
+
+
+@pytest.mark.parametrize(
+    "text", ["", "model.d_model", "=3", "model.d_model=", "model.dropout=a..b"]
+)
+def test_a_narrowing_in_another_form_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(SpaceError, match=r"\.$"):
+        parse(text)
+
+
+def test_a_setting_comes_after_those_that_give_it_a_part() -> None:
+    order = in_order(space(SPECS[0]))
+    assert sorted(order) == sorted(space(SPECS[0]))
+    for key in order:
+        for only in fields()[key].only:
+            assert only.key not in order or order.index(only.key) < order.index(key)

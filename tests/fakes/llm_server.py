@@ -9,7 +9,7 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -192,16 +192,39 @@ def failure(status: int, message: str) -> Answer:
     return status, {"error": {"message": message, "type": "error", "code": status}}
 
 
-def proposal(changes: dict[str, Any], hypothesis: str = "It should help.") -> Answer:
+def asked_for(request: Request) -> str:
+    """Return the name of the form that a request asks for."""
+    if "tool_choice" in request:
+        return str(request["tool_choice"]["function"]["name"])
+    return str(request["response_format"]["json_schema"]["name"])
+
+
+def proposal(
+    changes: Mapping[str, Any], hypothesis: str = "It should help.", **more: Any
+) -> Answer:
     """Return a planner's proposal."""
-    return tool_call(
-        "ProposeChange",
-        {
-            "hypothesis": hypothesis,
-            "reasons": "The trials so far say so.",
-            "changes": [{"path": key, "value": value} for key, value in changes.items()],
-        },
-    )
+    return tool_call("ProposeChange", {**_candidate(changes, hypothesis), **more})
+
+
+def candidates(*several: Mapping[str, Any]) -> Answer:
+    """Return a planner's candidates for the next trial."""
+    listed = [_candidate(changes, f"Candidate {n}.") for n, changes in enumerate(several, 1)]
+    return tool_call("ProposeCandidates", {"candidates": listed})
+
+
+def judgement(accept: bool, reason: str = "Within the noise.") -> Answer:
+    """Return an evaluator's advice."""
+    return tool_call("Judge", {"accept": accept, "reason": reason})
+
+
+def _candidate(changes: Mapping[str, Any], hypothesis: str) -> dict[str, Any]:
+    return {
+        "step_type": "small",
+        "hypothesis": hypothesis,
+        "plan": "The trials so far say so.",
+        "changes": [{"path": key, "value": value} for key, value in changes.items()],
+        "expected": {"low": -1.0, "high": 5.0},
+    }
 
 
 def completion(message: dict[str, Any], finish_reason: str | None = "stop") -> Answer:

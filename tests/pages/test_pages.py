@@ -9,9 +9,10 @@ import sys
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from nas_engine import supervisor
+from nas_engine import machine, supervisor
 from nas_engine.commands import Control, Decide, Start
-from nas_engine.search import SearchSpec
+from nas_engine.machine import GPU
+from nas_engine.search import Narrowing, SearchSpec
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from pages._parts.selection import asked_numbers, rows_to_numbers
@@ -171,7 +172,7 @@ def test_only_what_differs_from_the_preset_is_a_setting(open_page: Open, engine:
     app.number_input(key="start-paper-data-pred_len").set_value(48)
     app.number_input(key="start-paper-training-steps_per_epoch").set_value(100)
     app.toggle(key="start-review").set_value(True)
-    app.number_input(key="start-reject").set_value(1.0)
+    app.number_input(key="start-rule-reject_below").set_value(-0.01)
     app.button(key="start-go").click().run()
     [(command, _)] = engine.given
     assert isinstance(command, Start)
@@ -198,26 +199,76 @@ def test_problems_are_shown_and_nothing_is_started(open_page: Open, engine: Engi
 
 def test_a_model_beyond_the_limit_is_a_sentence(open_page: Open) -> None:
     app = open_page("start")
-    app.number_input(key="start-weights").set_value(1000).run()
+    app.number_input(key="start-limit-parameters").set_value(1000).run()
     assert "limit of this search is 1,000" in app.error[0].value
+
+
+def test_a_limit_out_of_bounds_is_a_sentence(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    app.number_input(key="start-limit-prompt_tokens").set_value(1).run()
+    assert "greater than or equal to 2000" in words(app)
+    assert not app.exception and engine.given == []
+
+
+def test_the_space_is_narrowed_a_line_a_setting(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    app.text_area(key="start-space").set_value("model.d_model=64\n\nmodel.attention!=none").run()
+    shown = app.dataframe[0].value
+    assert "model.d_model" not in set(shown["Setting"])
+    app.button(key="start-go").click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Start)
+    assert command.spec.space == {
+        "model.d_model": Narrowing(values=(64,)),
+        "model.attention": Narrowing(without=("none",)),
+    }
+
+
+def test_a_narrowing_that_cannot_be_is_a_sentence(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    app.text_area(key="start-space").set_value("model.d_model\nmodel.d_model=32").run()
+    assert "is no narrowing" in words(app)
+    app.button(key="start-go").click().run()
+    assert engine.given == []
+    app.text_area(key="start-space").set_value("model.d_model=32").run()
+    assert "lies outside the space" in words(app)
+
+
+def test_guidance_is_asked_for_where_a_language_model_plans(
+    open_page: Open, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
+    app = open_page("start")
+    assert app.button_group(key="start-planner").value == "hybrid"
+    app.text_area(key="start-guidance").set_value("A strong daily season.").run()
+    app.button(key="start-go").click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Start)
+    assert (command.spec.planner, command.spec.guidance) == ("hybrid", "A strong daily season.")
 
 
 def test_without_a_key_no_language_model_can_be_chosen(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_page("start")
-    assert app.button_group(key="start-planner").options == ["TPE", "Random"]
+    assert app.button_group(key="start-planner").options == ["TPE", "Rules", "Random"]
     assert "OPENROUTER_API_KEY" in words(app)
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
     app = open_page("start")
-    assert app.button_group(key="start-planner").options == ["TPE", "LLM", "Hybrid", "Random"]
+    assert app.button_group(key="start-planner").options == [
+        "TPE",
+        "LLM",
+        "Hybrid",
+        "Rules",
+        "Random",
+    ]
     assert "sk-test" not in str(app.main)
 
 
 def test_a_gpu_proposes_the_published_sizes(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "gpu_names", lambda: ["NVIDIA H100"])
+    monkeypatch.setattr(machine, "gpus", lambda: (GPU("NVIDIA H100", 80 * 2**30),))
     app = open_page("start")
     assert app.button_group(key="start-preset").value == "paper"
     assert "Found NVIDIA H100" in words(app)

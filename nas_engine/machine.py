@@ -1,0 +1,64 @@
+"""What this machine has: GPUs and memory. Asked once, without torch."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+import psutil
+
+from informer.config import RunConfig
+from informer.estimate import process_memory, training_memory
+
+SHARE = 0.85
+"""Of its memory that a training may take: the rest is for what else runs."""
+
+
+@dataclass(frozen=True)
+class GPU:
+    """An NVIDIA GPU and its memory in bytes."""
+
+    name: str
+    memory: int
+
+
+@functools.cache
+def gpus() -> tuple[GPU, ...]:
+    """Return the NVIDIA GPUs of this machine, as `nvidia-smi` names them."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        return tuple(_gpu(line) for line in found.stdout.splitlines() if line.strip())
+    except (subprocess.SubprocessError, OSError, ValueError):
+        return ()
+
+
+@functools.cache
+def main_memory() -> int:
+    """Return the main memory in bytes."""
+    return int(psutil.virtual_memory().total)
+
+
+def memory_needed(config: RunConfig) -> int:
+    """Return the bytes that a training takes at its peak, on the device that it will have."""
+    return training_memory(config) if _on_gpu(config) else process_memory(config)
+
+
+def memory_allowed(config: RunConfig) -> int:
+    """Return the bytes that a training may take, on the device that it will have."""
+    whole = min(gpu.memory for gpu in gpus()) if _on_gpu(config) else main_memory()
+    return int(SHARE * whole)
+
+
+def _on_gpu(config: RunConfig) -> bool:
+    return bool(gpus()) and config.training.device != "cpu"
+
+
+def _gpu(line: str) -> GPU:
+    name, mebibytes = line.rsplit(",", 1)
+    return GPU(name.strip(), int(mebibytes) * 2**20)

@@ -1,0 +1,101 @@
+"""What many trials say together, in lines that stay short however long the search has run.
+
+Each line names its support: how many trials it rests on. All figures have six significant digits.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+
+from informer.config import Interval, Search, Value, fields
+from nas_engine.store.reader import TrialRow
+
+
+def findings(trials: Sequence[TrialRow], space: Mapping[str, Search]) -> list[str]:
+    """Return a line for each setting of which several values were tried, largest effect first.
+
+    The effect is the distance between the medians of the best and the worst value. A confounded
+    comparison is still one: the lines state what was seen, not what was the cause.
+    """
+    lines = [found for key in space if (found := _of_setting(key, space[key], trials)) is not None]
+    return [line for _, line in sorted(lines, key=lambda found: -found[0])]
+
+
+def failures(trials: Sequence[TrialRow]) -> list[str]:
+    """Return a line for each class of error: its trials, and what they alone have in common."""
+    failed: dict[str, list[TrialRow]] = defaultdict(list)
+    for trial in trials:
+        if trial.state in ("failed", "crashed"):
+            failed[trial.error_class or trial.state].append(trial)
+    sound = [trial for trial in trials if trial.val_mse is not None]
+    return [_of_class(name, members, sound) for name, members in failed.items()]
+
+
+def _of_setting(key: str, search: Search, trials: Sequence[TrialRow]) -> tuple[float, str] | None:
+    """Return effect and line of one setting, None where fewer than two values have results."""
+    groups: dict[str, list[TrialRow]] = defaultdict(list)
+    for trial in trials:
+        if trial.state != "rejected" and fields()[key].active(trial.config):
+            groups[_group(search, trial.config[key])].append(trial)
+    medians = {
+        name: statistics.median(values)
+        for name, rows in groups.items()
+        if (values := _values(rows))
+    }
+    if len(medians) < 2:
+        return None
+    parts = [_of_value(name, groups[name]) for name in sorted(medians, key=medians.__getitem__)]
+    parts += [_of_value(name, rows) for name, rows in groups.items() if name not in medians]
+    effect = max(medians.values()) - min(medians.values())
+    return effect, f"{key}: {'; '.join(parts)}"
+
+
+def _of_value(name: str, rows: Sequence[TrialRow]) -> str:
+    values = _values(rows)
+    text = f"{name} ({_count(rows)}"
+    if values:
+        text += f", median {statistics.median(values):.6g}"
+        text += f", best {min(values):.6g}" if len(values) > 1 else ""
+    lost = sum(trial.state in ("failed", "crashed") for trial in rows)
+    return text + (f", {lost} failed)" if lost else ")")
+
+
+def _of_class(name: str, failed: Sequence[TrialRow], sound: Sequence[TrialRow]) -> str:
+    shared = [
+        f"{key}={value}"
+        for key, value in failed[0].config.items()
+        if all(trial.config.get(key) == value for trial in failed)
+        and not any(trial.config.get(key) == value for trial in sound)
+    ]
+    numbers = ", ".join(str(trial.number) for trial in failed[-10:])
+    common = f"; they alone have {', '.join(shared[:8])}" if shared else ""
+    return f"{name}: {_count(failed)} (numbers {numbers}){common}"
+
+
+def _group(search: Search, value: Value) -> str:
+    """Return the name under which a value is counted: itself, or the third of its interval."""
+    if not isinstance(search, Interval):
+        return str(value)
+    edges = list(_thirds(search))
+    at = sum(float(value) > edge for edge in edges[1:-1])
+    return f"{edges[at]:.3g} to {edges[at + 1]:.3g}"
+
+
+def _thirds(search: Interval) -> Iterator[float]:
+    for third in range(4):
+        if search.log:
+            ratio = math.log(search.high / search.low)
+            yield search.low * math.exp(ratio * third / 3)
+        else:
+            yield search.low + (search.high - search.low) * third / 3
+
+
+def _values(rows: Sequence[TrialRow]) -> list[float]:
+    return [trial.val_mse for trial in rows if trial.val_mse is not None]
+
+
+def _count(rows: Sequence[TrialRow]) -> str:
+    return f"{len(rows)} trial{'s' if len(rows) != 1 else ''}"

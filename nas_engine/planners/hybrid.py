@@ -1,0 +1,132 @@
+"""The optimiser owns the study; a language model proposes candidates on a share of the trials.
+
+After the warm-up the model sees the optimiser's state and names several candidates. Invalid ones
+and repeats are dropped, a surrogate ranks the rest, and the best is tried, unless the surrogate
+expects it among the worst quarter of the trials. The model's share of the trials follows what they
+have earned per second, down to none.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nas_engine.llm import LanguageModel, NoAnswer
+from nas_engine.planners.base import View
+from nas_engine.planners.llm import Stopped, ask_for_candidates, fallback
+from nas_engine.planners.surrogate import Surrogate
+from nas_engine.planners.tpe import OptunaPlanner, startup_trials
+from nas_engine.proposals import Proposal
+from nas_engine.store.reader import TrialRow
+
+SHARE = 0.3
+"""Share of the trials that the model proposes while it earns per second what TPE does."""
+
+LEAST_SHARE = 0.05
+"""Below this share the model is not asked any more."""
+
+MODEL_TURNS = frozenset({"hybrid", "fallback"})
+"""Sources of the trials on which the model was asked, whether its answer was used or not."""
+
+
+@dataclass(frozen=True)
+class Earnings:
+    """What the trials of one proposer have earned: a win is a result better than half of all."""
+
+    trials: int
+    wins: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Wins per second, with half a win of half a chance before anything is known."""
+        return (self.wins + 0.5) / (self.trials + 1) / max(self.seconds / max(self.trials, 1), 1e-9)
+
+
+class HybridPlanner:
+    """Asks whoever's turn it is."""
+
+    def __init__(self, model: Callable[[int], LanguageModel]) -> None:
+        self._model = model
+        self._optimiser = OptunaPlanner("tpe")
+        self._results: list[TrialRow] = []
+
+    def observe(self, result: TrialRow) -> None:
+        """Tell the optimiser the result, and book it to whoever proposed it."""
+        self._optimiser.observe(result)
+        self._results.append(result)
+
+    def propose(self, view: View) -> Proposal:
+        """Return the proposal of whoever's turn it is; raises AccessDenied, SpaceExhausted."""
+        model = self._model(view.number)
+        if not model_turn(self._results, view, startup_trials(view)) or model.unavailable():
+            return self._optimiser.propose(view)
+        try:
+            candidates = ask_for_candidates(model, view, self._optimiser.study(view))
+            return self._best(view, candidates)
+        except (NoAnswer, Stopped, Unconvincing) as error:
+            return fallback(self._optimiser.propose(view), str(error))
+
+    def _best(self, view: View, candidates: Sequence[Proposal]) -> Proposal:
+        """Return the candidate of which the surrogate expects most; raises Unconvincing."""
+        surrogate = Surrogate(view.space, self._results)
+        configs = [{**view.parent, **candidate.changes} for candidate in candidates]
+        expected = surrogate.predict(configs)
+        gains = surrogate.expected_improvement(configs)
+        best = max(range(len(candidates)), key=lambda at: gains[at])
+        poor = statistics.quantiles(surrogate.results, n=4)[-1]
+        if expected[best] > poor:
+            raise Unconvincing(
+                f"Of the best of its {len(candidates)} valid candidates the surrogate expects "
+                f"val_mse {expected[best]:.6g}, as of the worst quarter of the trials (from "
+                f"{poor:.6g} on)."
+            )
+        return candidates[best].model_copy(update={"source": "hybrid"})
+
+
+class Unconvincing(RuntimeError):
+    """The surrogate expects nothing of the model's candidates."""
+
+
+def model_turn(results: Sequence[TrialRow], view: View, warm_up: int) -> bool:
+    """Tell whether the model proposes the trial of `view`.
+
+    Its turns are spread evenly over the trials since the warm-up, at `model_share`.
+    """
+    if sum(trial.val_mse is not None for trial in results) < warm_up:
+        return False
+    turns = sum(trial.source in MODEL_TURNS for trial in view.trials)
+    return turns < model_share(results, warm_up) * (view.number - warm_up + 1)
+
+
+def model_share(results: Sequence[TrialRow], warm_up: int) -> float:
+    """Return the share of trials that the model's earnings are worth, from 0 to 2 x SHARE.
+
+    Trials of the warm-up and those that a person proposed or edited count for neither side.
+    """
+    judged = [t for t in results if t.number >= warm_up and t.decision not in ("edited",)]
+    model = _earnings([t for t in judged if t.source in MODEL_TURNS], results)
+    optimiser = _earnings([t for t in judged if t.source == "tpe"], results)
+    if not model.trials or not optimiser.trials:
+        return SHARE
+    share = SHARE * min(2.0, model.rate / optimiser.rate)
+    return share if share >= LEAST_SHARE else 0.0
+
+
+def _earnings(trials: Sequence[TrialRow], results: Sequence[TrialRow]) -> Earnings:
+    values = [trial.val_mse for trial in results if trial.val_mse is not None]
+    middling = statistics.median(values) if values else 0.0
+    return Earnings(
+        trials=len(trials),
+        wins=sum(
+            trial.source != "fallback" and trial.val_mse is not None and trial.val_mse < middling
+            for trial in trials
+        ),
+        seconds=sum(_seconds(trial) for trial in trials),
+    )
+
+
+def _seconds(trial: TrialRow) -> float:
+    """Return what a trial has cost: its training, and the model's answers as planner."""
+    return (trial.seconds or 0.0) + trial.asked_seconds

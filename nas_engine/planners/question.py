@@ -1,0 +1,184 @@
+"""The question that a language model is asked as planner: the whole search within a token budget.
+
+Trials are told one by one, the best and the newest, as far as the budget goes. All of them, told or
+not, are counted in the findings.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator
+
+import optuna
+
+from data.registry import find
+from informer.config import Choices, fields
+from nas_engine.evaluator import Noise
+from nas_engine.llm import prompt
+from nas_engine.planners.base import View
+from nas_engine.planners.findings import failures, findings
+from nas_engine.planners.tpe import ordered
+from nas_engine.proposals import differences
+from nas_engine.space import describe
+from nas_engine.store.reader import TrialRow
+
+BEST = 5
+"""Trials that are told one by one for their result, besides the newest."""
+
+
+def ask_text(view: View, request: str) -> str:
+    """Return the question, as full as the token budget of the search allows."""
+    found = findings(view.trials, view.space)
+    text = ""
+    for helped, newest, said in _fullness(len(view.trials), len(found)):
+        text = _filled(view, request, helped, newest, found[:said])
+        if estimated_tokens(text) <= view.spec.limits.prompt_tokens:
+            return text
+    return text
+
+
+def estimated_tokens(text: str) -> int:
+    """Return about how many tokens a text has; settings and figures have three bytes a token."""
+    return -(-len(text.encode()) // 3)
+
+
+def _fullness(trials: int, found: int) -> Iterator[tuple[bool, int, int]]:
+    """Yield, fullest first: with help texts or not, newest trials told, findings told."""
+    newest = trials
+    while newest > 8:
+        yield True, newest, found
+        newest = newest * 2 // 3
+    for helped, last, said in ((True, 8, 24), (False, 8, 24), (False, 5, 12), (False, 3, 6)):
+        yield helped, min(last, trials), min(said, found)
+    yield False, 1, 3
+
+
+def _filled(view: View, request: str, helped: bool, newest: int, found: list[str]) -> str:
+    told = _worth_telling(view, newest)
+    untold = len(view.trials) - len(told)
+    data = view.spec.base().data
+    facts = find(data.dataset)
+    return prompt(
+        "planner",
+        task=f"{data.dataset} ({facts.description}): a row every {facts.frequency}, seasons of "
+        f"{facts.season} rows, {facts.split_rows[0]} rows to train on. Features {data.features}, "
+        f"target {data.target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows.",
+        budget=_budget(view),
+        guidance=view.spec.guidance.strip() or "None was given.",
+        noise=_noise(view.noise),
+        parent="the starting configuration"
+        if view.incumbent is None
+        else f"trial {view.incumbent}, the best so far",
+        space="\n".join(_setting(view, key, helped) for key in view.space),
+        baselines=_listed(
+            f"{row.name}: val_mse {row.mse:.6g}" for row in view.baselines if row.split == "val"
+        ),
+        failures=_listed(failures(view.trials)),
+        findings=_listed(found),
+        trials=_listed(_trial(view, trial) for trial in told)
+        + (f"\n- {untold} more, counted in the findings" if untold else ""),
+        request=request,
+    )
+
+
+def optimiser_text(view: View, study: optuna.Study) -> str:
+    """Return the optimiser's state in lines: results, importances, the middle of the best."""
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    best = sorted(complete, key=lambda trial: trial.value or 0.0)[: max(3, len(complete) // 4)]
+    lines = [f"{len(complete)} results; its model of good trials rests on the best {len(best)}"]
+    if importances := _importances(study):
+        shares = [(key, share) for key, share in importances.items() if share >= 0.01][:8]
+        ranked = ", ".join(f"{key} {share:.2f}" for key, share in shares)
+        lines.append(f"share of the variation of val_mse by setting (PED-ANOVA): {ranked}")
+    regions = []
+    for key in view.space:
+        values = sorted({trial.params[key] for trial in best if key in trial.params}, key=str)
+        if 0 < len(values) <= 3 and len(best) >= 3:
+            named = (_decoded(view, key, value) for value in values)
+            regions.append(f"{key} in {{{', '.join(named)}}}")
+    if regions:
+        lines.append("the best quarter has " + "; ".join(regions[:20]))
+    return _listed(lines)
+
+
+def _worth_telling(view: View, newest: int) -> list[TrialRow]:
+    scored = [trial for trial in view.trials if trial.val_mse is not None]
+    best = sorted(scored, key=lambda trial: trial.val_mse or 0.0)[:BEST]
+    chosen = {trial.number: trial for trial in [*best, *view.trials[-newest:]]}
+    return [chosen[number] for number in sorted(chosen)]
+
+
+def _setting(view: View, key: str, helped: bool) -> str:
+    field = fields()[key]
+    line = f"- {key} = {view.parent[key]!r}: {describe(view.space[key])}"
+    conditions = [
+        f"{only.key} {' or '.join(str(value) for value in only.values)}"
+        for only in field.only
+        if len(only.values) <= 4
+    ]
+    if conditions:
+        line += f"; only with {', '.join(conditions)}"
+    return f"{line}. {field.help}." if helped else line
+
+
+def _budget(view: View) -> str:
+    limits, spend = view.spec.limits, view.spend
+    lines = [f"This is trial {view.number} of {view.max_trials} (0 to {view.max_trials - 1})."]
+    if seconds := [trial.seconds for trial in view.trials if trial.seconds is not None]:
+        lines.append(f"A training has taken {statistics.median(seconds):.6g} s in the middle.")
+    for name, limit, used in (
+        ("US dollars", limits.usd, spend.booked_usd),
+        ("tokens", limits.tokens, spend.booked_tokens),
+        ("questions to you", limits.calls, spend.calls),
+    ):
+        if limit is not None:
+            lines.append(f"Of {limit:g} {name}, {max(limit - used, 0):.6g} are left.")
+    return " ".join(lines)
+
+
+def _noise(noise: Noise | None) -> str:
+    if noise is None:
+        return "Not measured yet; trainings of one configuration often differ by 1 % or 2 %."
+    return (
+        f"Trainings of one configuration with other seeds differ by {noise.relative:.3%} (standard "
+        f"deviation, {noise.degrees} degrees of freedom)."
+    )
+
+
+def _trial(view: View, trial: TrialRow) -> str:
+    changed = differences(view.spec.start(), trial.config)
+    settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "start"
+    line = f"trial {trial.number} ({trial.source}): {settings} -> {_outcome(view, trial)}"
+    if trial.decision == "edited":
+        line += f"; a person edited this proposal: {trial.comment[:300]!r}"
+    return line
+
+
+def _outcome(view: View, trial: TrialRow) -> str:
+    if trial.state == "rejected":
+        return f"turned down by a person: {trial.comment[:300]!r}"
+    if trial.val_mse is None:
+        return f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
+    spread = f" ± {trial.spread:.6g} over {trial.seeds} seeds" if trial.spread is not None else ""
+    judged = "accepted" if trial.accepted else "rejected"
+    curve = view.curves.get(trial.number)
+    return f"val_mse {trial.val_mse:.6g}{spread}, {judged}" + (f"; {curve.text}" if curve else "")
+
+
+def _importances(study: optuna.Study) -> dict[str, float]:
+    """Return the settings' shares of the variation, or none where too little is known."""
+    if len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) < 8:
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+def _decoded(view: View, key: str, value: object) -> str:
+    search = view.space[key]
+    if isinstance(search, Choices) and ordered(search.values) and isinstance(value, int):
+        return str(search.values[value])
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines) or "- none"

@@ -1,0 +1,65 @@
+"""`python -m tests.engine.example_prompt`: the example of docs/planning.md, made by a real search.
+
+Of 20 trials on the recorded table, some fail; the question is the one before trial 13.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from informer.config import RunConfig
+from informer.rundir import Failure, RunDir, Success
+from nas_engine.llm import prompt
+from nas_engine.planners.base import View
+from nas_engine.planners.llm import several
+from nas_engine.planners.question import ask_text
+from nas_engine.planners.tpe import OptunaPlanner
+from nas_engine.store.reader import reading
+from nas_engine.trainers.base import Ended, Watch
+from nas_engine.workspace import Workspace
+from tests.engine.conftest import Bench
+from tests.engine.recorded_search import recorded_spec
+from tests.fakes.recorded import RecordedTrainer
+
+NUMBER = 13
+GUIDANCE = (
+    "The series has a strong daily season. Models that need more than a second are of no use."
+)
+
+
+class Failing(RecordedTrainer):
+    """Replays the table, but for one setting that runs out of memory."""
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        if _too_large(run.read_config()):
+            failure = Failure(error_class="out_of_memory", message="The device ran out of memory.")
+            run.write_result(failure)
+            return Ended("failed", failure.error_class, failure.message)
+        return super().train(run, watch)
+
+
+def example(folder: Path) -> str:
+    """Return system prompt and question after a search in `folder`."""
+    bench = Bench(Workspace(folder / "nas.db"), Failing())
+    spec = recorded_spec(planner="tpe", max_trials=20, guidance=GUIDANCE)
+    bench.search(**spec.model_dump())
+    with reading(bench.workspace) as reader:
+        assert reader is not None
+        view = View.of(reader, 1, NUMBER)
+    optimiser = OptunaPlanner("tpe")
+    for trial in view.trials:
+        optimiser.observe(trial)
+    question = ask_text(view, several(view, optimiser.study(view)))
+    return f"{prompt('planner_system')}\n{question}"
+
+
+def _too_large(config: RunConfig) -> bool:
+    return config.data.seq_len == 168 and config.model.d_model == 64
+
+
+if __name__ == "__main__":
+    os.environ["OPENROUTER_API_KEY"] = ""
+    with tempfile.TemporaryDirectory() as folder:
+        print(example(Path(folder)))

@@ -1,0 +1,155 @@
+"""Every planner on the recorded table: the same contract for each, in seconds, without training."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from informer.config import fields, from_flat, problems
+from nas_engine.api import AgentState
+from nas_engine.planners.hybrid import SHARE
+from nas_engine.proposals import Record, check
+from nas_engine.search import PlannerName
+from nas_engine.workspace import Workspace
+from tests.engine.conftest import Bench
+from tests.engine.recorded_search import recorded_spec
+from tests.fakes import llm_server
+from tests.fakes.llm_server import Reply, Request, serving
+from tests.fakes.recorded import RecordedTrainer, ranked, value
+
+BUDGET = 30
+Script = Callable[[Request, int], Reply]
+SOURCES: dict[PlannerName, set[str]] = {
+    "tpe": {"tpe"},
+    "random": {"random"},
+    "rules": {"rules"},
+    "llm": {"llm", "fallback"},
+    "hybrid": {"tpe", "hybrid", "fallback"},
+}
+
+
+def of_rank(share: float) -> Script:
+    """Return a model that proposes the configurations from `share` of the ranks on.
+
+    At 0 it knows the best ones, at 1 it names the worst, and never one that it has named before.
+    """
+    ordered = [settings for settings, _ in ranked()]
+    first = round(share * (len(ordered) - 1))
+    towards = ordered[first:] if share < 0.5 else ordered[first::-1]
+    named = iter(towards)
+
+    def script(request: Request, index: int) -> Reply:
+        match llm_server.asked_for(request):
+            case "ProposeChange":
+                return llm_server.proposal(next(named))
+            case "ProposeCandidates":
+                return llm_server.candidates(*(next(named) for _ in range(5)))
+            case _:
+                return llm_server.judgement(False)
+
+    return script
+
+
+def run(folder: Path, script: Script, monkeypatch: pytest.MonkeyPatch, **facts: Any) -> AgentState:
+    """Run a search on the recorded table."""
+    bench = Bench(Workspace(folder / "nas.db"), RecordedTrainer())
+    with serving(script) as server:
+        monkeypatch.setenv("OPENROUTER_API_KEY", "local")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        spec = recorded_spec(**{"max_trials": BUDGET, **facts})
+        return bench.search(**spec.model_dump())
+
+
+@pytest.mark.parametrize("planner", list(SOURCES))
+def test_a_planner_keeps_the_contract_over_30_trials(
+    planner: PlannerName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = run(tmp_path, of_rank(0.1), monkeypatch, planner=planner)
+    assert state.search.state == "completed"
+    assert len(state.trials) == BUDGET
+    assert {trial.source for trial in state.trials[1:]} <= SOURCES[planner]
+    for trial in state.trials[1:]:
+        earlier = state.trials[: trial.number]
+        parent = next(t.config for t in earlier if t.number == (trial.parent or 0))
+        assert check(Record(state.search.spec, earlier), parent, trial.changes, "planner") == []
+        assert {**parent, **trial.changes} == trial.config
+        assert problems(trial.config) == []
+        assert all(fields()[key].active(trial.config) for key in trial.changes)
+        assert trial.hypothesis
+    assert best(state) < 0.8 * value(state.search.spec.base())
+
+
+def test_an_optimiser_goes_on_alike_from_the_same_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(tmp_path / "a", of_rank(0.5), monkeypatch, planner="tpe", max_trials=14)
+    run(tmp_path / "b", of_rank(0.5), monkeypatch, planner="tpe", max_trials=14)
+    bench = Bench(Workspace(tmp_path / "b" / "nas.db"), RecordedTrainer())
+    longer = bench.search(**recorded_spec(planner="tpe", max_trials=18).model_dump())
+    assert [t.config for t in longer.trials[:14]] == [t.config for t in whole.trials]
+    assert len(longer.trials) == 18
+
+
+def test_the_rules_walk_the_known_order_of_gain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = run(tmp_path, of_rank(0.5), monkeypatch, planner="rules", max_trials=12)
+    changed = [next(iter(trial.changes)) for trial in state.trials[1:]]
+    order = list(dict.fromkeys(changed))
+    assert order[:4] == ["model.normalisation", "data.seq_len", "model.head", "model.tokens"]
+    assert changed.count("model.normalisation") == 3
+
+
+def test_the_rules_end_when_every_change_was_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = run(tmp_path, of_rank(0.5), monkeypatch, planner="rules", max_trials=400)
+    assert state.search.state == "completed"
+    assert "has been tried" in state.search.reason
+    assert len(state.trials) < 400
+
+
+def test_the_hybrid_gives_a_good_model_more_trials_than_a_bad_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {}
+    for name, share in (("good", 0.0), ("bad", 1.0)):
+        state = run(tmp_path / name, of_rank(share), monkeypatch, planner="hybrid")
+        shares[name] = sum(trial.source != "tpe" for trial in state.trials[1:])
+    assert shares["bad"] <= BUDGET / 10
+    assert shares["good"] >= SHARE * (BUDGET - 8)
+
+
+def test_the_worst_model_costs_the_hybrid_a_tenth_of_the_budget_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    curves: dict[str, list[list[float]]] = {"tpe": [], "hybrid": []}
+    for planner, found in curves.items():
+        for seed in range(8):
+            folder = tmp_path / planner / str(seed)
+            state = run(folder, of_rank(1.0), monkeypatch, planner=planner, seed=seed)
+            found.append(so_far(state))
+    mean = {
+        planner: [statistics.fmean(values) for values in zip(*found, strict=True)]
+        for planner, found in curves.items()
+    }
+    reached = next(n for n, error in enumerate(mean["tpe"], 1) if error <= mean["hybrid"][-1])
+    print({planner: curve[-1] for planner, curve in mean.items()}, "reached by tpe after", reached)
+    assert reached >= 0.9 * BUDGET
+
+
+def best(state: AgentState) -> float:
+    return min(trial.val_mse for trial in state.trials if trial.val_mse is not None)
+
+
+def so_far(state: AgentState) -> list[float]:
+    """Return the least error after each trial."""
+    curve: list[float] = []
+    for row in state.trials:
+        error = value(from_flat(row.config))
+        curve.append(min([*curve[-1:], error]))
+    return curve
