@@ -27,6 +27,7 @@ from informer.config import Value, from_flat
 from informer.rundir import RunDir
 from nas_engine.commands import COMMAND, Control, Decide, Start
 from nas_engine.liveness import HEARTBEAT_SECONDS
+from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, Planner, SpaceExhausted
 from nas_engine.proposals import Record, check
 from nas_engine.search import ASKING, SearchSpec
@@ -209,7 +210,7 @@ class Engine:
             self._writer.log(self._search_id, str(error))
             return
         reason = str(error)
-        if not isinstance(error, AccessDenied | TrainerError):
+        if not isinstance(error, AccessDenied | TrainerError | OwnRulesError):
             logging.getLogger(__name__).error("The search pauses", exc_info=error)
             log = self._workspace.launch_log
             reason = f"The engine met an error ({type(error).__name__}); {log} has it in full."
@@ -343,6 +344,7 @@ class Engine:
                 planner=planner,
                 trainer=self._trainer,
                 evaluator=partial(model, "evaluator") if asks else None,
+                own_rules=load(self._settings.nas_rules),
                 cancelled=self._cancel.is_set,
             )
             graph.advance(graph.build(resources, checkpoints), self._search_id, number)

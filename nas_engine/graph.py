@@ -1,8 +1,10 @@
 """The life of one trial as a LangGraph workflow: plan, review, execute, evaluate, record.
 
-The state holds the trial's number and the verdict's figures; all else lies in the database. Every
-node begins by asking whether its work is already done, so that a node that is run again after a
-crash repeats nothing: the planner is not asked twice, a finished run is not trained again.
+A difference that may be noise goes back from evaluate to execute for another seed. The state holds
+the trial's number, how many trainings it needs and the verdict's figures; all else lies in the
+database. Every node begins by asking whether its work is already done, so that a node that is run
+again after a crash repeats nothing: the planner is not asked twice, a finished run is not trained
+again.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import os
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # checkpoints are data: nothing in them is code
 
-import dataclasses
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,16 +23,18 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from informer.config import from_flat
+from informer.config import RunConfig, from_flat
 from informer.rundir import Epoch, Progress, RunDir, Success
-from nas_engine.evaluator import Opinion, Verdict, evaluate
+from nas_engine.curves import analyse
+from nas_engine.evaluator import OPEN, AnotherSeed, Figures, Opinion, Verdict, advised, decide
 from nas_engine.llm import LanguageModel, NoAnswer, prompt
+from nas_engine.own_rules import OwnRules
 from nas_engine.planners.base import Planner, View, first_proposal
 from nas_engine.proposals import differences
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.reader import RunRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Trainer, Watch
 from nas_engine.workspace import Workspace
@@ -39,16 +42,26 @@ from nas_engine.workspace import Workspace
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
 
+_VERDICT = TypeAdapter(Verdict)
+
+SEEDLESS = frozenset({"config", "data", "out_of_memory", "time"})
+"""Classes of errors that another seed would meet too."""
+
+
 class TrialState(TypedDict, total=False):
     """What is kept between the nodes of one trial."""
 
     number: int
+    trainings: int  # wanted; absent: as many as the rules begin with
     verdict: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What the nodes work with. `evaluator` is None where no language model can be asked."""
+    """What the nodes work with.
+
+    `evaluator` is None where no language model can be asked, `own_rules` where the user has none.
+    """
 
     workspace: Workspace
     writer: Writer
@@ -57,6 +70,7 @@ class Resources:
     planner: Planner
     trainer: Trainer
     evaluator: Callable[[int], LanguageModel] | None
+    own_rules: OwnRules | None
     cancelled: Callable[[], bool]
 
 
@@ -99,7 +113,7 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
     builder.add_edge("plan", "review")
     builder.add_conditional_edges("review", lambda state: _after_review(use, state))
     builder.add_edge("execute", "evaluate")
-    builder.add_edge("evaluate", "record")
+    builder.add_conditional_edges("evaluate", _after_evaluation)
     builder.add_edge("record", END)
     return builder.compile(checkpointer=SqliteSaver(checkpoints))
 
@@ -137,18 +151,29 @@ def _after_review(use: Resources, state: TrialState) -> Literal["execute", "__en
 
 
 def _execute(use: Resources, state: TrialState) -> TrialState:
-    number, trial = state["number"], _trial(use, state)
-    if trial.state not in ("queued", "running"):
-        return {}
-    config = from_flat(trial.config)
-    run = use.workspace.run_dir(use.search_id, number)
-    run_id = use.writer.begin_run(use.search_id, number, config.training.seed)
-    outcome: Success | Ended | None = _finished_before(run, trial)
+    trial = _trial(use, state)
+    wanted = state.get("trainings", use.spec.rules.seeds if trial.number == 0 else 1)
+    for repeat in range(wanted):
+        config = _with_seed(trial, repeat)
+        run = _run_with(use, trial, config.training.seed)
+        if run is None or run.state == "running":
+            run = _train(use, trial, repeat, config, wanted)
+        if _ends_training(run):
+            break
+    return {}
+
+
+def _train(use: Resources, trial: TrialRow, repeat: int, config: RunConfig, wanted: int) -> RunRow:
+    number, seed = trial.number, config.training.seed
+    folder = use.workspace.run_dir(use.search_id, number, repeat)
+    run_id = use.writer.begin_run(use.search_id, number, seed)
+    outcome: Success | Ended | None = _finished_before(folder, config)
     if outcome is None:
-        run.create(config)
-        use.writer.log(use.search_id, f"Trial {number} is training.", number)
+        folder.create(config)
+        which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
+        use.writer.log(use.search_id, f"Trial {number} is training{which}.", number)
         outcome = use.trainer.train(
-            run,
+            folder,
             Watch(
                 started=lambda pid: use.writer.set_worker(run_id, pid),
                 report=lambda records: _report(use, number, run_id, records),
@@ -157,40 +182,49 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
             ),
         )
     else:
-        use.writer.add_metrics(run_id, run.read_metrics()[0])
+        use.writer.add_metrics(run_id, folder.read_metrics()[0])
     if isinstance(outcome, Ended):
         use.writer.end_without_result(
-            use.search_id, number, outcome.state, outcome.error_class, outcome.message
+            *(use.search_id, number, run_id),
+            *(outcome.state, outcome.error_class, outcome.message),
         )
-        use.writer.log(
-            use.search_id, f"Trial {number} {outcome.state}: {outcome.message}", number, "warning"
-        )
+        what = f"Trial {number} {outcome.state}" + (f" with seed {seed}" if wanted > 1 else "")
+        use.writer.log(use.search_id, f"{what}: {outcome.message}", number, "warning")
     else:
         use.writer.complete(use.search_id, number, run_id, outcome)
-    return {}
+    run = _run_with(use, trial, seed)
+    assert run is not None, "it has just been recorded"
+    return run
 
 
 def _evaluate(use: Resources, state: TrialState) -> TrialState:
-    trial = _trial(use, state)
-    search = use.writer.read.search(use.search_id)
-    assert search is not None
-    best = (
-        (search.incumbent, search.best)
-        if search.incumbent is not None and search.best is not None
-        else None
-    )
-    verdict = evaluate(
-        trial.val_mse,
-        trial.error,
-        best,
-        use.spec.rules,
-        consult=lambda borderline: _consult(use, trial, borderline),
-    )
-    return {"verdict": dataclasses.asdict(verdict)}
+    trial, rules, cancelled = _trial(use, state), use.spec.rules, use.cancelled()
+    runs = use.writer.read.runs(use.search_id, trial.number)
+    if cancelled or any(_ends_training(run) for run in runs):
+        rules = rules.model_copy(update={"extra_seeds": 0})
+    figures = use.writer.read.figures(use.search_id, trial.number)
+    decision = (use.own_rules and use.own_rules(figures)) or decide(figures, rules)
+    if isinstance(decision, AnotherSeed):
+        wanted = figures.tried + 1
+        use.writer.log(
+            use.search_id,
+            f"Trial {trial.number} is trained with another seed ({wanted} of at most "
+            f"{1 + rules.extra_seeds}): {decision.reason}.",
+            trial.number,
+        )
+        return {"trainings": wanted}
+    if decision.rule in OPEN and not cancelled:
+        opinion = _consult(use, trial, decision)
+        decision = decision if opinion is None else advised(decision, opinion)
+    return {"verdict": _VERDICT.dump_python(decision)}
+
+
+def _after_evaluation(state: TrialState) -> Literal["execute", "record"]:
+    return "record" if "verdict" in state else "execute"
 
 
 def _record(use: Resources, state: TrialState) -> TrialState:
-    number, verdict = state["number"], Verdict(**state["verdict"])
+    number, verdict = state["number"], _VERDICT.validate_python(state["verdict"])
     use.writer.save_verdict(use.search_id, number, verdict)
     use.writer.log(use.search_id, f"Trial {number}: {verdict.sentence}", number)
     return {}
@@ -222,34 +256,52 @@ def _trial(use: Resources, state: TrialState) -> TrialRow:
     return trial
 
 
-def _finished_before(run: RunDir, trial: TrialRow) -> Success | None:
-    """Return the result that an engine that was lost has left, if it is this trial's."""
+def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
+    """Return the configuration of a trial's training: one more than the first has the next seed."""
+    config = from_flat(trial.config)
+    return config.with_changes({"training.seed": (config.training.seed + repeat) % 2**31})
+
+
+def _run_with(use: Resources, trial: TrialRow, seed: int) -> RunRow | None:
+    runs = use.writer.read.runs(use.search_id, trial.number)
+    return next((run for run in runs if run.seed == seed), None)
+
+
+def _ends_training(run: RunRow) -> bool:
+    """Tell whether a trial gets no further seed after this run."""
+    return run.state == "stopped" or run.error_class in SEEDLESS
+
+
+def _finished_before(folder: RunDir, config: RunConfig) -> Success | None:
+    """Return the result that an engine that was lost has left, if it is of this training."""
     try:
-        same = run.read_config().flat() == trial.config
+        same = folder.read_config() == config
     except (OSError, ValueError):
         return None
-    result = run.read_result() if same else None
+    result = folder.read_result() if same else None
     return result if isinstance(result, Success) else None
 
 
-def _consult(use: Resources, trial: TrialRow, borderline: Verdict) -> Opinion | None:
-    if use.evaluator is None:
+def _consult(use: Resources, trial: TrialRow, verdict: Verdict) -> Opinion | None:
+    incumbent = verdict.figures.incumbent
+    if use.evaluator is None or incumbent is None:
         return None
-    parent = use.writer.read.trial(use.search_id, borderline.incumbent or 0)
-    changed = differences(parent.config if parent else {}, trial.config)
+    best = use.writer.read.trial(use.search_id, incumbent)
+    changed = differences(best.config if best else {}, trial.config)
     try:
         answer = use.evaluator(trial.number).ask(
             system=prompt("evaluator_system"),
             question=prompt(
                 "evaluator",
                 number=str(trial.number),
+                incumbent=str(incumbent),
                 changes=", ".join(f"{key} {old}->{new}" for key, (old, new) in changed.items()),
-                value=f"{borderline.value:.6g}",
-                incumbent=str(borderline.incumbent),
-                incumbent_value=f"{borderline.incumbent_value:.6g}",
-                improvement=f"{borderline.improvement:.3%}",
-                epochs=_curve(use, trial.number),
-                incumbent_epochs=_curve(use, borderline.incumbent or 0),
+                finding=verdict.reason,
+                noise=_noise_text(verdict.figures),
+                parameters=_count(trial.parameters),
+                incumbent_parameters=_count(best.parameters if best else None),
+                curve=_curve(use, trial.number),
+                incumbent_curve=_curve(use, incumbent),
             ),
             schema=Judge,
             accept=lambda judge: [],
@@ -260,6 +312,21 @@ def _consult(use: Resources, trial: TrialRow, borderline: Verdict) -> Opinion | 
     return Opinion(answer.accept, answer.reason)
 
 
+def _noise_text(figures: Figures) -> str:
+    if figures.noise is None:
+        return "How far trainings with other seeds lie apart is not known in this search."
+    return (
+        f"Trainings of one configuration with other seeds differ by {figures.noise.relative:.6g} "
+        f"of val_mse (standard deviation, {figures.noise.degrees} degrees of freedom)."
+    )
+
+
+def _count(value: int | None) -> str:
+    return "an unknown number of" if value is None else str(value)
+
+
 def _curve(use: Resources, number: int) -> str:
     rows = use.writer.read.epochs(use.search_id, [number])
-    return "\n".join(f"- epoch {row.epoch}: {row.train_loss}, {row.val_mse}" for row in rows)
+    return "\n".join(
+        [analyse(rows).text, *(f"- {row.epoch}: {row.train_loss}, {row.val_mse}" for row in rows)]
+    )

@@ -36,6 +36,13 @@ class Rules(BaseModel):
 
     accept_above: float = Field(0.02, ge=0, le=1, description="Accepted when better by more")
     reject_below: float = Field(-0.005, ge=-1, le=0, description="Rejected when worse by more")
+    seeds: int = Field(3, ge=1, le=20, description="Trainings of trial 0, to learn the spread")
+    extra_seeds: int = Field(
+        2, ge=0, le=20, description="More trainings of a trial whose difference is open, at most"
+    )
+    noise_multiple: float = Field(
+        2.0, ge=0, le=4, description="Standard deviations up to which a difference may be noise"
+    )
 
 
 class Limits(BaseModel):

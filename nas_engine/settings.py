@@ -93,6 +93,7 @@ class Settings(BaseSettings):
     debug: bool = False
     nas_db: Path = PROJECT / "workspace" / "nas.db"
     nas_data_dirs: str = Field("", description="Directories with data files, as in PATH")
+    nas_rules: str = Field("", description="The user's own rules, as package.module:function")
 
     @property
     def has_key(self) -> bool:

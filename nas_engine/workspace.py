@@ -26,9 +26,10 @@ class Workspace:
         """Folder of all run folders."""
         return self.db.with_suffix(".runs")
 
-    def run_dir(self, search_id: int, number: int) -> RunDir:
-        """Return the run folder of a trial."""
-        return RunDir(self.runs / str(search_id) / f"trial-{number:04d}")
+    def run_dir(self, search_id: int, number: int, repeat: int = 0) -> RunDir:
+        """Return the run folder of a trial's first training, or of its `repeat`-th one more."""
+        name = f"trial-{number:04d}" + (f"-repeat-{repeat}" if repeat else "")
+        return RunDir(self.runs / str(search_id) / name)
 
     def baselines(self, search_id: int) -> Path:
         """Folder in which the baselines of a search are computed."""

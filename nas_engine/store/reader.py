@@ -9,12 +9,13 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
 from informer.config import Value
+from nas_engine.evaluator import Figures, Noise, pooled_noise
 from nas_engine.search import SearchSpec
-from nas_engine.store.schema import refuse_foreign
+from nas_engine.store.schema import open_database, refuse_foreign
 from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
@@ -55,24 +56,27 @@ class TrialRow:
     decision: str | None
     author: str
     comment: str
-    val_mse: float | None
+    val_mse: float | None  # errors and seconds are means over the finished runs
     val_mae: float | None
     test_mse: float | None
     test_mae: float | None
+    seeds: int  # finished runs
+    spread: float | None  # sample standard deviation of val_mse over them; None for one
     accepted: bool | None
     rule: str | None
     improvement: float | None  # relative to the incumbent of that moment, positive is better
+    margin: float | None  # the size up to which an improvement was inside the spread
     verdict: str | None
     opinion: str | None
     error_class: str
     error: str
-    run_id: int | None
-    attempt: int | None
+    run_id: int | None  # of the run that stands for the trial: the first finished, else the first
+    attempt: int | None  # of the newest run, as are worker, epoch and step
     worker_pid: int | None
     epoch: int | None
     step: int | None
     steps: int | None
-    best_epoch: int | None
+    best_epoch: int | None  # of run_id, as are epochs, parameters and device
     epochs: int | None
     parameters: int | None
     seconds: float | None
@@ -83,13 +87,28 @@ class TrialRow:
     expected_low: float | None  # of the relative improvement that the proposer expected
     expected_high: float | None
     asked_seconds: float  # in which a language model planned it
-    spread: float | None = None
-    seeds: int = 1
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One training of a trial's configuration with one seed."""
+
+    id: int
+    seed: int
+    state: str
+    val_mse: float | None
+    val_mae: float | None
+    best_epoch: int | None
+    epochs: int | None
+    seconds: float | None
+    attempt: int
+    error_class: str
+    error: str
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """Figures of one epoch of a trial; None where they were not finite."""
+    """Figures of one epoch of a run; None where they were not finite."""
 
     number: int
     epoch: int
@@ -213,15 +232,71 @@ class Reader:
         where = "WHERE t.search_id = ? AND t.number = ?"
         return self._first(TrialRow, f"{_TRIAL} {where}", (search_id, number))
 
-    def epochs(self, search_id: int, numbers: list[int] | None = None) -> list[EpochRow]:
-        """Return the epochs of all trials, or of those in `numbers`, by trial and epoch."""
-        chosen = "" if numbers is None else "AND r.number IN (SELECT value FROM json_each(?))"
+    def runs(self, search_id: int, number: int) -> list[RunRow]:
+        """Return the trainings of a trial in the order in which they began."""
+        return self._rows(
+            RunRow,
+            """SELECT id, seed, state, val_mse, val_mae, best_epoch, epochs, seconds, attempt,
+            error_class, error FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
+            (search_id, number),
+        )
+
+    def noise(self, search_id: int) -> Noise | None:
+        """Return how far trainings with other seeds lie apart; None while it is not known."""
+        rows = self._connection.execute(
+            "SELECT seeds, val_mse, spread FROM trials WHERE search_id = ? AND spread IS NOT NULL",
+            (search_id,),
+        )
+        return pooled_noise(rows)
+
+    def figures(self, search_id: int, number: int) -> Figures:
+        """Return what a trial is judged by, as things stand."""
+        search, trial = self.search(search_id), self.trial(search_id, number)
+        assert search is not None and trial is not None, "only trials that exist are judged"
+        best = None if search.incumbent is None else self.trial(search_id, search.incumbent)
+        return Figures(
+            value=trial.val_mse,
+            seeds=trial.seeds,
+            tried=sum(run.state != "running" for run in self.runs(search_id, number)),
+            failure=trial.error,
+            incumbent=best.number if best else None,
+            incumbent_value=best.val_mse if best else None,
+            incumbent_seeds=best.seeds if best else 0,
+            noise=self.noise(search_id),
+        )
+
+    def judged_by(self, search_id: int) -> dict[int, Figures]:
+        """Return the figures that the verdicts of a search used, by trial."""
+        rows = self._connection.execute(
+            """SELECT number, noise, noise_degrees, value, v.seeds, tried, error, incumbent,
+            incumbent_value, incumbent_seeds
+            FROM verdicts v JOIN trials t USING (search_id, number) WHERE search_id = ?""",
+            (search_id,),
+        )
+        return {
+            number: replace(
+                Figures(*used), noise=None if relative is None else Noise(relative, degrees)
+            )
+            for number, relative, degrees, *used in rows
+        }
+
+    def epochs(
+        self, search_id: int, numbers: list[int] | None = None, seed: int | None = None
+    ) -> list[EpochRow]:
+        """Return the epochs of all trials, or of those in `numbers`, by trial and epoch.
+
+        They are those of the run that stands for a trial, or those of its run with `seed`.
+        """
         return self._rows(
             EpochRow,
             f"""SELECT r.number, e.epoch, e.train_loss, e.val_mse, e.val_mae, e.lr, e.seconds
-            FROM runs r JOIN epochs e ON e.run_id = r.id
-            WHERE r.search_id = ? {chosen} ORDER BY r.number, e.epoch""",  # noqa: S608
-            (search_id,) if numbers is None else (search_id, json.dumps(numbers)),
+            FROM trials t JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
+            JOIN epochs e ON e.run_id = r.id
+            WHERE t.search_id = ?1
+            AND (?2 IS NULL OR t.number IN (SELECT value FROM json_each(?2)))
+            AND (r.seed = ?3 OR ?3 IS NULL AND r.id = {_STANDS})
+            ORDER BY r.number, e.epoch""",  # noqa: S608
+            (search_id, None if numbers is None else json.dumps(numbers), seed),
         )
 
     def baselines(self, search_id: int) -> list[BaselineRow]:
@@ -242,10 +317,6 @@ class Reader:
             FROM llm_calls WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id""",
             (search_id, number),
         )
-
-    def noise(self, search_id: int) -> None:
-        """Return how far trainings with other seeds lie apart: not measured yet."""
-        return None
 
     def spend(self, search_id: int) -> Spend:
         """Return what the calls of a search came to; calls in flight at their worst case."""
@@ -307,7 +378,8 @@ def reading(workspace: Workspace) -> Iterator[Reader | None]:
         return
     connection = sqlite3.connect(f"{workspace.db.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
     try:
-        refuse_foreign(connection, workspace.db)
+        if not refuse_foreign(connection, workspace.db):
+            open_database(workspace.db).close()  # brings a file of an earlier version up to date
         migrated = connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE name = 'searches'"
         ).fetchone()[0]
@@ -319,29 +391,34 @@ def reading(workspace: Workspace) -> Iterator[Reader | None]:
 _SEARCH = """
     SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
         s.active_seconds, best.val_mse AS best,
-        (SELECT count(*) FROM trials t WHERE t.search_id = s.id AND t.state IN
-            ('completed', 'pruned', 'stopped', 'failed', 'crashed', 'rejected')) AS finished
+        (SELECT count(*) FROM trials t
+            WHERE t.search_id = s.id AND t.ended_at IS NOT NULL) AS finished
     FROM searches s
     LEFT JOIN trials best ON best.search_id = s.id AND best.number = s.incumbent
 """
 
-_TRIAL = """
+_RUNS_OF_TRIAL = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_STANDS = f"(SELECT o.id {_RUNS_OF_TRIAL} ORDER BY o.val_mse IS NULL, o.id LIMIT 1)"
+
+_TRIAL = f"""
     SELECT t.number, t.state, t.proposal_id, p.version, p.parent, p.source, p.step_type,
         p.hypothesis, p.reasons, p.changes, p.original, p.config, p.decision, p.author, p.comment,
-        t.val_mse, t.val_mae, r.test_mse, r.test_mae, v.accepted, v.rule, v.improvement,
-        v.sentence AS verdict, v.opinion, t.error_class, t.error,
-        r.id AS run_id, r.attempt, r.worker_pid, r.epoch, r.step, r.steps, r.best_epoch, r.epochs,
-        r.parameters, r.seconds, r.device, t.created_at, t.started_at, t.ended_at,
-        p.expected_low, p.expected_high,
+        t.val_mse, t.val_mae, (SELECT avg(o.test_mse) {_RUNS_OF_TRIAL}) AS test_mse,
+        (SELECT avg(o.test_mae) {_RUNS_OF_TRIAL}) AS test_mae, t.seeds, t.spread,
+        v.accepted, v.rule, v.improvement, v.margin, v.sentence AS verdict, v.opinion,
+        t.error_class, t.error,
+        r.id AS run_id, n.attempt, n.worker_pid, n.epoch, n.step, n.steps, r.best_epoch, r.epochs,
+        r.parameters, (SELECT avg(o.seconds) {_RUNS_OF_TRIAL}) AS seconds, r.device,
+        t.created_at, t.started_at, t.ended_at, p.expected_low, p.expected_high,
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
-            AS asked_seconds,
-        NULL AS spread, 1 AS seeds
+            AS asked_seconds
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
-    LEFT JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
+    LEFT JOIN runs r ON r.id = {_STANDS}
+    LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
-"""
+"""  # noqa: S608
 
 _COMMAND = """
     SELECT id, search_id, kind, author, state, answer, created_at, answered_at FROM commands

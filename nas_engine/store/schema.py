@@ -281,6 +281,45 @@ def _with_named_calendar(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
+_SEEDS = (
+    # How each training ended, beside its figures.
+    """ALTER TABLE runs ADD COLUMN state TEXT NOT NULL DEFAULT 'running'
+    CHECK (state IN ('running', 'completed', 'failed', 'crashed', 'stopped'))""",
+    "ALTER TABLE runs ADD COLUMN error_class TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE runs ADD COLUMN error TEXT NOT NULL DEFAULT ''",
+    """UPDATE runs SET (state, error_class, error) = (
+        SELECT CASE WHEN runs.val_mse IS NOT NULL THEN 'completed'
+            WHEN t.state IN ('failed', 'crashed', 'stopped') THEN t.state ELSE 'running' END,
+            t.error_class, t.error
+        FROM trials t WHERE t.search_id = runs.search_id AND t.number = runs.number)""",
+    # A trial's figures are means over its `seeds` finished trainings; `spread` is their sample
+    # standard deviation of val_mse, NULL for one.
+    "ALTER TABLE trials ADD COLUMN seeds INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE trials ADD COLUMN spread REAL",
+    "UPDATE trials SET seeds = 1 WHERE val_mse IS NOT NULL",
+    # The figures that a verdict used.
+    "ALTER TABLE verdicts ADD COLUMN seeds INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE verdicts ADD COLUMN tried INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE verdicts ADD COLUMN incumbent_seeds INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE verdicts ADD COLUMN noise REAL",
+    "ALTER TABLE verdicts ADD COLUMN noise_degrees INTEGER",
+    "ALTER TABLE verdicts ADD COLUMN margin REAL",
+    "UPDATE verdicts SET seeds = 1 WHERE value IS NOT NULL",
+    "UPDATE verdicts SET incumbent_seeds = 1 WHERE incumbent_value IS NOT NULL",
+)
+
+
+@MIGRATIONS()
+def m004_seeds(db: Database) -> None:
+    """A trial may be trained with several seeds; searches of before keep to one."""
+    for statement in _SEEDS:
+        db.execute(statement)
+    for key, text in db.execute("SELECT id, spec FROM searches").fetchall():
+        spec = json.loads(text)
+        spec["rules"] = {"seeds": 1, "extra_seeds": 0} | spec.get("rules", {})
+        db.execute("UPDATE searches SET spec = ? WHERE id = ?", [json.dumps(spec), key])
+
+
 @MIGRATIONS()
 def m005_expected(db: Database) -> None:
     """Keep the relative improvement that a proposer expected, as an interval."""
@@ -332,8 +371,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
 
 
-def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreError unless this version can use the database (an empty one can be used)."""
+def refuse_foreign(connection: sqlite3.Connection, path: Path) -> bool:
+    """Return whether the database has all that this version knows; an empty one has not.
+
+    Raises:
+        StoreError: this version cannot use it.
+    """
     try:
         tables = {
             name
@@ -363,6 +406,7 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path) -> None:
             f"knows up to {known[-1]}); update the project, or name another file with --db or "
             "NAS_DB. Nothing was changed."
         )
+    return set(known) <= set(applied)
 
 
 def known_versions() -> list[str]:

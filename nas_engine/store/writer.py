@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import statistics
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -271,12 +272,19 @@ class Writer:
 
     def end_open_trials(self, search_id: int) -> None:
         """End the trials that wait or were left unfinished, because their search is stopped."""
-        self._execute(
-            """UPDATE trials SET ended_at = ?, error = 'The search was stopped.',
-            state = CASE state WHEN 'completed' THEN state ELSE 'stopped' END
-            WHERE search_id = ? AND ended_at IS NULL""",
-            (time.time(), search_id),
-        )
+        why = "The search was stopped."
+        with transaction(self._db.conn):
+            self._execute(
+                """UPDATE trials SET ended_at = ?, error = ?,
+                state = CASE WHEN seeds > 0 THEN 'completed' ELSE 'stopped' END
+                WHERE search_id = ? AND ended_at IS NULL""",
+                (time.time(), why, search_id),
+            )
+            self._execute(
+                """UPDATE runs SET state = 'stopped', error_class = 'stopped', error = ?
+                WHERE search_id = ? AND state = 'running'""",
+                (why, search_id),
+            )
 
     def begin_run(self, search_id: int, number: int, seed: int) -> int:
         """Book a training before it starts, drop what an unfinished attempt left, return its id."""
@@ -284,7 +292,7 @@ class Writer:
             row = self._execute(
                 """INSERT INTO runs (search_id, number, seed) VALUES (?, ?, ?)
                 ON CONFLICT (search_id, number, seed) DO UPDATE SET attempt = attempt + 1,
-                epoch = NULL, step = NULL, steps = NULL RETURNING id""",
+                state = 'running', epoch = NULL, step = NULL, steps = NULL RETURNING id""",
                 (search_id, number, seed),
             )
             assert row is not None
@@ -326,51 +334,85 @@ class Writer:
                     )
 
     def complete(self, search_id: int, number: int, run_id: int, result: Success) -> None:
-        """Record the result of a training that ended well."""
+        """Record the result of a training that ended well; the trial has the mean of its runs."""
         with transaction(self._db.conn):
             self._execute(
-                """UPDATE runs SET val_mse = :val_mse, val_mae = :val_mae, test_mse = :test_mse,
-                test_mae = :test_mae, best_epoch = :best_epoch, epochs = :epochs,
-                parameters = :parameters, seconds = :seconds, device = :device WHERE id = :run""",
+                """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
+                test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
+                epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device
+                WHERE id = :run""",
                 result.model_dump(exclude={"status"}) | {"run": run_id},
             )
+            runs = self.read.runs(search_id, number)
+            mses = [run.val_mse for run in runs if run.val_mse is not None]
+            maes = [run.val_mae for run in runs if run.val_mae is not None]
             self._execute(
-                """UPDATE trials SET state = 'completed', val_mse = ?, val_mae = ?,
-                error_class = '', error = '' WHERE search_id = ? AND number = ?""",
-                (result.val_mse, result.val_mae, search_id, number),
+                """UPDATE trials SET state = 'completed', val_mse = ?, val_mae = ?, seeds = ?,
+                spread = ?, error_class = '', error = '' WHERE search_id = ? AND number = ?""",
+                (
+                    statistics.mean(mses),
+                    statistics.mean(maes),
+                    len(mses),
+                    statistics.stdev(mses) if len(mses) > 1 else None,
+                    search_id,
+                    number,
+                ),
             )
 
     def end_without_result(
         self,
         search_id: int,
         number: int,
+        run_id: int,
         state: Literal["failed", "crashed", "stopped"],
         error_class: str,
         error: str,
     ) -> None:
-        """Record that a trial's training ended without a result, and why."""
-        self._execute(
-            """UPDATE trials SET state = ?, error_class = ?, error = ?
-            WHERE search_id = ? AND number = ?""",
-            (state, error_class, _storable(error), search_id, number),
-        )
+        """Record that a training ended without a result, and why.
+
+        The trial is what its finished runs make it; it has this state where there are none.
+        """
+        how = (state, error_class, _storable(error))
+        with transaction(self._db.conn):
+            self._execute(
+                "UPDATE runs SET state = ?, error_class = ?, error = ? WHERE id = ?", (*how, run_id)
+            )
+            self._execute(
+                """UPDATE trials SET state = 'completed'
+                WHERE search_id = ? AND number = ? AND seeds > 0""",
+                (search_id, number),
+            )
+            self._execute(
+                """UPDATE trials SET state = ?, error_class = ?, error = ?
+                WHERE search_id = ? AND number = ? AND seeds = 0""",
+                (*how, search_id, number),
+            )
 
     def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> None:
         """Record verdict and incumbent together; a verdict that exists stands."""
+        figures, noise = verdict.figures, verdict.figures.noise
         with transaction(self._db.conn):
             new = self._execute(
-                """INSERT INTO verdicts (search_id, number, accepted, rule, value, incumbent,
-                incumbent_value, improvement, sentence, opinion, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number""",
+                """INSERT INTO verdicts (search_id, number, accepted, rule, value, seeds, tried,
+                incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees, improvement,
+                margin, sentence, opinion, created_at)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT DO NOTHING RETURNING number""",
                 (
                     search_id,
                     number,
                     int(verdict.accepted),
-                    verdict.rule,
-                    verdict.value,
-                    verdict.incumbent,
-                    verdict.incumbent_value,
-                    verdict.improvement,
+                    _storable(verdict.rule),
+                    figures.value,
+                    figures.seeds,
+                    figures.tried,
+                    figures.incumbent,
+                    figures.incumbent_value,
+                    figures.incumbent_seeds,
+                    noise.relative if noise else None,
+                    noise.degrees if noise else None,
+                    figures.improvement,
+                    verdict.margin,
                     _storable(verdict.sentence),
                     _storable(verdict.opinion),
                     time.time(),
@@ -386,7 +428,8 @@ class Writer:
                 self._execute(
                     """UPDATE searches SET incumbent = (
                         SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-                        WHERE t.search_id = searches.id AND v.accepted ORDER BY t.val_mse, t.number)
+                        WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
+                        ORDER BY t.val_mse, t.number)
                     WHERE id = ?""",
                     (search_id,),
                 )

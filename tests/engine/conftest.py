@@ -17,6 +17,9 @@ from nas_engine.store.reader import CommandRow, reading
 from nas_engine.workspace import Workspace
 from tests.fakes.trainer import FakeTrainer
 
+ONE_SEED = {"seeds": 1, "extra_seeds": 0}
+"""Rules under which each trial is trained once, for tests that count trainings."""
+
 
 @dataclass
 class Bench:

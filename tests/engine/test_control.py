@@ -13,7 +13,7 @@ from nas_engine.api import AgentState, SearchError, load_agent_state
 from nas_engine.commands import Control, Decide, Start, send
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
-from tests.engine.conftest import Bench
+from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.trainer import FakeTrainer
 
 Background = Callable[[int], threading.Thread]
@@ -59,7 +59,8 @@ def test_pause_lets_the_running_trial_finish_and_resume_goes_on(
     bench: Bench, in_background: Background
 ) -> None:
     bench.trainer = FakeTrainer(epoch_seconds=0.1)
-    start(bench, in_background, max_trials=3, settings={"training.epochs": 3})
+    settings = {"training.epochs": 3}
+    start(bench, in_background, max_trials=3, settings=settings, rules=ONE_SEED)
     until(bench, lambda state: state.trials and state.trials[-1].state == "running")
     assert answered(bench, Control(kind="pause"))[0] == "applied"
     paused = until(bench, lambda state: all(trial.ended_at for trial in state.trials))
@@ -152,7 +153,7 @@ def test_approving_runs_the_proposal_as_it_is(bench: Bench, in_background: Backg
 def test_a_rejected_proposal_is_not_trained_and_the_next_is_planned(
     bench: Bench, in_background: Background
 ) -> None:
-    start(bench, in_background, max_trials=3, mode="review")
+    start(bench, in_background, max_trials=3, mode="review", rules=ONE_SEED)
     trial = waiting(until(bench, waiting))
     assert trial is not None
     answered(bench, decision(trial, "rejected", comment="too wide"))

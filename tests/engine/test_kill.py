@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +21,9 @@ TRIALS = 5
 EPOCH_SECONDS = 0.1
 
 
-def engine(workspace: Workspace, command: Start | Control) -> subprocess.Popen[bytes]:
+def engine(
+    workspace: Workspace, command: Start | Control, **environment: str
+) -> subprocess.Popen[bytes]:
     search_id = None if isinstance(command, Start) else 1
     command_id = send(workspace, command, search_id)
     return subprocess.Popen(
@@ -28,12 +32,13 @@ def engine(workspace: Workspace, command: Start | Control) -> subprocess.Popen[b
             *(str(workspace.db), str(command_id), str(EPOCH_SECONDS)),
         ],
         cwd=PROJECT,
+        env={**os.environ, **environment},
     )
 
 
 def outcome(state: AgentState) -> list[tuple[object, ...]]:
     return [
-        (t.number, t.state, t.config, t.source, t.val_mse, t.accepted, t.rule, t.parent)
+        (t.number, t.state, t.config, t.source, t.val_mse, t.seeds, t.spread, t.verdict, t.parent)
         for t in state.trials
     ]
 
@@ -63,7 +68,7 @@ def test_kill_9_neither_repeats_nor_skips_a_trial(tmp_path: Path, seed: int) -> 
     assert kills > 0
     assert outcome(load_agent_state(shaken.db)) == outcome(load_agent_state(calm.db))
     assert set(trainings(shaken)) == set(trainings(calm))
-    assert len(trainings(shaken)) <= TRIALS + kills
+    assert len(trainings(shaken)) <= len(trainings(calm)) + kills
 
 
 def _again(workspace: Workspace) -> Start | Control:
@@ -78,11 +83,30 @@ def _again(workspace: Workspace) -> Start | Control:
 def test_a_result_that_a_lost_engine_left_is_taken_and_not_trained_again(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "nas.db")
     assert engine(workspace, START).wait(timeout=60) == 0
-    before = load_agent_state(workspace.db)
+    before, trained = load_agent_state(workspace.db), trainings(workspace)
     forget_last_result(workspace)
     assert engine(workspace, Control(kind="resume")).wait(timeout=60) == 0
     assert outcome(load_agent_state(workspace.db)) == outcome(before)
-    assert len(trainings(workspace)) == TRIALS
+    assert trainings(workspace) == trained
+
+
+def test_kills_between_seeds_train_none_twice_and_end_the_same(tmp_path: Path) -> None:
+    calm, shaken = Workspace(tmp_path / "calm" / "nas.db"), Workspace(tmp_path / "shaken.db")
+    assert engine(calm, START).wait(timeout=60) == 0
+    extra = [name for name in trainings(calm) if "repeat" in name and "0000" not in name]
+    assert extra, "the noise of the fake engine leaves a difference open"
+    command: Start | Control = START
+    for moment, folder in (
+        ("KILL_BEFORE", "trial-0000-repeat-1"),
+        ("KILL_AFTER", "trial-0000-repeat-2"),
+        ("KILL_BEFORE", extra[0]),
+        ("KILL_AFTER", extra[0]),
+    ):
+        assert engine(shaken, command, **{moment: folder}).wait(timeout=60) == -signal.SIGKILL
+        command = Control(kind="resume")
+    assert engine(shaken, command).wait(timeout=60) == 0
+    assert outcome(load_agent_state(shaken.db)) == outcome(load_agent_state(calm.db))
+    assert sorted(trainings(shaken)) == sorted(trainings(calm))
 
 
 def forget_last_result(workspace: Workspace) -> None:
@@ -94,8 +118,12 @@ def forget_last_result(workspace: Workspace) -> None:
         last = TRIALS - 1
         connection.execute("DELETE FROM verdicts WHERE number = ?", (last,))
         connection.execute(
-            "UPDATE trials SET state = 'running', val_mse = NULL, ended_at = NULL WHERE number = ?",
+            "UPDATE trials SET state = 'running', val_mse = NULL, seeds = 0, spread = NULL, "
+            "ended_at = NULL WHERE number = ?",
             (last,),
+        )
+        connection.execute(
+            "UPDATE runs SET state = 'running', val_mse = NULL WHERE number = ?", (last,)
         )
         connection.execute("UPDATE searches SET state = 'running'")
     connection.close()

@@ -13,7 +13,7 @@ from nas_engine.api import get_best_run, get_recent_runs
 from nas_engine.commands import Control, Start
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import reading
-from tests.engine.conftest import Bench
+from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.trainer import FakeTrainer, error_of
 
 
@@ -36,7 +36,7 @@ def test_the_incumbent_is_the_best_accepted_trial(bench: Bench) -> None:
 
 @pytest.mark.parametrize("planner", ["tpe", "random"])
 def test_no_configuration_is_tried_twice(bench: Bench, planner: str) -> None:
-    state = bench.search(max_trials=25, planner=planner)
+    state = bench.search(max_trials=25, planner=planner, rules=ONE_SEED)
     configs = [tuple(trial.config.items()) for trial in state.trials]
     assert len(set(configs)) == 25
     assert len(bench.trainer.trained) == 25
@@ -61,8 +61,8 @@ def test_epochs_baselines_and_results_are_stored(bench: Bench) -> None:
 
 
 def test_a_larger_budget_continues_where_the_search_ended(bench: Bench) -> None:
-    first = bench.search(max_trials=3)
-    second = bench.search(max_trials=5)
+    first = bench.search(max_trials=3, rules=ONE_SEED)
+    second = bench.search(max_trials=5, rules=ONE_SEED)
     assert second.search.id == first.search.id
     assert [t.config for t in second.trials[:3]] == [t.config for t in first.trials]
     assert len(second.trials) == 5
@@ -71,10 +71,11 @@ def test_a_larger_budget_continues_where_the_search_ended(bench: Bench) -> None:
 
 def test_the_same_budget_again_is_refused_with_a_sentence(bench: Bench) -> None:
     bench.search(max_trials=2)
+    trained = len(bench.trainer.trained)
     answer = bench.give(Start(spec=SearchSpec(max_trials=2)))
     assert answer.state == "refused"
     assert "already finished its 2 trials" in answer.answer
-    assert len(bench.trainer.trained) == 2
+    assert len(bench.trainer.trained) == trained
 
 
 def test_a_failed_trial_is_rejected_and_the_search_goes_on(bench: Bench) -> None:

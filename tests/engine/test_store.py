@@ -16,8 +16,9 @@ from sqlite_utils import Database
 
 from informer.config import PUBLISHED, RunConfig, from_flat
 from nas_engine.commands import Control, send
+from nas_engine.evaluator import Figures
 from nas_engine.liveness import STALE_SECONDS, engine_state
-from nas_engine.search import SearchSpec
+from nas_engine.search import Rules, SearchSpec
 from nas_engine.store.reader import EngineRow, reading
 from nas_engine.store.schema import MIGRATIONS, StoreError, known_versions, open_database
 from nas_engine.store.writer import LeaseLost, Writer
@@ -87,8 +88,7 @@ def test_decisions_survive_a_power_cut(workspace: Workspace) -> None:
 
 
 def test_a_search_of_the_first_version_keeps_the_model_that_it_had(workspace: Workspace) -> None:
-    db = Database(workspace_file(workspace))
-    MIGRATIONS.apply(db, stop_before="m002_structure")
+    db = at_version(workspace, "m002_structure")
     first = {k: v for k, v in RunConfig().flat().items() if k in FIRST_VERSION}
     first |= {"model.temporal": True, "model.mix": True}
     spec = {"preset": "paper", "settings": {"model.temporal": False, "model.d_ff": 64}}
@@ -114,6 +114,79 @@ def test_a_search_of_the_first_version_keeps_the_model_that_it_had(workspace: Wo
     assert base == RunConfig().with_changes(
         {**PUBLISHED, "model.temporal": "none", "model.d_ff": 64}
     )
+
+
+def at_version(workspace: Workspace, before: str) -> Database:
+    """Return a database as it was before the migration `before`."""
+    db = Database(workspace_file(workspace))
+    MIGRATIONS.apply(db, stop_before=before)
+    return db
+
+
+def test_trials_of_one_seed_are_read_as_what_they_were(workspace: Workspace) -> None:
+    db = at_version(workspace, "m004_seeds")
+    spec = {"rules": {"accept_above": 0.03}}
+    db.execute(
+        "INSERT INTO searches (id, fingerprint, spec, max_trials, state, incumbent, created_at) "
+        "VALUES (1, 'f', ?, 5, 'paused', 0, 0)",
+        [json.dumps(spec)],
+    )
+    config = json.dumps(RunConfig().flat())
+    for number, state, value, error in (
+        (0, "completed", 0.5, ""),
+        (1, "failed", None, "Out of memory."),
+        (2, "completed", 0.49, ""),
+        (3, "running", None, ""),
+    ):
+        db.execute(
+            "INSERT INTO proposals (id, search_id, number, source, step_type, hypothesis, reasons, "
+            "changes, original, config, created_at) "
+            "VALUES (?, 1, ?, 'tpe', 'small', '', '', '{}', '{}', ?, 0)",
+            [number + 1, number, config],
+        )
+        db.execute(
+            "INSERT INTO trials (search_id, number, proposal_id, state, val_mse, val_mae, error, "
+            "created_at, ended_at) VALUES (1, ?, ?, ?, ?, ?, ?, 0, ?)",
+            [number, number + 1, state, value, value, error, None if state == "running" else 1],
+        )
+        db.execute(
+            "INSERT INTO runs (id, search_id, number, seed, val_mse, val_mae, test_mse, seconds, "
+            "best_epoch) VALUES (?, 1, ?, 2021, ?, ?, ?, 9.0, 1)",
+            [number + 10, number, value, value, value],
+        )
+        db.execute("INSERT INTO epochs VALUES (?, 1, 0.4, 0.5, 0.5, 0.001, 1.0)", [number + 10])
+    for number, value, best, improvement in (
+        (0, 0.5, None, None),
+        (1, None, None, None),
+        (2, 0.49, 0.5, 0.02),
+    ):
+        db.execute(
+            "INSERT INTO verdicts (search_id, number, accepted, rule, value, incumbent, "
+            "incumbent_value, improvement, sentence, created_at) "
+            "VALUES (1, ?, ?, 'r', ?, ?, ?, ?, 's', 0)",
+            [number, int(number == 0), value, best and 0, best, improvement],
+        )
+    db.close()
+    with reading(workspace) as reader:  # a page brings the file up to date
+        assert reader is not None
+        search, trials = reader.search(1), reader.trials(1)
+        runs = [run for number in range(4) for run in reader.runs(1, number)]
+        judged, epochs = reader.judged_by(1), reader.epochs(1)
+        assert reader.noise(1) is None
+    assert search is not None
+    assert search.spec.rules == Rules(accept_above=0.03, seeds=1, extra_seeds=0)
+    assert (search.finished, search.best) == (3, 0.5)
+    assert [trial.seeds for trial in trials] == [1, 0, 1, 0]
+    assert [trial.test_mse for trial in trials] == [0.5, None, 0.49, None]
+    assert all(trial.spread is None and trial.run_id == trial.number + 10 for trial in trials)
+    assert [run.state for run in runs] == ["completed", "failed", "completed", "running"]
+    assert runs[1].error == "Out of memory."
+    assert judged == {
+        0: Figures(0.5, seeds=1, tried=1),
+        1: Figures(None, seeds=0, tried=1, failure="Out of memory."),
+        2: Figures(0.49, 1, 1, "", 0, 0.5, 1),
+    }
+    assert [(row.number, row.epoch) for row in epochs] == [(number, 1) for number in range(4)]
 
 
 def workspace_file(workspace: Workspace) -> Path:

@@ -1,30 +1,47 @@
 """`python -m tests.fakes.engine`: the real engine with the fake trainer, for tests that kill it.
 
-Each training adds a line to `trainings.txt` beside the database, so that they can be counted.
+Each training adds a line to `trainings.txt` beside the database, so that they can be counted. Its
+val_mse depends on the seed. The process kills itself before the training in the folder that
+KILL_BEFORE names, or after that in KILL_AFTER, before the engine hears of the result.
 """
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import sys
 from pathlib import Path
 
+from informer.config import RunConfig
 from informer.rundir import RunDir, Success
 from nas_engine.engine import serve
 from nas_engine.settings import load_settings
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
-from tests.fakes.trainer import FakeTrainer
+from tests.fakes.trainer import FakeTrainer, error_of
+
+
+def noisy(config: RunConfig) -> float:
+    return error_of(config) * random.Random(repr(config.flat())).gauss(1, 0.01)
 
 
 class CountingTrainer(FakeTrainer):
     def __init__(self, ledger: Path, epoch_seconds: float) -> None:
-        super().__init__(epoch_seconds)
+        super().__init__(epoch_seconds, value=noisy)
         self._ledger = ledger
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        self._die_if_told_to("KILL_BEFORE", run)
         with self._ledger.open("a") as file:
             file.write(f"{run.path.name}\n")
-        return super().train(run, watch)
+        result = super().train(run, watch)
+        self._die_if_told_to("KILL_AFTER", run)
+        return result
+
+    def _die_if_told_to(self, moment: str, run: RunDir) -> None:
+        if os.environ.get(moment) == run.path.name:
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

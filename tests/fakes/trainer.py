@@ -29,15 +29,20 @@ def error_of(config: RunConfig) -> float:
 
 
 class FakeTrainer:
-    """Trains in no time, or in `epoch_seconds` for each epoch; `fail` may make a run fail."""
+    """Trains in no time, or in `epoch_seconds` for each epoch, to the val_mse that `value` gives.
+
+    `fail` may make a run fail.
+    """
 
     def __init__(
         self,
         epoch_seconds: float = 0.0,
         fail: Callable[[RunConfig], Failure | None] = lambda config: None,
+        value: Callable[[RunConfig], float] = error_of,
     ) -> None:
         self.epoch_seconds = epoch_seconds
         self.fail = fail
+        self.value = value
         self.trained: list[RunDir] = []
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
@@ -47,7 +52,7 @@ class FakeTrainer:
         if (failure := self.fail(config)) is not None:
             run.write_result(failure)
             return Ended("failed", failure.error_class, failure.message)
-        value = error_of(config)
+        value = self.value(config)
         for epoch in range(1, config.training.epochs + 1):
             record = Epoch(
                 epoch=epoch,
