@@ -139,7 +139,7 @@ def report(name: str, ratios: Sequence[float]) -> None:
 def main(count: int, seed: int) -> None:
     """Print the fit and the errors."""
     configs = list(itertools.islice(draw(seed), count))
-    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         found = list(pool.imap(measure, configs))
     counts = [estimate.step_counts(config) for config in configs]
     steps = [each["step"] for each in found]
@@ -150,7 +150,7 @@ def main(count: int, seed: int) -> None:
         f"evaluation: measured {statistics.median(shares):.2f}, in the code {estimate.EVALUATION}"
     )
     loaded = statistics.median(each["loaded"] for each in found)
-    click.echo(f"loaded: {loaded:.0f} MB\n")
+    click.echo(f"libraries: measured {loaded * 2**20:.2g}, in the code {estimate.LIBRARIES:.2g}\n")
     click.echo(f"{count} configurations, seed {seed}, torch {torch.__version__}\n")
     click.echo("| estimated / measured | median | 10 to 90 % | factor off, median | 90 % | most |")
     click.echo("|---|---|---|---|---|---|")
