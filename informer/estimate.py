@@ -60,7 +60,7 @@ def training_memory(config: RunConfig) -> int:
 def process_memory(config: RunConfig) -> int:
     """Return the bytes of main memory that a process occupies at most while it trains on a CPU.
 
-    That is more than its tensors: libraries, and the gaps that tensors of many sizes leave.
+    More than its tensors: libraries too, and a share that was measured, most likely gaps.
     """
     return round(LIBRARIES + HEAP * training_memory(config))
 
