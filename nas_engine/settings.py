@@ -29,6 +29,14 @@ def _unless_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
+def _key(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("it holds a space or a sign that no key has")
+    return SecretStr(text)
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
 Address = Annotated[str, AfterValidator(_address)]
 OwnAddress = Annotated[Address | None, BeforeValidator(_unless_empty)]
 Temperature = Annotated[Annotated[float, Field(ge=0, le=2)] | None, BeforeValidator(_unless_empty)]
@@ -71,17 +79,17 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=PROJECT / ".env", extra="ignore")
 
-    openrouter_api_key: SecretStr = SecretStr("")
+    openrouter_api_key: Key = SecretStr("")
     openai_base_url: Address = "https://openrouter.ai/api/v1"
     planner_model: str = "anthropic/claude-sonnet-4.5"
     planner_base_url: OwnAddress = None
-    planner_api_key: SecretStr = SecretStr("")
+    planner_api_key: Key = SecretStr("")
     planner_temperature: Temperature = None
     planner_usd_per_million_in: Price = 3.0
     planner_usd_per_million_out: Price = 15.0
     evaluator_model: str = "anthropic/claude-sonnet-4.5"
     evaluator_base_url: OwnAddress = None
-    evaluator_api_key: SecretStr = SecretStr("")
+    evaluator_api_key: Key = SecretStr("")
     evaluator_temperature: Temperature = None
     evaluator_usd_per_million_in: Price = 3.0
     evaluator_usd_per_million_out: Price = 15.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,8 @@ OVERHEAD_TOKENS = 1000
 """What services add to a request: roles, the instructions for tools."""
 
 PLAUSIBLE_TOKENS = 10_000_000
-"""A report of more tokens than any context window holds is not believed."""
+PLAUSIBLE_USD = 10_000.0
+"""A report of more tokens than any context window holds, or of such a price, is not believed."""
 
 
 @dataclass(frozen=True)
@@ -94,4 +94,4 @@ def _whole(tokens: object, least: int) -> int | None:
 def _amount(usd: object) -> float | None:
     if not isinstance(usd, int | float) or isinstance(usd, bool):
         return None
-    return float(usd) if math.isfinite(usd) and usd >= 0 else None
+    return float(usd) if 0 <= usd <= PLAUSIBLE_USD else None

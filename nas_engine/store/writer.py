@@ -76,11 +76,14 @@ class Writer:
             return int(row[0])
 
     def extend(self, search_id: int, max_trials: int, limits: Limits) -> None:
-        """Set what may be spent, and raise the number of trials; a smaller one changes nothing."""
+        """Raise the number of trials (a smaller one changes nothing), and set what may be spent.
+
+        A limit that is not given stays as it was, lest a search lose it unawares.
+        """
         with transaction(self._db.conn):
             search = self.read.search(search_id)
             assert search is not None, f"search {search_id} has just been started"
-            spending = limits.model_dump(include=set(SPENDING))
+            spending = limits.model_dump(include=set(SPENDING), exclude_none=True)
             spec = search.spec.model_copy(
                 update={"limits": search.spec.limits.model_copy(update=spending)}
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,15 +11,18 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, SecretStr
+from sqlite_utils import Database
 
+from nas_engine.engine import log_handler
 from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.planners.base import AccessDenied
 from nas_engine.search import Limits, SearchSpec
-from nas_engine.service.cost import worst_case
+from nas_engine.service.cost import Booking, reported, settle, worst_case
 from nas_engine.service.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
 from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.store.reader import LLMCallRow
+from nas_engine.store.reader import LLMCallRow, Spend
+from nas_engine.store.schema import MIGRATIONS
 from nas_engine.store.writer import LimitReached, Writer
 from nas_engine.workspace import Workspace
 from tests.fakes.llm_server import (
@@ -224,6 +229,30 @@ def test_calls_in_flight_count_so_that_no_crowd_slips_under_a_limit(at_desk: Ope
     assert refused == ["limit"] * (8 - len(server.requests))
 
 
+@pytest.mark.parametrize(
+    ("usage", "booking"),
+    [
+        ({"prompt_tokens": 100, "completion_tokens": 20, "cost": 0.5}, Booking(120, 0.5)),
+        ({"prompt_tokens": 100, "completion_tokens": 20}, Booking(120, 0.0006)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "cost": -1}, Booking(120, 0.0006)),
+        ({"prompt_tokens": 100, "completion_tokens": 20, "cost": 10**400}, Booking(120, 0.0006)),
+        ({"prompt_tokens": 9000, "completion_tokens": 9000, "cost": 0}, Booking(18_000, 0.0)),
+        ({"cost": 0.25}, Booking(1500, 0.25)),
+        ({}, Booking(1500, 0.01)),
+        ({"prompt_tokens": 100, "completion_tokens": 10**9}, Booking(1500, 0.01)),
+        ({"prompt_tokens": -1, "completion_tokens": 20}, Booking(1500, 0.01)),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, Booking(1500, 0.01)),
+        ({"prompt_tokens": 100.0, "completion_tokens": True, "cost": True}, Booking(1500, 0.01)),
+    ],
+)
+def test_a_report_is_believed_as_far_as_it_can_be_true(
+    usage: dict[str, Any], booking: Booking
+) -> None:
+    settled = settle(reported(usage), Booking(1500, 0.01), load_settings().role("planner"))
+    assert settled.tokens == booking.tokens
+    assert settled.usd == pytest.approx(booking.usd)
+
+
 def test_a_call_lost_in_a_crash_stays_booked_at_its_worst(at_desk: Open) -> None:
     desk, _ = at_desk(in_turn(GOOD), usd=0.1)
 
@@ -263,6 +292,9 @@ def test_a_later_start_may_raise_what_a_search_may_spend(workspace: Workspace) -
     assert writer.open_search(raised) == search_id
     writer.extend(search_id, raised.max_trials, raised.limits)
     assert writer.reserve_call(**arguments)
+    search = writer.read.search(search_id)
+    assert search is not None and search.spec.limits == rich
+    writer.extend(search_id, 50, Limits())
     search = writer.read.search(search_id)
     assert search is not None and search.spec.limits == rich
     writer.close()
@@ -348,6 +380,9 @@ def test_a_refused_account_is_told_apart_from_a_service_that_fails(at_desk: Open
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("OPENROUTER_API_KEY", f"{KEY} {KEY}"),
+        ("OPENROUTER_API_KEY", f"{KEY}\n{KEY}"),
+        ("EVALUATOR_API_KEY", f"{KEY}…"),
         ("OPENAI_BASE_URL", "openrouter.ai/api/v1"),
         ("PLANNER_BASE_URL", "ftp://host/v1"),
         ("PLANNER_TEMPERATURE", "3"),
@@ -363,8 +398,14 @@ def test_a_setting_that_cannot_be_is_named(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=name):
+    with pytest.raises(SettingsError, match=name) as caught:
         load_settings()
+    assert KEY not in str(caught.value)
+
+
+def test_white_space_around_a_key_is_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENROUTER_API_KEY", f" {KEY}\r\n")
+    assert load_settings().openrouter_api_key.get_secret_value() == KEY
 
 
 def test_empty_settings_mean_the_common_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,3 +426,40 @@ def test_only_openrouter_is_taken_for_openrouter() -> None:
 def test_a_placeholder_for_a_key_is_no_secret() -> None:
     redact = Redaction(["local", ""])
     assert redact("a local server") == "a local server"
+
+
+def test_neither_a_line_nor_a_traceback_of_the_log_has_the_key() -> None:
+    written = io.StringIO()
+    handler = log_handler(Settings(openrouter_api_key=SecretStr(KEY)), written)
+    logger = logging.Logger("library")
+    logger.addHandler(handler)
+    logger.debug("Authorization: Bearer %s", KEY)
+    try:
+        raise ValueError(f"bad header {KEY!r}")
+    except ValueError:
+        logger.exception("failed")
+    assert "[key]" in written.getvalue() and "ValueError" in written.getvalue()
+    assert KEY not in written.getvalue()
+
+
+def test_calls_of_an_older_version_keep_what_they_cost(workspace: Workspace) -> None:
+    workspace.create()
+    db = Database(workspace.db)
+    MIGRATIONS.apply(db, stop_before="m003_calls")
+    db.execute(
+        "INSERT INTO searches (id, fingerprint, spec, max_trials, state, created_at) "
+        "VALUES (1, 'f', ?, 5, 'paused', 0)",
+        [SearchSpec().model_dump_json()],
+    )
+    for tokens, usd in ((100, 0.5), (None, None)):
+        db.execute(
+            "INSERT INTO llm_calls (search_id, number, role, attempt, model, messages, outcome, "
+            "prompt_tokens, completion_tokens, cost_usd, created_at) "
+            "VALUES (1, 1, 'planner', 0, 'm', '[]', 'used', ?, ?, ?, 0)",
+            [tokens, tokens, usd],
+        )
+    db.close()
+    writer = Writer(workspace)
+    assert writer.read.spend(1) == Spend(2, 100, 100, 0.5, 200, 0.5)
+    assert [call.error_class for call in writer.read.llm_calls(1)] == ["", ""]
+    writer.close()

@@ -229,7 +229,7 @@ def _bodies() -> Iterator[Fault]:
         ("bytes that are no UTF-8", BODY.replace(b"help", b"\xff\xfe")),
         ("UTF-16", BODY.decode().encode("utf-16")),
         ("two bodies in one", BODY * 2),
-        ("the key choices twice", BODY[:-1] + b', "choices": []}'),
+        ("the key choices twice", b'{"choices": [], ' + BODY[1:]),
         ("50,000 levels of nesting", b'{"choices": ' + b"[" * 50_000),
         ("50,000 levels, closed", b'{"a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"),
     ):
@@ -351,7 +351,7 @@ def _streams() -> Iterator[Fault]:
 def _answers() -> Iterator[Fault]:
     """Yield answers of a service that works and a model that does not, or does in its own way."""
     long = "[" * 50_000 + "]" * 50_000
-    twice = ARGUMENTS[:-1] + ', "changes": []}'
+    twice = '{"changes": [], ' + ARGUMENTS[1:]
     call = {"id": "1", "type": "function", "function": {"name": TOOL, "arguments": ARGUMENTS}}
     gaps = [{**call, "index": 0}, {**call, "index": 7, "id": "2"}]
     for name, script in (
