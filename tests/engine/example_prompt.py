@@ -52,7 +52,7 @@ def example(folder: Path) -> str:
     for trial in view.trials:
         optimiser.observe(trial)
     question = ask_text(view, several(view, optimiser.study(view)))
-    return f"{prompt('planner_system')}\n{question}"
+    return f"{prompt('planner_system')}\n{question}".strip()
 
 
 def _too_large(config: RunConfig) -> bool:
