@@ -49,6 +49,8 @@ def test_a_small_real_model_plans_and_every_bad_value_is_caught(
     monkeypatch.setenv("OPENAI_BASE_URL", model_url)
     monkeypatch.setenv("PLANNER_MODEL", "smollm2")
     monkeypatch.setenv("EVALUATOR_MODEL", "smollm2")
+    monkeypatch.setenv("LLM_MAX_TOKENS", "250")
+    monkeypatch.setenv("LLM_DEADLINE_SECONDS", "300")  # however busy the machine is
     state = bench.search(planner="llm", max_trials=3)
     assert state.search.state == "completed"
     assert [trial.state for trial in state.trials] == ["completed"] * 3
