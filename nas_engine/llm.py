@@ -49,6 +49,8 @@ KEPT_CHARACTERS = 100_000
 ECHOED_CHARACTERS = 8_000
 """Of an answer, kept in the transcript and sent back in a repair request."""
 
+KEPT_OF_FAULTS = 400
+
 PROMPTS = Path(__file__).parent / "planners" / "prompts"
 
 
@@ -161,7 +163,7 @@ class LanguageModel:
                 self._patience.failed(*service, fault.retry_after)
             if fault.error_class == "denied":
                 raise AccessDenied(self._advice(fault)) from None
-            raise NoAnswer(self._redact(str(fault)), fault.error_class) from None
+            raise NoAnswer(self._told(fault), fault.error_class) from None
         self._patience.answered(*service)
         return exchange
 
@@ -194,7 +196,7 @@ class LanguageModel:
                 call,
                 "failed",
                 reply="",
-                problem=self._redact(str(fault)),
+                problem=self._told(fault),
                 seconds=time.monotonic() - began,
                 error_class=fault.error_class,
                 booked=Booking(0, 0.0) if fault.free else None,
@@ -215,6 +217,10 @@ class LanguageModel:
             usage=usage,
             booked=settle(usage, exchange.worst, self._role),
         )
+
+    def _told(self, fault: Fault) -> str:
+        """Return what is kept of a fault: cut after the key is out, or half of it would remain."""
+        return self._redact(str(fault))[:KEPT_OF_FAULTS]
 
     def _without_key(self, completion: Completion) -> Completion:
         calls = (

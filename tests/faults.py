@@ -173,9 +173,9 @@ def _leaks(folder: Path, log: str) -> list[str]:
 
 
 def holds_key(text: str) -> bool:
-    """Whether a text has the key, in plain, URL-encoded, in base64 or in JSON escapes."""
+    """Whether a text has the key or its beginning, URL-encoded, in base64 or in JSON escapes."""
     for _ in range(2):
-        if KEY in text or quote(KEY, safe="") in text or quote(KEY) in text:
+        if KEY[:12] in text or quote(KEY, safe="") in text or quote(KEY) in text:
             return True
         for word in re.findall(r"[A-Za-z0-9+/_-]{16,}", text):
             word = word.replace("-", "+").replace("_", "/")

@@ -30,7 +30,7 @@ _OF_SERVICE = _RETRYABLE | {"too_large", "redirect"}
 
 
 class Fault(Exception):
-    """An exchange that brought no completion; the text is one sentence.
+    """An exchange that brought no completion; the text is one sentence, not yet cut or redacted.
 
     `status` is the HTTP status, `retry_after` the seconds that the service asked to be left alone,
     and `free` says that it cannot have been charged.
@@ -64,7 +64,7 @@ class Fault(Exception):
 
 def fault_of_status(status: int, message: str, retry_after: float | None = None) -> Fault:
     """Return the fault that an HTTP status of 300 or more means."""
-    what = f"HTTP {status}: {message[:300] or 'no message'}"
+    what = f"HTTP {status}: {message or 'no message'}"
     if status in DENIED:
         return Fault("denied", what, status=status, free=True)
     if status == 429:

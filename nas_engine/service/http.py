@@ -110,7 +110,7 @@ class _Recorder(httpx2.AsyncClient):
     async def _read(self, response: httpx2.Response) -> bytes:
         encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            sentence = f"The service compressed its answer ({encoding[:40]}) unasked"
+            sentence = f"The service compressed its answer ({encoding}) unasked"
             raise Fault("bad_gateway", sentence)
         body = bytearray()
         async for chunk in response.aiter_raw():
@@ -132,6 +132,6 @@ def _of_client(error: BaseException, deadline_seconds: float) -> Fault:
     if any(isinstance(cause, httpx2.TimeoutException) for cause in causes):
         return _too_late(deadline_seconds)
     last = causes[-1]
-    what = f"{type(last).__name__}: {str(last)[:200]}"
+    what = f"{type(last).__name__}: {last}"
     unsent = any(isinstance(cause, httpx2.ConnectError) for cause in causes)
     return Fault("connection", f"The service cannot be reached ({what})", free=unsent)

@@ -28,6 +28,9 @@ MAX_BYTES = 1_000_000
 LONGEST_WAIT = 24 * 3600.0
 """Seconds of a Retry-After that are believed, at most."""
 
+LONGEST_SENTENCE = 300
+"""Characters of a reason, whatever it quotes."""
+
 _CUT_OFF = ("length", "max_tokens", "model_length", "incomplete")
 _DECLINED = ("content_filter", "refusal", "safety")
 _FENCE = re.compile(r"```(?:json)?[ \t]*\r?\n(.*?)```", re.DOTALL)
@@ -78,7 +81,7 @@ def read_completion(status: int, headers: Mapping[str, str], body: bytes) -> Com
     try:
         value = strict_json(body.decode("utf-8-sig"), MAX_BYTES, constants=True)
     except (ValueError, RecursionError) as error:
-        kind = headers.get("content-type", "no content type")[:60]
+        kind = headers.get("content-type", "no content type")
         raise _unreadable(f"{len(body):,} bytes of {kind} that are no JSON: {error}") from None
     if not isinstance(value, dict):
         raise _unreadable("JSON that is no object")
@@ -118,7 +121,7 @@ def read_answer(completion: Completion, schema: type[Answer]) -> Answer | Object
     if completion.calls:
         call = completion.calls[0]
         if call.name != name:
-            return _malformed(f"There is no tool {call.name[:60]!r}; call {name}.")
+            return _malformed(f"There is no tool {call.name!r}; call {name}.")
         if call.arguments is None:
             return _malformed(f"The arguments of {name} were no JSON text.")
         return _validated(schema, call.arguments, f"The arguments of {name} were not valid JSON")
@@ -140,7 +143,7 @@ def _validated(schema: type[Answer], text: str, otherwise: str) -> Answer | Obje
     except ValidationError as error:
         return _malformed(
             *(
-                f"{'.'.join(str(part)[:60] for part in item['loc'])}: {item['msg'][:300]}."
+                f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}."
                 for item in error.errors(include_url=False, include_input=False)[:10]
             )
         )
@@ -160,11 +163,11 @@ def _storable(value: Any) -> Any:
 
 
 def _malformed(*sentences: str) -> Objection:
-    return Objection("malformed", list(sentences))
+    return Objection("malformed", [sentence[:LONGEST_SENTENCE] for sentence in sentences])
 
 
 def _unreadable(what: str) -> Fault:
-    return Fault("bad_gateway", f"The service sent {what[:300]}")
+    return Fault("bad_gateway", f"The service sent {what}")
 
 
 def _error_inside(error: object) -> Fault:
@@ -175,7 +178,7 @@ def _error_inside(error: object) -> Fault:
         fault = fault_of_status(code, message)
         fault.free = False
         return fault
-    return Fault("server", f"The service sent an error in place of an answer: {message[:300]}")
+    return Fault("server", f"The service sent an error in place of an answer: {message}")
 
 
 def _error_message(body: bytes) -> str:
@@ -184,7 +187,7 @@ def _error_message(body: bytes) -> str:
         error = strict_json(text).get("error")
         return str(error.get("message")) if isinstance(error, dict) else str(error)
     except (ValueError, RecursionError, AttributeError):
-        return " ".join(text[:300].split())
+        return " ".join(text.split())
 
 
 def _content(content: object) -> str:
