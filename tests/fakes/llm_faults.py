@@ -463,9 +463,8 @@ def _echoes() -> Iterator[Fault]:
         yield Fault(f"the key {name}", always(answer), "fallback", ("malformed",) * 3, exact=True)
     script = always(failure(500, f"Authorization: Bearer {KEY} / {encoded_key}"))
     yield Fault("the key in an error", script, "fallback", ("server",) * 2)
-    for room in (280, 380):
-        script = always(failure(500, "x" * room + KEY * 3))
-        yield Fault(f"the key after {room} letters", script, "fallback", ("server",) * 2)
+    script = always(failure(500, "x" * 370 + KEY))
+    yield Fault("the key where errors are cut", script, "fallback", ("server",) * 2)
     script = always(completion({"content": None, "refusal": f"Not with {KEY}"}))
     yield Fault("the key in a refusal", script, "fallback", ("refused",), exact=True)
     script = always(tool_call(KEY, ARGUMENTS))
