@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Literal, Protocol
+from itertools import groupby, pairwise
+from typing import Literal
+
+from nas_engine.store.reader import EpochRow
 
 Word = Literal["too short", "diverging", "noisy", "over-fitting", "still falling", "settled"]
 
@@ -19,25 +21,6 @@ REVERSALS = 2
 """Changes of direction from which a curve goes up and down."""
 
 
-class EpochFigures(Protocol):
-    """Figures of one finished epoch; None where they were not finite."""
-
-    @property
-    def epoch(self) -> int:
-        """Its number, from 1."""
-        ...
-
-    @property
-    def train_loss(self) -> float | None:
-        """Training loss."""
-        ...
-
-    @property
-    def val_mse(self) -> float | None:
-        """Error on validation data."""
-        ...
-
-
 @dataclass(frozen=True)
 class Curve:
     """The shape of one training, as a word and as a sentence with its figures."""
@@ -46,7 +29,12 @@ class Curve:
     text: str
 
 
-def analyse(epochs: Sequence[EpochFigures]) -> Curve:
+def curves_of(epochs: Iterable[EpochRow]) -> dict[int, Curve]:
+    """Return the curves of trials by number, from their epochs by trial and epoch."""
+    return {number: analyse(list(rows)) for number, rows in groupby(epochs, lambda row: row.number)}
+
+
+def analyse(epochs: Sequence[EpochRow]) -> Curve:
     """Name the shape of a training by its epochs, in order. The first rule that holds decides.
 
     - `diverging`: a figure was not finite, or the training loss ended above 1.1 x its lowest.

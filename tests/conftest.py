@@ -23,6 +23,7 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("OPENROUTER_API_KEY", "")
     monkeypatch.setenv("VERBOSE", "false")
     monkeypatch.setenv("DEBUG", "false")
+    monkeypatch.setenv("NAS_RULES", "")
     monkeypatch.setenv("LANGSMITH_TRACING", "false")
     monkeypatch.setenv("NAS_DATA_DIRS", os.environ.get("NAS_DATA_DIRS", ""))
     monkeypatch.setitem(Settings.model_config, "env_file", None)

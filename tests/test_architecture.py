@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pages": (
         "pages._parts",
         "nas_engine.commands",
+        "nas_engine.curves",
         "nas_engine.evaluator",
         "nas_engine.liveness",
         "nas_engine.machine",
@@ -79,6 +80,8 @@ LIGHT = {
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.evaluator": ("torch", "numpy", "langchain_core", "optuna", "sqlite_utils"),
+    "nas_engine.curves": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.proposals": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.graph": ("torch", "streamlit"),
     "nas_engine.engine": ("torch", "streamlit"),

@@ -16,7 +16,7 @@ import pandas as pd
 
 from nas_engine.store.reader import BaselineRow, EpochRow, TrialRow
 from pages._parts.live_chart import Figure
-from pages._parts.text import error_text, readable
+from pages._parts.text import error_text, mean_text, readable
 
 Metric = Literal["val_mse", "train_loss", "val_mae"]
 METRICS: dict[Metric, str] = {
@@ -242,6 +242,12 @@ def _dots(scored: Sequence[TrialRow], incumbent: int | None) -> dict[str, Any]:
         "showlegend": False,
         "x": [trial.number for trial in scored],
         "y": [trial.val_mse for trial in scored],
+        "error_y": {
+            "type": "data",
+            "array": [trial.spread for trial in scored],
+            "color": MUTED,
+            "thickness": 1.2,
+        },
         "text": ["incumbent" if trial.number == incumbent else "" for trial in scored],
         "textposition": "top center",
         "cliponaxis": False,
@@ -252,7 +258,8 @@ def _dots(scored: Sequence[TrialRow], incumbent: int | None) -> dict[str, Any]:
             "line": {"width": 2, "color": [colour(trial.number) for trial in scored]},
         },
         "hovertext": [
-            f"trial {trial.number}, {_verdict(trial)}<br>val_mse {error_text(trial.val_mse)}"
+            f"trial {trial.number}, {_verdict(trial)}<br>"
+            f"val_mse {mean_text(trial.val_mse, trial.spread, trial.seeds)}"
             for trial in scored
         ],
         "hoverinfo": "text",

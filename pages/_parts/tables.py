@@ -35,6 +35,8 @@ def trial_frame(
             "State": trial_state(trial.state),
             "Verdict": verdict_text(trial, incumbent),
             "val_mse": trial.val_mse,
+            "± spread": trial.spread,
+            "Seeds": trial.seeds or None,
             "vs best %": _above(trial.val_mse, best),
             "val_mae": trial.val_mae,
             "Source": SOURCES.get(trial.source, trial.source),
@@ -54,8 +56,8 @@ def trial_frame(
     frame = pd.DataFrame(rows, columns=_COLUMNS)
     return frame.astype(
         {
-            **dict.fromkeys(("Parent", "Epochs", "Parameters"), "Int64"),
-            **dict.fromkeys(("val_mse", "vs best %", "val_mae", "Seconds"), "Float64"),
+            **dict.fromkeys(("Seeds", "Parent", "Epochs", "Parameters"), "Int64"),
+            **dict.fromkeys(("val_mse", "± spread", "vs best %", "val_mae", "Seconds"), "Float64"),
         }
     )
 
@@ -65,6 +67,8 @@ _COLUMNS = [
     "State",
     "Verdict",
     "val_mse",
+    "± spread",
+    "Seeds",
     "vs best %",
     "val_mae",
     "Source",
@@ -85,6 +89,10 @@ def trial_columns() -> dict[str, Any]:
         "State": text(width=105),
         "Verdict": text(width=165),
         "val_mse": number("val_mse ↓", format=ERROR_FORMAT, width=85, help="Lower is better"),
+        "± spread": number(
+            format="%.2g", width=75, help="Standard deviation of val_mse over the trial's seeds"
+        ),
+        "Seeds": number(width=60, help="Finished trainings; errors are their means"),
         "vs best %": number(
             format="%+.2f", width=85, help="val_mse relative to the incumbent's; above 0 is worse"
         ),

@@ -40,6 +40,13 @@ def error_text(value: float | None) -> str:
     return "–" if value is None else f"{value:#.4g}"
 
 
+def mean_text(value: float | None, spread: float | None, seeds: int) -> str:
+    """Return the mean of an error over seeds, with its standard deviation where there is one."""
+    if spread is None:
+        return error_text(value)
+    return f"{error_text(value)} ± {spread:.2g} ({seeds} seeds)"
+
+
 def percent_text(share: float | None) -> str:
     """Return a signed share as percent."""
     return "–" if share is None else f"{100 * share:+.2f} %".replace("-", "−")

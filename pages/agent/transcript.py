@@ -9,7 +9,8 @@ from typing import Literal
 import streamlit as st
 
 from informer.config import Value
-from nas_engine.store.reader import LLMCallRow, SearchRow, TrialRow
+from nas_engine.curves import Curve, curves_of
+from nas_engine.store.reader import LLMCallRow, RunRow, SearchRow, TrialRow
 from pages._parts.opening import COMPARE, LIVE, asked_trial, choose_search, searched
 from pages._parts.states import SOURCES, TRIAL_STATES
 from pages._parts.text import (
@@ -17,6 +18,7 @@ from pages._parts.text import (
     clock_text,
     count_text,
     error_text,
+    mean_text,
     percent_text,
     plain,
     readable,
@@ -162,12 +164,15 @@ def show_review(trial: TrialRow, parent: Mapping[str, Value], opened: bool) -> N
             st.text(f"Edited to: {changes_text(trial.changes, parent)}")
 
 
-def show_executor(trial: TrialRow, opened: bool) -> None:
-    """Draw what the training came to."""
+def show_executor(
+    trial: TrialRow, runs: Sequence[RunRow], curve: Curve | None, opened: bool
+) -> None:
+    """Draw what the trainings came to."""
+    value = mean_text(trial.val_mse, trial.spread, trial.seeds)
     outcome: Outcome = "open"
     if trial.val_mse is not None:
         summary, outcome = (
-            f"val_mse {error_text(trial.val_mse)} after {trial.epochs} epochs",
+            f"val_mse {value} after {trial.epochs} epochs",
             "complete",
         )
     elif trial.error:
@@ -181,11 +186,18 @@ def show_executor(trial: TrialRow, opened: bool) -> None:
             st.caption("No training was begun for this trial.")
             return
         st.text(
-            f"val_mse {error_text(trial.val_mse)} · val_mae {error_text(trial.val_mae)} · "
+            f"val_mse {value} · val_mae {error_text(trial.val_mae)} · "
             f"best epoch {trial.best_epoch or '–'} of {trial.epochs or '–'} · "
             f"{count_text(trial.parameters)} parameters · {seconds_text(trial.seconds)} · "
             f"device {trial.device or '–'} · attempt {trial.attempt}"
         )
+        if curve is not None:
+            st.text(f"Curve {curve.text}")
+        if len(runs) > 1:
+            for run in runs:
+                result = f"val_mse {error_text(run.val_mse)} · best epoch {run.best_epoch or '–'}"
+                said = result if run.val_mse is not None else readable(run.error)
+                st.text(f"Seed {run.seed}: {run.state} · {said}")
         if trial.error:
             st.text(readable(f"{trial.error_class}: {trial.error}"))
 
@@ -200,7 +212,11 @@ def show_evaluator(trial: TrialRow, calls: Sequence[LLMCallRow], opened: bool) -
             return
         st.text(readable(trial.verdict or ""))
         change = percent_text(trial.improvement)
-        st.text(f"Rule: {trial.rule} · improvement over the incumbent of that moment: {change}")
+        spread = "not known" if trial.margin is None else f"up to {100 * trial.margin:.2f} %"
+        st.text(
+            f"Rule: {readable(trial.rule or '')} · improvement over the incumbent of that moment: "
+            f"{change} · inside the spread: {spread}"
+        )
         if trial.opinion:
             st.markdown("**Opinion of the language model**")
             st.text(readable(trial.opinion))
@@ -214,6 +230,8 @@ def show_trial(
     search: SearchRow,
     trial: TrialRow,
     calls: Sequence[LLMCallRow],
+    runs: Sequence[RunRow],
+    curve: Curve | None,
     parent: Mapping[str, Value],
     roles: Sequence[str],
     opened: bool,
@@ -226,7 +244,8 @@ def show_trial(
             st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
             if trial.number == search.incumbent:
                 st.badge("★ incumbent", color="green")
-            result = "" if trial.val_mse is None else f"val_mse {error_text(trial.val_mse)} · "
+            value = mean_text(trial.val_mse, trial.spread, trial.seeds)
+            result = "" if trial.val_mse is None else f"val_mse {value} · "
             st.caption(f"{result}{clock_text(trial.created_at)}")
             where = {"search": str(search.id)}
             st.page_link(
@@ -241,7 +260,7 @@ def show_trial(
         if "review" in roles:
             show_review(trial, parent, opened)
         if "executor" in roles:
-            show_executor(trial, opened)
+            show_executor(trial, runs, curve, opened)
         if "evaluator" in roles:
             show_evaluator(trial, [call for call in calls if call.role == "evaluator"], opened)
 
@@ -299,6 +318,18 @@ pages = -(-len(shown) // PER_PAGE)
 number = st.pagination(pages, key=f"transcript-page-{pages}") if pages > 1 else 1
 configs = {trial.number: trial.config for trial in trials}
 start = search.spec.start()
-for trial in shown[(number - 1) * PER_PAGE : number * PER_PAGE]:
-    parent = start if trial.parent is None else configs.get(trial.parent, start)
-    show_trial(search, trial, by_trial[trial.number], parent, chosen_roles, opened=only is not None)
+page = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
+with searched() as reader:
+    runs = {trial.number: reader.runs(search.id, trial.number) for trial in page}
+    curves = curves_of(reader.epochs(search.id, [trial.number for trial in page]))
+for trial in page:
+    show_trial(
+        search,
+        trial,
+        by_trial[trial.number],
+        runs[trial.number],
+        curves.get(trial.number),
+        start if trial.parent is None else configs.get(trial.parent, start),
+        chosen_roles,
+        opened=only is not None,
+    )

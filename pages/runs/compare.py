@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from informer.config import fields
-from nas_engine.store.reader import BaselineRow, SearchRow, TrialRow
+from nas_engine.curves import Curve, curves_of
+from nas_engine.store.reader import BaselineRow, EpochRow, SearchRow, TrialRow
 from pages._parts.figures import METRICS, curves, near, trial_name
 from pages._parts.live_chart import chart
 from pages._parts.opening import LIVE, TRANSCRIPT, choose_search, searched
@@ -18,6 +19,7 @@ from pages._parts.tables import trial_columns, trial_frame
 from pages._parts.text import (
     count_text,
     error_text,
+    mean_text,
     percent_text,
     plain,
     seconds_text,
@@ -72,11 +74,12 @@ def choose_trials(search: SearchRow, trials: Sequence[TrialRow], frame: pd.DataF
 
 
 def show_curves(
-    search: SearchRow, chosen: Sequence[TrialRow], baselines: Sequence[BaselineRow]
+    search: SearchRow,
+    chosen: Sequence[TrialRow],
+    epochs: Sequence[EpochRow],
+    baselines: Sequence[BaselineRow],
 ) -> None:
     """Draw the curves of the chosen trials over each other."""
-    with searched() as reader:
-        epochs = reader.epochs(search.id, [trial.number for trial in chosen])
     with st.container(border=True):
         with st.container(horizontal=True, horizontal_alignment="distribute"):
             metric = (
@@ -111,13 +114,16 @@ def show_curves(
 
 
 def side_by_side(
-    chosen: Sequence[TrialRow], incumbent: int | None, only_differences: bool
+    chosen: Sequence[TrialRow],
+    shapes: Mapping[int, Curve],
+    incumbent: int | None,
+    only_differences: bool,
 ) -> pd.DataFrame:
     """Return figures, then settings, as rows; trials as columns."""
     reference = next((trial.val_mse for trial in chosen if trial.number == incumbent), None)
     rows: dict[str, list[str]] = {
         "state": [trial_state(trial.state) for trial in chosen],
-        "val_mse ↓": [error_text(trial.val_mse) for trial in chosen],
+        "val_mse ↓": [mean_text(trial.val_mse, trial.spread, trial.seeds) for trial in chosen],
         "vs incumbent": [
             percent_text(
                 None
@@ -133,6 +139,7 @@ def side_by_side(
             "–" if trial.epochs is None else f"{trial.epochs} ({trial.best_epoch})"
             for trial in chosen
         ],
+        "curve": [shapes[trial.number].word if trial.number in shapes else "–" for trial in chosen],
         "device": [trial.device or "–" for trial in chosen],
     }
     for key in fields():
@@ -143,7 +150,9 @@ def side_by_side(
     return pd.DataFrame.from_dict(rows, orient="index", columns=names).reset_index(names="Setting")
 
 
-def show_side_by_side(chosen: Sequence[TrialRow], incumbent: int | None) -> None:
+def show_side_by_side(
+    chosen: Sequence[TrialRow], shapes: Mapping[int, Curve], incumbent: int | None
+) -> None:
     """Draw figures and configurations of the chosen trials."""
     with st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
@@ -152,7 +161,7 @@ def show_side_by_side(chosen: Sequence[TrialRow], incumbent: int | None) -> None
             "**Figures and settings**", help="★ marks the incumbent; lower errors are better."
         )
         everything = st.toggle("Show settings that are the same", key="compare-all")
-    frame = side_by_side(chosen, incumbent, only_differences=not everything)
+    frame = side_by_side(chosen, shapes, incumbent, only_differences=not everything)
     st.dataframe(
         frame,
         hide_index=True,
@@ -160,7 +169,7 @@ def show_side_by_side(chosen: Sequence[TrialRow], incumbent: int | None) -> None
         column_config={"Setting": st.column_config.TextColumn(pinned=True, width=215)},
         alt="Figures and settings of the chosen trials",
     )
-    if len(chosen) > 1 and not everything and len(frame) == 8:
+    if len(chosen) > 1 and not everything and not frame["Setting"].isin(list(fields())).any():
         st.caption("The chosen trials have the same settings.")
 
 
@@ -235,7 +244,9 @@ chosen = [trial for trial in trials if trial.number in numbers]
 if not chosen:
     st.info("Select rows in the table to compare their trials.")
     st.stop()
-show_curves(search, chosen, baselines)
-show_side_by_side(chosen, search.incumbent)
+with searched() as reader:
+    epochs = reader.epochs(search.id, [trial.number for trial in chosen])
+show_curves(search, chosen, epochs, baselines)
+show_side_by_side(chosen, curves_of(epochs), search.incumbent)
 show_test_figures(chosen, baselines, search.incumbent)
 show_links(search.id, chosen)

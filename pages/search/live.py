@@ -10,6 +10,8 @@ from typing import Literal
 import streamlit as st
 
 from nas_engine.commands import Control
+from nas_engine.curves import curves_of
+from nas_engine.evaluator import Noise
 from nas_engine.liveness import EngineState, engine_state
 from nas_engine.store.reader import BaselineRow, EngineRow, EpochRow, EventRow, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError
@@ -50,6 +52,7 @@ class Snapshot:
     engine: EngineState
     trials: list[TrialRow]
     epochs: list[EpochRow]
+    noise: Noise | None
     baselines: list[BaselineRow]
     events: list[EventRow]
 
@@ -84,6 +87,7 @@ def read(search_id: int) -> Snapshot:
             engine=engine_state(engine),
             trials=trials,
             epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
+            noise=reader.noise(search_id),
             baselines=reader.baselines(search_id),
             events=reader.events(search_id),
         )
@@ -175,8 +179,20 @@ def show_metrics(snapshot: Snapshot) -> None:
             height="stretch",
             help="Mean time of a finished trial x trials left.",
         )
+    show_noise(snapshot.noise)
     share = min(1.0, search.finished / search.max_trials)
     st.progress(share, text=f"{search.finished} of {search.max_trials} trials")
+
+
+def show_noise(noise: Noise | None) -> None:
+    """Tell how far trainings of one configuration lie apart, which differences must exceed."""
+    st.caption(
+        "Noise: not measured, as no trial has two finished trainings yet."
+        if noise is None
+        else f"Noise: trainings of one configuration with other seeds differ by "
+        f"{noise.relative:.2%} (standard deviation, {noise.degrees} degrees of freedom).",
+        help="A difference of val_mse inside the spread that follows from it is no improvement.",
+    )
 
 
 # -- state and controls -------------------------------------------------------------------------
@@ -301,9 +317,11 @@ def show_now(snapshot: Snapshot) -> None:
         st.progress(0.0, text=f"{head} · loading data")
     else:
         planned = trial.config.get("training.epochs", "?")
+        seeds = f" · seeds finished: {trial.seeds}" if trial.seeds else ""
         st.progress(
             min(1.0, trial.step / trial.steps),
-            text=f"{head} · epoch {trial.epoch} of {planned} · step {trial.step} of {trial.steps}",
+            text=f"{head} · epoch {trial.epoch} of {planned} · step {trial.step} of {trial.steps}"
+            + seeds,
         )
 
 
@@ -348,8 +366,8 @@ def show_charts(snapshot: Snapshot) -> None:
             key="live-curves",
             alt=f"{METRICS[metric or 'val_mse']} by epoch of {len(drawn)} trials",
         )
-        if not drawn:
-            st.caption("No epoch has ended yet.")
+        shapes = [f"{number} {curve.word}" for number, curve in curves_of(snapshot.epochs).items()]
+        st.caption(f"By trial: {', '.join(shapes)}." if shapes else "No epoch has ended yet.")
 
 
 def show_far_baselines(snapshot: Snapshot) -> None:

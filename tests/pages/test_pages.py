@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -344,6 +345,17 @@ def test_the_head_tells_what_was_reached(open_page: Open, workspace: Workspace) 
     assert "CUDA out of memory" in text
 
 
+def test_the_noise_and_the_words_for_curves_are_shown(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace)
+    text = words(open_page("live"))
+    assert "differ by 0.71% (standard deviation, 2 degrees of freedom)" in text
+    assert "0 diverging, 1 over-fitting" in text and "7 too short" in text
+    seed.small(workspace)
+    assert "Noise: not measured" in words(open_page("live"))
+
+
 def test_the_running_trial_shows_its_step(open_page: Open, workspace: Workspace) -> None:
     seed.eventful(workspace, alive=True)
     assert "Trial 7 trains · epoch 3 of 6 · step 120 of 268" in [
@@ -489,6 +501,18 @@ def test_only_differences_are_shown_until_all_are_asked_for(
     assert len(app.dataframe[1].value) > 30
 
 
+def test_spread_seeds_and_curve_are_compared(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    app = open_page("compare", trials="0,1")
+    table = app.dataframe[1].value.set_index("Setting")
+    assert list(table.loc["val_mse ↓"]) == ["0.7012 ± 0.005 (3 seeds)", "0.4481"]
+    assert list(table.loc["curve"]) == ["diverging", "over-fitting"]
+    trials = app.dataframe[0].value.set_index("Trial")
+    assert (trials.loc[0, "Seeds"], trials.loc[1, "Seeds"]) == (3, 1)
+    assert pd.isna(trials.loc[2, "Seeds"])
+    assert trials.loc[0, "± spread"] == pytest.approx(0.005)
+
+
 def test_test_figures_stand_apart(open_page: Open, workspace: Workspace) -> None:
     seed.eventful(workspace)
     app = open_page("compare")
@@ -525,9 +549,23 @@ def test_built_in_planners_claim_no_language_model(open_page: Open, workspace: W
     seed.eventful(workspace)
     text = words(open_page("transcript", trial="1"))
     assert "No language model was asked for this proposal; it is from TPE." in text
-    assert "Accepted: val_mse 0.4481" in text
+    assert "Accepted (clear improvement): val_mse 0.4481 (1 seed)" in text
     seed.small(workspace)
     assert "No language model was asked in this search." in words(open_page("transcript"))
+
+
+def test_each_seed_the_spread_and_the_curve_are_shown(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace)
+    text = words(open_page("transcript", trial="0"))
+    assert "val_mse 0.7012 ± 0.005 (3 seeds)" in text
+    for line in ("Seed 2021: completed · val_mse 0.6962", "Seed 2023: completed · val_mse 0.7062"):
+        assert line in text
+    assert "Curve diverging: epoch 2 of 6 had no finite figures" in text
+    text = words(open_page("transcript", trial="4"))
+    assert "Rejected (not distinguishable)" in text and "Curve over-fitting: " in text
+    assert "inside the spread: up to 4.56 %" in text and "Seed 2021" not in text
 
 
 def test_an_edit_is_shown_beside_the_original(open_page: Open, workspace: Workspace) -> None:
