@@ -23,16 +23,15 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from informer.config import RunConfig, from_flat
 from informer.rundir import Epoch, Progress, RunDir, Success
-from nas_engine.curves import analyse
-from nas_engine.evaluator import OPEN, AnotherSeed, Figures, Opinion, Verdict, advised, decide
-from nas_engine.llm import LanguageModel, NoAnswer, prompt
+from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
+from nas_engine.llm import LanguageModel, NoAnswer
+from nas_engine.opinion import ask_opinion
 from nas_engine.own_rules import OwnRules
 from nas_engine.planners.base import Planner, View, first_proposal
-from nas_engine.proposals import differences
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import RunRow, TrialRow
 from nas_engine.store.writer import Writer
@@ -72,15 +71,6 @@ class Resources:
     evaluator: Callable[[int], LanguageModel] | None
     own_rules: OwnRules | None
     cancelled: Callable[[], bool]
-
-
-class Judge(BaseModel):
-    """Judge a borderline trial."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    accept: bool = Field(description="Whether the trial should be accepted")
-    reason: str = Field(description="Why, in one or two sentences")
 
 
 def advance(graph: Graph, search_id: int, number: int) -> None:
@@ -155,7 +145,7 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
     wanted = state.get("trainings", use.spec.rules.seeds if trial.number == 0 else 1)
     for repeat in range(wanted):
         config = _with_seed(trial, repeat)
-        run = _run_with(use, trial, config.training.seed)
+        run = _run_of(use, trial, config.training.seed)
         if run is None or run.state == "running":
             run = _train(use, trial, repeat, config, wanted)
         if _ends_training(run):
@@ -192,7 +182,7 @@ def _train(use: Resources, trial: TrialRow, repeat: int, config: RunConfig, want
         use.writer.log(use.search_id, f"{what}: {outcome.message}", number, "warning")
     else:
         use.writer.complete(use.search_id, number, run_id, outcome)
-    run = _run_with(use, trial, seed)
+    run = _run_of(use, trial, seed)
     assert run is not None, "it has just been recorded"
     return run
 
@@ -257,12 +247,12 @@ def _trial(use: Resources, state: TrialState) -> TrialRow:
 
 
 def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
-    """Return the configuration of a trial's training: one more than the first has the next seed."""
+    """Return the configuration of a trial's training, `repeat` seeds after the first."""
     config = from_flat(trial.config)
     return config.with_changes({"training.seed": (config.training.seed + repeat) % 2**31})
 
 
-def _run_with(use: Resources, trial: TrialRow, seed: int) -> RunRow | None:
+def _run_of(use: Resources, trial: TrialRow, seed: int) -> RunRow | None:
     runs = use.writer.read.runs(use.search_id, trial.number)
     return next((run for run in runs if run.seed == seed), None)
 
@@ -283,50 +273,11 @@ def _finished_before(folder: RunDir, config: RunConfig) -> Success | None:
 
 
 def _consult(use: Resources, trial: TrialRow, verdict: Verdict) -> Opinion | None:
-    incumbent = verdict.figures.incumbent
-    if use.evaluator is None or incumbent is None:
+    if use.evaluator is None:
         return None
-    best = use.writer.read.trial(use.search_id, incumbent)
-    changed = differences(best.config if best else {}, trial.config)
     try:
-        answer = use.evaluator(trial.number).ask(
-            system=prompt("evaluator_system"),
-            question=prompt(
-                "evaluator",
-                number=str(trial.number),
-                incumbent=str(incumbent),
-                changes=", ".join(f"{key} {old}->{new}" for key, (old, new) in changed.items()),
-                finding=verdict.reason,
-                noise=_noise_text(verdict.figures),
-                parameters=_count(trial.parameters),
-                incumbent_parameters=_count(best.parameters if best else None),
-                curve=_curve(use, trial.number),
-                incumbent_curve=_curve(use, incumbent),
-            ),
-            schema=Judge,
-            accept=lambda judge: [],
-        )
+        model = use.evaluator(trial.number)
+        return ask_opinion(model, use.writer.read, use.search_id, trial, verdict)
     except NoAnswer as error:
         use.writer.log(use.search_id, f"No opinion: {error}", trial.number, "warning")
         return None
-    return Opinion(answer.accept, answer.reason)
-
-
-def _noise_text(figures: Figures) -> str:
-    if figures.noise is None:
-        return "How far trainings with other seeds lie apart is not known in this search."
-    return (
-        f"Trainings of one configuration with other seeds differ by {figures.noise.relative:.6g} "
-        f"of val_mse (standard deviation, {figures.noise.degrees} degrees of freedom)."
-    )
-
-
-def _count(value: int | None) -> str:
-    return "an unknown number of" if value is None else str(value)
-
-
-def _curve(use: Resources, number: int) -> str:
-    rows = use.writer.read.epochs(use.search_id, [number])
-    return "\n".join(
-        [analyse(rows).text, *(f"- {row.epoch}: {row.train_loss}, {row.val_mse}" for row in rows)]
-    )
