@@ -389,20 +389,26 @@ def _language_model(
 
 
 def planner_of(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner:
-    """Return the planner of a search, which has observed nothing yet."""
-    from nas_engine.planners.hybrid import HybridPlanner
-    from nas_engine.planners.llm import LLMPlanner
-    from nas_engine.planners.rules import RulesPlanner
-    from nas_engine.planners.tpe import OptunaPlanner
+    """Return the planner of a search, which has observed nothing yet.
 
+    Each is imported where it is needed: the forest of the hybrid alone takes a second.
+    """
     match spec.planner:
         case "llm":
+            from nas_engine.planners.llm import LLMPlanner
+
             return LLMPlanner(model)
         case "hybrid":
+            from nas_engine.planners.hybrid import HybridPlanner
+
             return HybridPlanner(model)
         case "rules":
+            from nas_engine.planners.rules import RulesPlanner
+
             return RulesPlanner()
         case "tpe" | "random":
+            from nas_engine.planners.tpe import OptunaPlanner
+
             return OptunaPlanner(spec.planner)
 
 

@@ -87,7 +87,9 @@ def test_a_search_is_run_shown_extended_and_exported(workspace: Workspace, tmp_p
 
 
 def test_kill_9_in_the_middle_of_a_training_and_resume(workspace: Workspace) -> None:
-    arguments = quick("--max-iterations", "2", "--set", "training.steps_per_epoch=20")
+    one_seed = ("--rule", "seeds=1", "--rule", "extra_seeds=0")
+    steps = ("--set", "training.steps_per_epoch=20")
+    arguments = quick("--max-iterations", "2", *one_seed, *steps)
     with subprocess.Popen(
         command(workspace, *arguments),
         cwd=PROJECT,
