@@ -12,6 +12,9 @@ from __future__ import annotations
 import os
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # checkpoints are data: nothing in them is code
+os.environ["LANGSMITH_TRACING"] = (
+    "false"  # prompts go to the model that was chosen, and nowhere else
+)
 
 import sqlite3
 from collections.abc import Callable, Sequence

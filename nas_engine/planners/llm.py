@@ -30,7 +30,7 @@ class Answer(BaseModel):
 class Change(Answer):
     """One setting and its new value."""
 
-    path: str = Field(description="Dotted key of the setting, such as model.d_model")
+    path: str = Field(max_length=100, description="Dotted key of the setting, such as model.d_model")
     value: int | float | bool | str = Field(description="The new value")
 
 
@@ -45,8 +45,8 @@ class Candidate(Answer):
     """Changes to the parent configuration, and why."""
 
     step_type: Literal["small", "medium", "radical"] = Field(description="The largest step")
-    hypothesis: str = Field(description="What should happen to val_mse and why, in one sentence")
-    plan: str = Field(description="The evidence in the trials, and what the result will teach")
+    hypothesis: str = Field(max_length=1000, description="What should happen to val_mse and why, in one sentence")
+    plan: str = Field(max_length=4000, description="The evidence in the trials, and what the result will teach")
     changes: list[Change] = Field(description="The settings to change", max_length=12)
     expected: Expected | None = Field(None, description="Expected improvement over the parent")
 
@@ -90,7 +90,7 @@ class LLMPlanner:
         except NoAnswer as error:
             return fallback(self._optimiser.propose(view), str(error))
         if plan.stop:
-            raise Stopped(f"The planner sees nothing more worth a trial: {plan.hypothesis[:500]}")
+            raise Stopped(f"The planner sees nothing more worth a trial: {plan.hypothesis}")
         return _proposal(view, plan)
 
 
@@ -135,8 +135,8 @@ def _proposal(view: View, candidate: Candidate) -> Proposal:
         source="llm",
         parent=view.incumbent,
         changes=_changes(view, candidate),
-        hypothesis=candidate.hypothesis[:4000],
-        reasons=candidate.plan[:20_000],
+        hypothesis=candidate.hypothesis,
+        reasons=candidate.plan,
         expected=(expected.low / 100, expected.high / 100) if expected else None,
     )
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
 from informer.config import fields, from_flat, problems
 from nas_engine.api import AgentState
+from nas_engine.planners.base import View
 from nas_engine.planners.hybrid import SHARE
+from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Record, check
-from nas_engine.search import PlannerName
+from nas_engine.search import PlannerName, SearchSpec
+from nas_engine.store.reader import Spend
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
+from tests.engine.rows import trial_row
 from tests.fakes import llm_server
 from tests.fakes.llm_server import Reply, Request, serving
 from tests.fakes.recorded import RecordedTrainer, ranked, value
@@ -92,6 +98,42 @@ def test_an_optimiser_goes_on_alike_from_the_same_results(
     longer = bench.search(**recorded_spec(planner="tpe", max_trials=18).model_dump())
     assert [t.config for t in longer.trials[:14]] == [t.config for t in whole.trials]
     assert len(longer.trials) == 18
+
+
+def test_what_still_runs_is_told_to_the_optimiser_and_not_proposed_again() -> None:
+    view = View(
+        search_id=1,
+        number=2,
+        spec=SearchSpec(),
+        max_trials=20,
+        incumbent=None,
+        trials=[],
+        baselines=[],
+        curves={},
+        noise=None,
+        spend=Spend(0, 0, 0, 0.0, 0, 0.0),
+    )
+    first = OptunaPlanner("tpe").propose(view)
+    running = trial_row(1, first.changes, state="running", val_mse=None, source="tpe")
+    again = dataclasses.replace(view, trials=[running])
+    planner = OptunaPlanner("tpe")
+    (told,) = planner.study(again).trials
+    assert told.state is optuna.trial.TrialState.RUNNING
+    assert told.user_attrs == {"source": "tpe", "number": 1}
+    assert planner.propose(again).changes != first.changes
+
+
+def test_a_failure_is_told_to_the_optimiser_as_a_failure() -> None:
+    planner = OptunaPlanner("tpe")
+    planner.observe(trial_row(0, {}, source="default"))
+    planner.observe(trial_row(1, {"model.skip": True}, state="failed", val_mse=None, source="llm"))
+    planner.observe(trial_row(2, {"model.skip": True}, state="rejected", val_mse=None, source="llm"))
+    view = View(1, 3, SearchSpec(), 20, 0, [], [], {}, None, Spend(0, 0, 0, 0.0, 0, 0.0))
+    told = planner.study(view).trials
+    assert [(t.state.name, t.user_attrs["source"]) for t in told] == [
+        ("COMPLETE", "default"),
+        ("FAIL", "llm"),
+    ]
 
 
 def test_the_rules_walk_the_known_order_of_gain(

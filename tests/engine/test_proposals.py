@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -16,16 +15,10 @@ from nas_engine.proposals import Record, active_changes, check, near_duplicates
 from nas_engine.search import Limits, Narrowing, SearchSpec
 from nas_engine.store.reader import TrialRow
 from nas_engine.workspace import PROJECT
+from tests.engine.rows import trial_row
 
 SPEC = SearchSpec()
 START = SPEC.base().flat()
-
-
-def trial(number: int, changes: dict[str, Value], **facts: Any) -> TrialRow:
-    """Return a finished trial that changed the start."""
-    row: dict[str, Any] = {field.name: None for field in dataclasses.fields(TrialRow)}
-    known = {"state": "completed", "val_mse": 0.4123456789, "accepted": False, "error_class": ""}
-    return TrialRow(**{**row, **known, "number": number, "config": START | changes, **facts})
 
 
 def refused(changes: dict[str, Any], *trials: TrialRow, spec: SearchSpec = SPEC) -> list[str]:
@@ -48,7 +41,7 @@ def test_20_000_hostile_proposals_are_refused_and_touch_nothing() -> None:
 
 
 def test_a_repeated_configuration_is_named_with_its_result() -> None:
-    (sentence,) = refused({"model.dropout": 0.2}, trial(4, {"model.dropout": 0.2}))
+    (sentence,) = refused({"model.dropout": 0.2}, trial_row(4, {"model.dropout": 0.2}))
     assert sentence == (
         "model.dropout: this is the configuration of trial 4 (val_mse 0.412346, rejected), which "
         "need not be trained again."
@@ -56,13 +49,13 @@ def test_a_repeated_configuration_is_named_with_its_result() -> None:
 
 
 def test_a_repeated_failure_is_named_with_its_class() -> None:
-    failed = trial(4, {"model.d_model": 128}, state="failed", val_mse=None, error_class="nonfinite")
+    failed = trial_row(4, {"model.d_model": 128}, state="failed", val_mse=None, error_class="nonfinite")
     (sentence,) = refused({"model.d_model": 128}, failed)
     assert "trial 4 (failed, nonfinite)" in sentence
 
 
 def test_a_near_duplicate_is_refused_for_planners_and_open_to_people() -> None:
-    earlier = trial(4, {"training.optimizer_params.lr": 0.0010, "model.dropout": 0.2})
+    earlier = trial_row(4, {"training.optimizer_params.lr": 0.0010, "model.dropout": 0.2})
     changes = {"training.optimizer_params.lr": 0.0011, "model.dropout": 0.205}
     (sentence,) = refused(changes, earlier)
     assert "too near to trial 4 (val_mse 0.412346, rejected)" in sentence
@@ -80,14 +73,14 @@ def test_a_near_duplicate_is_refused_for_planners_and_open_to_people() -> None:
     ],
 )
 def test_what_differs_by_more_is_no_near_duplicate(changes: dict[str, Any]) -> None:
-    earlier = trial(4, {"training.optimizer_params.lr": 0.0010, "model.dropout": 0.2})
+    earlier = trial_row(4, {"training.optimizer_params.lr": 0.0010, "model.dropout": 0.2})
     assert refused(changes, earlier) == []
 
 
 def test_settings_without_a_part_to_play_make_no_new_configuration() -> None:
     changed: dict[str, Value] = {"model.patch_len": 24}
     assert active_changes(START, changed) == {}
-    (sentence,) = refused(changed, trial(0, {}))
+    (sentence,) = refused(changed, trial_row(0, {}))
     assert "configuration of trial 0" in sentence
 
 

@@ -20,7 +20,7 @@ from nas_engine.space import space
 from nas_engine.store.reader import BaselineRow, Spend, TrialRow
 from nas_engine.workspace import PROJECT
 from tests.engine.example_prompt import example
-from tests.engine.test_proposals import trial
+from tests.engine.rows import trial_row
 
 BASELINES = [BaselineRow("closed-form linear", "val", 0.39918612, 0.41)]
 SPEND = Spend(4, 4000, 500, 0.02, 5000, 0.025)
@@ -28,12 +28,12 @@ SPEND = Spend(4, 4000, 500, 0.02, 5000, 0.025)
 
 def finished(number: int, changes: dict[str, Value], error: float, **facts: Any) -> TrialRow:
     known: dict[str, Any] = {"source": "tpe", "seconds": 2.0, "seeds": 1, "comment": ""}
-    return trial(number, changes, **{**known, "val_mse": error, **facts})
+    return trial_row(number, changes, **{**known, "val_mse": error, **facts})
 
 
 def failed(number: int, changes: dict[str, Value], error_class: str = "out_of_memory") -> TrialRow:
     facts: dict[str, Any] = {"state": "failed", "error_class": error_class, "val_mse": None}
-    return trial(number, changes, source="tpe", error="The device ran out.", comment="", **facts)
+    return trial_row(number, changes, source="tpe", error="The device ran out.", comment="", **facts)
 
 
 def view(trials: list[TrialRow], **spec: Any) -> View:
