@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Protocol
 
 from informer.config import Search, Value
-from nas_engine.curves import Curve, analyse
+from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise
 from nas_engine.proposals import Proposal, Record, check
 from nas_engine.search import SearchSpec
@@ -44,7 +44,7 @@ class View:
             incumbent=search.incumbent,
             trials=trials,
             baselines=reader.baselines(search_id),
-            curves=_curves(reader, search_id, trials),
+            curves=curves_of(reader.epochs(search_id)),
             noise=reader.noise(search_id),
             spend=reader.spend(search_id),
         )
@@ -109,12 +109,3 @@ def first_proposal() -> Proposal:
         changes={},
         hypothesis="The starting configuration is the reference for every change.",
     )
-
-
-def _curves(reader: Reader, search_id: int, trials: Sequence[TrialRow]) -> dict[int, Curve]:
-    rows = reader.epochs(search_id)
-    return {
-        trial.number: analyse(epochs)
-        for trial in trials
-        if (epochs := [row for row in rows if row.number == trial.number])
-    }

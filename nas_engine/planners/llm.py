@@ -30,7 +30,9 @@ class Answer(BaseModel):
 class Change(Answer):
     """One setting and its new value."""
 
-    path: str = Field(max_length=100, description="Dotted key of the setting, such as model.d_model")
+    path: str = Field(
+        max_length=100, description="Dotted key of the setting, such as model.d_model"
+    )
     value: int | float | bool | str = Field(description="The new value")
 
 
@@ -45,8 +47,12 @@ class Candidate(Answer):
     """Changes to the parent configuration, and why."""
 
     step_type: Literal["small", "medium", "radical"] = Field(description="The largest step")
-    hypothesis: str = Field(max_length=1000, description="What should happen to val_mse and why, in one sentence")
-    plan: str = Field(max_length=4000, description="The evidence in the trials, and what the result will teach")
+    hypothesis: str = Field(
+        max_length=1000, description="What should happen to val_mse and why, in one sentence"
+    )
+    plan: str = Field(
+        max_length=4000, description="The evidence in the trials, and what the result will teach"
+    )
     changes: list[Change] = Field(description="The settings to change", max_length=12)
     expected: Expected | None = Field(None, description="Expected improvement over the parent")
 

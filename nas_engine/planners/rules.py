@@ -1,20 +1,23 @@
 """A planner without model or key: it walks the settings in the known order of their gain.
 
-One setting at a time is changed on the incumbent. Instance normalisation moves the error of
-Informer-like forecasters most, then the look-back, a linear head, and what a token is; the usual
-sizes and rates come last (docs/planning.md has the evidence).
+One setting at a time is changed on the incumbent, and two once each alone is answered. Instance
+normalisation moves the error of Informer-like forecasters most, then the look-back, a linear head,
+and what a token is; the usual sizes and rates come last (docs/planning.md says on what grounds).
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from informer.config import Interval, Search, Value, fields
 from nas_engine.planners.base import SpaceExhausted, View
 from nas_engine.planners.tpe import ordered
 from nas_engine.proposals import Proposal, active_changes
 from nas_engine.store.reader import TrialRow
+
+Step = tuple[str, Value]
+"""A setting and its next value."""
 
 KNOWN: dict[str, tuple[Value, ...]] = {
     "model.normalisation": ("revin", "standardise", "last"),
@@ -55,24 +58,39 @@ class RulesPlanner:
 
     def propose(self, view: View) -> Proposal:
         """Return the next change; raises SpaceExhausted at the end of the walk."""
-        for again in (False, True):
-            for key, value in _walk(view):
-                if not again and _answered(view, key, value):
-                    continue
-                for companions in COMPANIONS:
-                    wanted = _changed(view, {**companions, key: value})
-                    changes = active_changes(view.parent, wanted)
-                    if key in changes and not view.check(changes):
-                        return Proposal(
-                            source="rules",
-                            parent=view.incumbent,
-                            changes=changes,
-                            hypothesis=_hypothesis(view, key, again),
-                        )
-        raise SpaceExhausted("Every single change to the incumbent has been tried.")
+        steps = list(_walk(view))
+        unanswered = [step for step in steps if not _answered(view, *step)]
+        walks: tuple[tuple[str, Iterable[tuple[Step, ...]]], ...] = (
+            ("one setting is changed at a time", ((step,) for step in unanswered)),
+            ("one setting at a time, on the new incumbent", ((step,) for step in steps)),
+            (
+                "two settings at a time, for each alone is answered",
+                itertools.combinations(steps, 2),
+            ),
+        )
+        for how, walk in walks:
+            for moves in walk:
+                if (changes := _valid(view, moves)) is not None:
+                    return Proposal(
+                        source="rules",
+                        parent=view.incumbent,
+                        changes=changes,
+                        hypothesis=f"{_place(moves[0][0])} in the known order of gain; {how}.",
+                    )
+        raise SpaceExhausted("Every change of one or two settings of the incumbent has been tried.")
 
 
-def _walk(view: View) -> Iterator[tuple[str, Value]]:
+def _valid(view: View, moves: tuple[Step, ...]) -> dict[str, Value] | None:
+    """Return the changes that make the moves, with what they need; None where they cannot be."""
+    wanted = dict(moves)
+    for companions in COMPANIONS:
+        changes = active_changes(view.parent, _changed(view, {**companions, **wanted}))
+        if wanted.keys() <= changes.keys() and not view.check(changes):
+            return changes
+    return None
+
+
+def _walk(view: View) -> Iterator[Step]:
     """Yield each setting of the space with its other values, in the order to try them."""
     for key in dict.fromkeys((*KNOWN, *view.space)):
         if key in view.space and fields()[key].active(view.parent):
@@ -119,9 +137,8 @@ def _changed(view: View, values: Mapping[str, Value]) -> dict[str, Value]:
     return {key: value for key, value in values.items() if view.parent[key] != value}
 
 
-def _hypothesis(view: View, key: str, again: bool) -> str:
+def _place(key: str) -> str:
     known = list(KNOWN)
-    place = f"{known.index(key) + 1} of {len(known)}" if key in KNOWN else "after the known ones"
-    return f"{key} is {place} in the known order of gain; one setting is changed at a time" + (
-        f", again on the new incumbent, trial {view.incumbent}." if again else "."
-    )
+    if key not in KNOWN:
+        return f"{key} comes after the settings"
+    return f"{key} is number {known.index(key) + 1} of {len(known)}"

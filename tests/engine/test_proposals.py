@@ -49,7 +49,9 @@ def test_a_repeated_configuration_is_named_with_its_result() -> None:
 
 
 def test_a_repeated_failure_is_named_with_its_class() -> None:
-    failed = trial_row(4, {"model.d_model": 128}, state="failed", val_mse=None, error_class="nonfinite")
+    failed = trial_row(
+        4, {"model.d_model": 128}, state="failed", val_mse=None, error_class="nonfinite"
+    )
     (sentence,) = refused({"model.d_model": 128}, failed)
     assert "trial 4 (failed, nonfinite)" in sentence
 

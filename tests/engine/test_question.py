@@ -33,7 +33,9 @@ def finished(number: int, changes: dict[str, Value], error: float, **facts: Any)
 
 def failed(number: int, changes: dict[str, Value], error_class: str = "out_of_memory") -> TrialRow:
     facts: dict[str, Any] = {"state": "failed", "error_class": error_class, "val_mse": None}
-    return trial_row(number, changes, source="tpe", error="The device ran out.", comment="", **facts)
+    return trial_row(
+        number, changes, source="tpe", error="The device ran out.", comment="", **facts
+    )
 
 
 def view(trials: list[TrialRow], **spec: Any) -> View:
