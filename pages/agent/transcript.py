@@ -71,12 +71,11 @@ def totals(calls: Sequence[LLMCallRow]) -> str:
         return "No language model was asked in this search."
     tokens = sum((call.prompt_tokens or 0) + (call.completion_tokens or 0) for call in calls)
     cost = sum(call.cost_usd or 0.0 for call in calls)
+    booked = sum(call.booked_usd for call in calls)
     used = sum(call.outcome == "used" for call in calls)
-    priced = (
-        f"{cost:.4f} USD" if any(call.cost_usd is not None for call in calls) else "no price known"
-    )
     return (
-        f"{len(calls)} exchanges with language models, {used} used · {tokens:,} tokens · {priced}"
+        f"{len(calls)} exchanges with language models, {used} used · {tokens:,} tokens and "
+        f"{cost:.4f} USD reported · {booked:.4f} USD booked, unreported calls at their worst case"
     )
 
 
@@ -88,10 +87,14 @@ def show_call(call: LLMCallRow) -> None:
     symbol, colour, meaning = OUTCOMES[call.outcome]
     facts = [
         f":{colour}[**{symbol} {call.outcome}**]",
-        f"attempt {call.attempt}",
+        *([plain(call.error_class.replace("_", " "))] if call.error_class else []),
+        f"attempt {call.attempt + 1}",
         plain(call.model, 80),
+        *([f"temperature {call.temperature:g}"] if call.temperature is not None else []),
         f"{count_text(call.prompt_tokens)} + {count_text(call.completion_tokens)} tokens",
-        "price unknown" if call.cost_usd is None else f"{call.cost_usd:.5f} USD",
+        f"booked at {call.booked_usd:.5f} USD"
+        if call.cost_usd is None
+        else f"{call.cost_usd:.5f} USD",
         seconds_text(call.seconds),
         clock_text(call.created_at),
     ]

@@ -13,7 +13,16 @@ from nas_engine.commands import Control
 from nas_engine.curves import curves_of
 from nas_engine.evaluator import Noise
 from nas_engine.liveness import EngineState, engine_state
-from nas_engine.store.reader import BaselineRow, EngineRow, EpochRow, EventRow, SearchRow, TrialRow
+from nas_engine.search import ASKING, SearchSpec
+from nas_engine.store.reader import (
+    BaselineRow,
+    EngineRow,
+    EpochRow,
+    EventRow,
+    SearchRow,
+    Spend,
+    TrialRow,
+)
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, resume_search
 from nas_engine.workspace import Workspace
@@ -53,6 +62,7 @@ class Snapshot:
     trials: list[TrialRow]
     epochs: list[EpochRow]
     noise: Noise | None
+    spend: Spend
     baselines: list[BaselineRow]
     events: list[EventRow]
 
@@ -88,6 +98,7 @@ def read(search_id: int) -> Snapshot:
             trials=trials,
             epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
             noise=reader.noise(search_id),
+            spend=reader.spend(search_id),
             baselines=reader.baselines(search_id),
             events=reader.events(search_id),
         )
@@ -180,8 +191,27 @@ def show_metrics(snapshot: Snapshot) -> None:
             help="Mean time of a finished trial x trials left.",
         )
     show_noise(snapshot.noise)
+    show_spend(search.spec, snapshot.spend)
     share = min(1.0, search.finished / search.max_trials)
     st.progress(share, text=f"{search.finished} of {search.max_trials} trials")
+
+
+def show_spend(spec: SearchSpec, spend: Spend) -> None:
+    """Tell what language models have taken, and what is left of the limits."""
+    if spec.planner not in ASKING:
+        return
+    parts = [
+        f"{used} {name}" + (f" of {limit}" if limit is not None else "")
+        for name, used, limit in (
+            ("calls", f"{spend.calls:,}", spec.limits.calls),
+            ("tokens booked", f"{spend.booked_tokens:,}", spec.limits.tokens),
+            ("USD booked", f"{spend.booked_usd:.4f}", spec.limits.usd),
+        )
+    ]
+    st.caption(
+        f"Language models: {' · '.join(parts)}.",
+        help="A call without a report of the service is booked at its worst case.",
+    )
 
 
 def show_noise(noise: Noise | None) -> None:

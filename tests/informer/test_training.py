@@ -121,8 +121,8 @@ def choices() -> list[tuple[str, Value]]:
         if key not in ("training.device", "training.compile")
         for option in spec.options or ()
     ]
-    found += [("training.device", "cpu"), ("training.warmup_steps", 5), ("training.clip_norm", 0.1)]
-    return [*found, ("data.features", "S"), ("data.features", "MS"), ("data.batch_size", 4096)]
+    found += [("training.device", "cpu"), ("training.warmup_steps", 1), ("training.clip_norm", 0.1)]
+    return [*found, ("data.features", "S"), ("data.features", "MS"), ("data.batch_size", 512)]
 
 
 @pytest.mark.parametrize(("key", "value"), choices())
