@@ -143,6 +143,24 @@ def differences(
     }
 
 
+def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
+    """Return a sentence for each limit of size that a configuration passes, in lower case."""
+    found = []
+    if (count := parameters(config)) > spec.limits.parameters:
+        found.append(
+            f"the model would have {count:,} parameters; this search allows "
+            f"{spec.limits.parameters:,}."
+        )
+    given = spec.limits.memory_mb
+    allowed = memory_allowed(config) if given is None else given * 10**6
+    if (needed := memory_needed(config)) > allowed:
+        found.append(
+            f"training would take about {needed / 1e9:.2g} GB of memory; {allowed / 1e9:.2g} GB "
+            "are allowed."
+        )
+    return found
+
+
 def near_duplicates(record: Record, config: RunConfig) -> list[TrialRow]:
     """Return the trials that differ from `config` by less than `NEAR` of an interval at most."""
     values = _active(config)
@@ -177,17 +195,7 @@ def _beyond_limits(
     record: Record, config: RunConfig, changes: Mapping[str, Value]
 ) -> Iterator[str]:
     limits = record.spec.limits
-    if (count := parameters(config)) > limits.parameters:
-        yield (
-            f"{_named(changes)}: the model would have {count:,} parameters; this search allows "
-            f"{limits.parameters:,}."
-        )
-    allowed = limits.memory_mb * 10**6 if limits.memory_mb else memory_allowed(config)
-    if (needed := memory_needed(config)) > allowed:
-        yield (
-            f"{_named(changes)}: training would take about {needed / 1e9:.2g} GB of memory; "
-            f"{allowed / 1e9:.2g} GB are allowed."
-        )
+    yield from (f"{_named(changes)}: {sentence}" for sentence in too_large(record.spec, config))
     seconds = record.seconds(config)
     if seconds is not None and seconds > 60 * limits.trial_minutes:
         yield (

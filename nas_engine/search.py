@@ -34,8 +34,12 @@ class Rules(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    accept_above: float = Field(0.02, ge=0, le=1, description="Accepted when better by more")
-    reject_below: float = Field(-0.005, ge=-1, le=0, description="Rejected when worse by more")
+    accept_above: float = Field(
+        0.02, ge=0, le=1, description="Accepted when better by more than this share"
+    )
+    reject_below: float = Field(
+        -0.005, ge=-1, le=0, description="Rejected when its improvement is below this share"
+    )
     seeds: int = Field(3, ge=1, le=20, description="Trainings of trial 0, to learn the spread")
     extra_seeds: int = Field(
         2, ge=0, le=20, description="More trainings of a trial whose difference is open, at most"
@@ -51,12 +55,12 @@ class Limits(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     parameters: int = Field(20_000_000, ge=100, description="Weights of the model, at most")
-    trial_minutes: float = Field(60.0, gt=0, description="Wall time of one training, at most")
+    trial_minutes: float = Field(60.0, gt=0, description="Minutes of one training, at most")
     memory_mb: int | None = Field(
-        None, ge=1, description="Memory of one training in MB; empty: most of what the machine has"
+        None, ge=1, description="MB of memory of one training, at most; empty: what the machine has"
     )
     prompt_tokens: int = Field(
-        12_000, ge=2000, description="Length of a question to the planner's language model, about"
+        12_000, ge=2000, description="Tokens of a question to the planner's language model, about"
     )
     usd: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="US dollars for language models, at most"

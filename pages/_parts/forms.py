@@ -114,7 +114,7 @@ def figures_in_grid(start: Figures, prefix: str) -> Figures:
                 step=1 if whole else None,
                 format="%d" if whole else "%g",
                 key=f"{prefix}-{name}",
-                placeholder="no limit",
+                placeholder="empty",
             )
     try:
         return type(start).model_validate(held)

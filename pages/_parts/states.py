@@ -47,7 +47,7 @@ SOURCES = {
     "default": "preset",
     "tpe": "TPE",
     "llm": "LLM",
-    "hybrid": "hybrid",
+    "hybrid": "LLM, ranked",
     "rules": "rules",
     "random": "random",
     "human": "person",

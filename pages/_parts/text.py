@@ -52,6 +52,13 @@ def percent_text(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:+.2f} %".replace("-", "−")
 
 
+def expected_text(low: float | None, high: float | None) -> str:
+    """Return the improvement that a proposer expects, empty where it named none."""
+    if low is None or high is None:
+        return ""
+    return f"Expects val_mse {percent_text(low)} to {percent_text(high)} better than the parent's."
+
+
 def count_text(value: int | None) -> str:
     """Return a count with thousands separated."""
     return "–" if value is None else f"{value:,}"

@@ -18,6 +18,7 @@ from pages._parts.text import (
     clock_text,
     count_text,
     error_text,
+    expected_text,
     mean_text,
     percent_text,
     plain,
@@ -130,6 +131,8 @@ def show_planner(
     with step(label, "complete", opened):
         st.text(f"Changes: {changes}")
         st.text(readable(trial.hypothesis) or "No hypothesis was given.")
+        if expected := expected_text(trial.expected_low, trial.expected_high):
+            st.text(expected)
         if trial.reasons:
             st.text(readable(trial.reasons))
         if not calls:

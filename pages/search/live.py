@@ -201,7 +201,7 @@ def show_spend(spec: SearchSpec, spend: Spend) -> None:
     if spec.planner not in ASKING:
         return
     parts = [
-        f"{used} {name}" + (f" of {limit}" if limit is not None else "")
+        f"{used} {name}" + (f" of {limit:,}" if limit is not None else "")
         for name, used, limit in (
             ("calls", f"{spend.calls:,}", spec.limits.calls),
             ("tokens booked", f"{spend.booked_tokens:,}", spec.limits.tokens),

@@ -24,7 +24,7 @@ from pages._parts.text import (
     changes_text,
     count_text,
     error_text,
-    percent_text,
+    expected_text,
     plain,
     readable,
     seconds_text,
@@ -129,20 +129,14 @@ def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
         with right:
             st.markdown("**Hypothesis**")
             st.text(readable(trial.hypothesis) or "None was given.")
-            show_expected(trial)
+            if expected := expected_text(trial.expected_low, trial.expected_high):
+                st.caption(plain(expected))
             if trial.reasons:
                 st.markdown("**Reasons**")
                 st.text(readable(trial.reasons))
         show_approve_and_reject(trial, search.id, prefix)
         with st.expander("Edit before approving", key=f"{prefix}-edit", icon=":material/edit:"):
             show_editor(snapshot, trial, parent, prefix)
-
-
-def show_expected(trial: TrialRow) -> None:
-    """Say which improvement the proposer expects."""
-    if trial.expected_low is not None and trial.expected_high is not None:
-        low, high = percent_text(trial.expected_low), percent_text(trial.expected_high)
-        st.caption(f"Expects {low} to {high} improvement of val_mse over the parent.")
 
 
 def parent_name(trial: TrialRow, search: SearchRow) -> str:

@@ -10,7 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 from data.registry import DataError, find, names
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
-from nas_engine.machine import gpus
+from nas_engine.machine import gpus, memory_needed
+from nas_engine.proposals import too_large
 from nas_engine.search import (
     ASKING,
     Limits,
@@ -200,15 +201,11 @@ def show_cost(spec: SearchSpec) -> list[str]:
         return []
     weights = parameters(config)
     st.caption(
-        f"Trial 0 has {count_text(weights)} parameters · planners vary {len(space(spec))} "
+        f"Trial 0 has {count_text(weights)} parameters and needs about "
+        f"{memory_needed(config) / 1e6:,.0f} MB · planners vary {len(space(spec))} "
         f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs."
     )
-    if weights <= spec.limits.parameters:
-        return []
-    return [
-        f"Trial 0 has {weights:,} parameters; the limit of this search is "
-        f"{spec.limits.parameters:,}."
-    ]
+    return [f"Trial 0: {sentence}" for sentence in too_large(spec, config)]
 
 
 def show_space(spec: SearchSpec, place: DeltaGenerator) -> None:
@@ -254,7 +251,7 @@ def start(spec: SearchSpec, config: Settings) -> Answer:
 st.title("Start a search", anchor=False)
 environment = settings()
 
-task_column, search_column, model_column = st.columns([5, 4, 4])
+task_column, search_column, model_column = st.columns([13, 13, 9])
 with model_column, st.container(border=True, height="stretch"):
     st.subheader("Start from", anchor=False)
     preset_name = choose_preset()

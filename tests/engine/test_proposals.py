@@ -96,6 +96,26 @@ def test_parameters_beyond_the_limit_name_the_changed_settings() -> None:
     )
 
 
+def test_memory_beyond_the_limit_is_told_in_gigabytes() -> None:
+    spec = SearchSpec(limits=Limits(memory_mb=500))
+    (sentence,) = refused({"model.d_model": 128, "data.seq_len": 168}, spec=spec)
+    assert re.fullmatch(
+        r"model.d_model, data.seq_len: training would take about [\d.]+ GB of memory; 0.5 GB are "
+        r"allowed.",
+        sentence,
+    )
+
+
+def test_time_is_judged_by_what_the_trials_so_far_took() -> None:
+    changes = {"model.d_model": 128, "data.seq_len": 168}
+    spec = SearchSpec(limits=Limits(trial_minutes=10))
+    quick, slow = (trial_row(0, {}, seconds=seconds, epochs=6) for seconds in (10.0, 590.0))
+    assert refused(changes, spec=spec) == []
+    assert refused(changes, quick, spec=spec) == []
+    (sentence,) = refused(changes, slow, spec=spec)
+    assert "judged by the trials so far; this search allows 10." in sentence
+
+
 def test_the_seed_is_never_the_planners_to_choose() -> None:
     assert "same for all trials" in refused({"training.seed": 7})[0]
     narrowed = SearchSpec(space={"training.seed": Narrowing(values=(1, 2))})

@@ -69,6 +69,7 @@ class Seed:
             changes=changes or {},
             hypothesis=hypothesis,
             reasons=reasons,
+            expected=(-0.01, 0.05) if source == "llm" else None,
         )
         config = from_flat({**self.config(parent), **proposal.changes})
         self.writer.log(self.id, f"Trial {number} proposed by {source}.", number)

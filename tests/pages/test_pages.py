@@ -201,7 +201,7 @@ def test_problems_are_shown_and_nothing_is_started(open_page: Open, engine: Engi
 def test_a_model_beyond_the_limit_is_a_sentence(open_page: Open) -> None:
     app = open_page("start")
     app.number_input(key="start-limit-parameters").set_value(1000).run()
-    assert "limit of this search is 1,000" in app.error[0].value
+    assert "this search allows 1,000" in app.error[0].value
 
 
 def test_a_limit_out_of_bounds_is_a_sentence(open_page: Open, engine: Engine) -> None:
@@ -393,6 +393,8 @@ def test_a_proposal_is_shown_beside_its_parent(open_page: Open, workspace: Works
     assert list(difference["Proposed"]) == ["128", "0.15", "HuberLoss"]
     assert "Parameters: 183,367 → 521,607" in words(app)
     assert "heavy tails" in words(app)
+    assert "−1.00 % to +5.00 % better than the parent" in words(app).replace("\\", "")
+    assert "MB of memory" in words(app) and "of training" in words(app)
 
 
 def proposal_key(app: AppTest, ending: str) -> str:
