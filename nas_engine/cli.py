@@ -32,7 +32,7 @@ from nas_engine.liveness import engine_state
 from nas_engine.machine import gpus
 from nas_engine.search import Limits, PlannerName, Rules, SearchSpec, default_planner
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.space import SpaceError, describe, parse, problems_of
+from nas_engine.space import SpaceError, describe, parse_all, problems_of
 from nas_engine.store.reader import EventRow, TrialRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request, resume_search, start_search
@@ -149,7 +149,7 @@ def search(
             settings={**_task(dataset), **dict(_assignment(text) for text in assignments)},
             planner=planner or default_planner(settings.has_key),
             mode="review" if review else "auto",
-            space=dict(parse(text) for text in narrowings),
+            space=parse_all(narrowings),
             guidance=guidance,
             max_trials=max_iterations,
             limits=Limits.model_validate(dict(_assignment(text) for text in limits)),

@@ -29,7 +29,7 @@ from nas_engine.commands import COMMAND, Control, Decide, Start
 from nas_engine.liveness import HEARTBEAT_SECONDS
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, Planner, SpaceExhausted
-from nas_engine.proposals import Record, check
+from nas_engine.proposals import Record, check, too_large
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
@@ -121,7 +121,9 @@ def _cannot_start(spec: SearchSpec, settings: Settings) -> list[str]:
             f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
             "the planner tpe, which needs none."
         ]
-    return problems_of(spec)
+    return problems_of(spec) or [
+        f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())
+    ]
 
 
 class Engine:
@@ -266,6 +268,8 @@ class Engine:
         if kind == "resume":
             if search.finished >= search.max_trials:
                 return False, f"{name} has finished its {search.max_trials} trials."
+            if problems := _cannot_start(search.spec, self._settings):
+                return False, " ".join(problems)
             self._go_on()
             return True, f"{name} goes on."
         if ended:
@@ -331,7 +335,8 @@ class Engine:
             model = partial(
                 _language_model, self._settings, writer, self._patience, self._search_id
             )
-            asks = spec.planner in ASKING
+            evaluator_key = self._settings.role("evaluator").key.get_secret_value()
+            asks = spec.planner in ASKING and bool(evaluator_key)
             planner = planner_of(spec, partial(model, "planner"))
             for trial in writer.read.trials(self._search_id):
                 if trial.ended_at is not None:

@@ -196,7 +196,8 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
     if cancelled or any(_ends_training(run) for run in runs):
         rules = rules.model_copy(update={"extra_seeds": 0})
     figures = use.writer.read.figures(use.search_id, trial.number)
-    decision = (use.own_rules and use.own_rules(figures)) or decide(figures, rules)
+    own = use.own_rules(figures) if use.own_rules else None
+    decision = own or decide(figures, rules)
     if isinstance(decision, AnotherSeed):
         wanted = figures.tried + 1
         use.writer.log(
@@ -206,7 +207,7 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
             trial.number,
         )
         return {"trainings": wanted}
-    if decision.rule in OPEN and not cancelled:
+    if own is None and decision.rule in OPEN and not cancelled:
         opinion = _consult(use, trial, decision)
         decision = decision if opinion is None else advised(decision, opinion)
     return {"verdict": _VERDICT.dump_python(decision)}

@@ -60,7 +60,7 @@ class Limits(BaseModel):
         None, ge=1, description="MB of memory of one training, at most; empty: what the machine has"
     )
     prompt_tokens: int = Field(
-        12_000, ge=2000, description="Tokens of a question to the planner's language model, about"
+        12_000, ge=4000, description="Tokens of a question to the planner's language model, about"
     )
     usd: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="US dollars for language models, at most"

@@ -67,7 +67,7 @@ def problems_of(spec: SearchSpec) -> list[str]:
         except SpaceError as error:
             found.append(str(error))
             continue
-        if not contains(search, start[key]):
+        if not contains(search, _in_type(fields()[key], start[key])):
             found.append(
                 f"{key} of trial 0 ({short(start[key])}) lies outside the space of the search "
                 f"({describe(search)}); change one of the two."
@@ -106,15 +106,28 @@ def parse(text: str) -> tuple[str, Narrowing]:
             f"{short(text)} is no narrowing; write KEY=VALUE, KEY=VALUE,VALUE, KEY=LOW..HIGH or "
             "KEY!=VALUE."
         )
-    if sign == "!=":
-        return key, Narrowing(without=tuple(map(_value, written.split(","))))
     low, dots, high = written.partition("..")
-    if not dots:
-        return key, Narrowing(values=tuple(map(_value, written.split(","))))
     try:
+        if sign == "!=":
+            return key, Narrowing(without=tuple(map(_value, written.split(","))))
+        if not dots:
+            return key, Narrowing(values=tuple(map(_value, written.split(","))))
         return key, Narrowing(low=float(low), high=float(high))
-    except ValueError:
-        raise SpaceError(f"{short(text)} needs two numbers around its two dots.") from None
+    except ValueError:  # of float, and of the model
+        raise SpaceError(
+            f"{short(text)} needs finite numbers, and in a range the lower one first."
+        ) from None
+
+
+def parse_all(texts: Iterable[str]) -> dict[str, Narrowing]:
+    """Read several narrowings; raises SpaceError for one that cannot be read or comes twice."""
+    found: dict[str, Narrowing] = {}
+    for text in texts:
+        key, narrowing = parse(text)
+        if key in found:
+            raise SpaceError(f"{short(key)} is narrowed twice; say all of it in one line.")
+        found[key] = narrowing
+    return found
 
 
 def editable_keys() -> list[str]:
@@ -165,7 +178,7 @@ def _dimensions(spec: SearchSpec) -> Iterator[tuple[str, Search]]:
         if key in spec.space:
             yield key, _narrowed(field, offered, spec.space[key])
         elif offered is not None:
-            yield key, _including(offered, start[key])
+            yield key, _including(offered, _in_type(field, start[key]))
 
 
 def _offered(spec: SearchSpec, key: str) -> Search | None:
@@ -209,13 +222,18 @@ def _without(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> 
     return Choices(offered.step, kept)
 
 
+def _in_type(field: FieldSpec, value: Value) -> Value:
+    """Return a whole number as the field holds it, where that is a float."""
+    whole = field.type is float and type(value) is int and abs(value) < 10**300
+    return float(value) if whole else value
+
+
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 def _typed(field: FieldSpec, value: Value) -> Value:
     """Return `value` in the type of the field; raises SpaceError where the field cannot hold it."""
-    if field.type is float and type(value) is int and abs(value) < 10**300:
-        value = float(value)
+    value = _in_type(field, value)
     options, low, high = field.options, field.low, field.high
     if type(value) is not field.type or (options is not None and value not in options):
         kind = f"one of {', '.join(map(str, options))}" if options else _KINDS[field.type]

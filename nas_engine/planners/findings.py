@@ -1,6 +1,6 @@
 """What many trials say together, in lines that stay short however long the search has run.
 
-Each line names its support: how many trials it rests on. All figures have six significant digits.
+Each line names its support: how many trials it rests on. Errors have six significant digits.
 """
 
 from __future__ import annotations

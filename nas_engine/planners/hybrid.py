@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.planners.base import View
-from nas_engine.planners.llm import Stopped, ask_for_candidates, fallback
+from nas_engine.planners.llm import ask_for_candidates, fallback
 from nas_engine.planners.surrogate import Surrogate
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
 from nas_engine.proposals import Proposal
@@ -65,8 +65,10 @@ class HybridPlanner:
         try:
             candidates = ask_for_candidates(model, view, self._optimiser.study(view))
             return self._best(view, candidates)
-        except (NoAnswer, Stopped, Unconvincing) as error:
-            return fallback(self._optimiser.propose(view), str(error))
+        except (NoAnswer, Unconvincing) as error:
+            proposal = self._optimiser.propose(view)
+            unasked = isinstance(error, NoAnswer) and error.error_class in ("limit", "waiting")
+            return proposal if unasked else fallback(proposal, str(error))
 
     def _best(self, view: View, candidates: Sequence[Proposal]) -> Proposal:
         """Return the candidate of which the surrogate expects most; raises Unconvincing."""
@@ -92,20 +94,21 @@ class Unconvincing(RuntimeError):
 def model_turn(results: Sequence[TrialRow], view: View, warm_up: int) -> bool:
     """Tell whether the model proposes the trial of `view`.
 
-    Its turns are spread evenly over the trials since the warm-up, at `model_share`.
+    Its turns are spread over the trials since the warm-up, at `model_share`.
     """
-    if sum(trial.val_mse is not None for trial in results) < warm_up:
+    warming = [trial.number for trial in results if trial.val_mse is not None][:warm_up]
+    if len(warming) < warm_up:
         return False
     turns = sum(trial.source in MODEL_TURNS for trial in view.trials)
-    return turns < model_share(results, warm_up) * (view.number - warm_up + 1)
+    return turns < model_share(results) * (view.number - max(warming))
 
 
-def model_share(results: Sequence[TrialRow], warm_up: int) -> float:
+def model_share(results: Sequence[TrialRow]) -> float:
     """Return the share of trials that the model's earnings are worth, from 0 to 2 x SHARE.
 
-    Trials of the warm-up and those that a person proposed or edited count for neither side.
+    What a person turned down or edited counts for neither side.
     """
-    judged = [t for t in results if t.number >= warm_up and t.decision not in ("edited",)]
+    judged = [trial for trial in results if trial.decision not in ("edited", "rejected")]
     model = _earnings([t for t in judged if t.source in MODEL_TURNS], results)
     optimiser = _earnings([t for t in judged if t.source == "tpe"], results)
     if not model.trials or not optimiser.trials:
@@ -115,18 +118,18 @@ def model_share(results: Sequence[TrialRow], warm_up: int) -> float:
 
 
 def _earnings(trials: Sequence[TrialRow], results: Sequence[TrialRow]) -> Earnings:
-    values = [trial.val_mse for trial in results if trial.val_mse is not None]
-    middling = statistics.median(values) if values else 0.0
+    finished = [trial for trial in results if trial.val_mse is not None]
+    middling = statistics.median(trial.val_mse or 0.0 for trial in finished) if finished else 0.0
+    usual = statistics.median(trial.seconds or 0.0 for trial in finished) if finished else 0.0
     return Earnings(
         trials=len(trials),
         wins=sum(
             trial.source != "fallback" and trial.val_mse is not None and trial.val_mse < middling
             for trial in trials
         ),
-        seconds=sum(_seconds(trial) for trial in trials),
+        seconds=sum(
+            # A training that gave nothing is no bargain, however soon it failed.
+            (usual if trial.seconds is None else trial.seconds) + trial.asked_seconds
+            for trial in trials
+        ),
     )
-
-
-def _seconds(trial: TrialRow) -> float:
-    """Return what a trial has cost: its training, and the model's answers as planner."""
-    return (trial.seconds or 0.0) + trial.asked_seconds

@@ -166,8 +166,22 @@ def _faults(view: View, candidate: Candidate) -> list[str]:
         return ["expected: low must not exceed high."]
     changes = _changes(view, candidate)
     if not changes:
-        return ["changes: they leave the parent as it is; change at least one value."]
+        return [_without_effect(view, paths)]
     return view.check(changes)[:SENTENCES]
+
+
+def _without_effect(view: View, paths: list[str]) -> str:
+    """Return a sentence on changes that leave the parent as it is, and why one of them does."""
+    sentence = "changes: they leave the parent as it is; change at least one value."
+    for path in paths:
+        if path in fields() and not fields()[path].active(view.parent):
+            needs = " and ".join(
+                f"{only.key} {' or '.join(map(str, only.values[:4]))}"
+                for only in fields()[path].only
+                if view.parent[only.key] not in only.values
+            )
+            return f"{sentence} {path} has an effect only with {needs}."
+    return sentence
 
 
 def _usable(view: View, answer: ProposeCandidates) -> list[Proposal]:

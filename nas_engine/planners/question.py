@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import optuna
+from optuna.samplers._tpe.sampler import default_gamma
 
 from data.registry import find
 from informer.config import Choices, fields
@@ -26,14 +28,29 @@ BEST = 5
 """Trials that are told one by one for their result, besides the newest."""
 
 
+@dataclass(frozen=True)
+class _Fullness:
+    """How much of a search is told: numbers of lines."""
+
+    newest: int  # trials one by one
+    best: int
+    findings: int
+    failures: int
+    help: bool = True
+
+
 def ask_text(view: View, request: str) -> str:
-    """Return the question, as full as the token budget of the search allows."""
-    found = findings(view.trials, view.space)
+    """Return the question, as full as the token budget of the search allows.
+
+    Settings, guidance and `request` are always whole.
+    """
+    found, failed = findings(view.trials, view.space), failures(view.trials)
+    budget = view.spec.limits.prompt_tokens - estimated_tokens(prompt("planner_system"))
     text = ""
-    for helped, newest, said in _fullness(len(view.trials), len(found)):
-        text = _filled(view, request, helped, newest, found[:said])
-        if estimated_tokens(text) <= view.spec.limits.prompt_tokens:
-            return text
+    for fullness in _fullness(len(view.trials), len(found), len(failed)):
+        text = _filled(view, request, fullness, found, failed)
+        if estimated_tokens(text) <= budget:
+            break
     return text
 
 
@@ -42,19 +59,25 @@ def estimated_tokens(text: str) -> int:
     return -(-len(text.encode()) // 3)
 
 
-def _fullness(trials: int, found: int) -> Iterator[tuple[bool, int, int]]:
-    """Yield, fullest first: with help texts or not, newest trials told, findings told."""
+def _fullness(trials: int, found: int, failed: int) -> Iterator[_Fullness]:
+    """Yield what may be told, the fullest first."""
     newest = trials
-    while newest > 8:
-        yield True, newest, found
-        newest = newest * 2 // 3
-    for helped, last, said in ((True, 8, 24), (False, 8, 24), (False, 5, 12), (False, 3, 6)):
-        yield helped, min(last, trials), min(said, found)
-    yield False, 1, 3
+    while True:
+        yield _Fullness(newest, BEST, found, failed)
+        if newest <= 8:
+            break
+        newest = max(8, newest * 2 // 3)
+    yield _Fullness(8, BEST, 24, 8)
+    yield _Fullness(8, BEST, 24, 8, help=False)
+    yield _Fullness(5, BEST, 12, 4, help=False)
+    yield _Fullness(3, 3, 6, 2, help=False)
+    yield _Fullness(1, 1, 3, 1, help=False)
 
 
-def _filled(view: View, request: str, helped: bool, newest: int, found: list[str]) -> str:
-    told = _worth_telling(view, newest)
+def _filled(
+    view: View, request: str, fullness: _Fullness, found: list[str], failed: list[str]
+) -> str:
+    told = _worth_telling(view, fullness)
     untold = len(view.trials) - len(told)
     data = view.spec.base().data
     facts = find(data.dataset)
@@ -69,12 +92,12 @@ def _filled(view: View, request: str, helped: bool, newest: int, found: list[str
         parent="the starting configuration"
         if view.incumbent is None
         else f"trial {view.incumbent}, the best so far",
-        space="\n".join(_setting(view, key, helped) for key in view.space),
+        space="\n".join(_setting(view, key, fullness.help) for key in view.space),
         baselines=_listed(
             f"{row.name}: val_mse {row.mse:.6g}" for row in view.baselines if row.split == "val"
         ),
-        failures=_listed(failures(view.trials)),
-        findings=_listed(found),
+        failures=_listed(failed[: fullness.failures]),
+        findings=_listed(found[: fullness.findings]),
         trials=_listed(_trial(view, trial) for trial in told)
         + (f"\n- {untold} more, counted in the findings" if untold else ""),
         request=request,
@@ -84,12 +107,13 @@ def _filled(view: View, request: str, helped: bool, newest: int, found: list[str
 def optimiser_text(view: View, study: optuna.Study) -> str:
     """Return the optimiser's state in lines: results, importances, the middle of the best."""
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    best = sorted(complete, key=lambda trial: trial.value or 0.0)[: max(3, len(complete) // 4)]
-    lines = [f"{len(complete)} results; its model of good trials rests on the best {len(best)}"]
+    good = default_gamma(len(complete))
+    lines = [f"{len(complete)} results; its model of good trials rests on the best {good}"]
     if importances := _importances(study):
         shares = [(key, share) for key, share in importances.items() if share >= 0.01][:8]
         ranked = ", ".join(f"{key} {share:.2f}" for key, share in shares)
-        lines.append(f"share of the variation of val_mse by setting (PED-ANOVA): {ranked}")
+        lines.append(f"what sets the best trials apart, as shares (PED-ANOVA): {ranked}")
+    best = sorted(complete, key=lambda trial: trial.value or 0.0)[: max(3, len(complete) // 4)]
     regions = []
     for key in view.space:
         values = sorted({trial.params[key] for trial in best if key in trial.params}, key=str)
@@ -97,14 +121,14 @@ def optimiser_text(view: View, study: optuna.Study) -> str:
             named = (_decoded(view, key, value) for value in values)
             regions.append(f"{key} in {{{', '.join(named)}}}")
     if regions:
-        lines.append("the best quarter has " + "; ".join(regions[:20]))
+        lines.append(f"the best {len(best)} have " + "; ".join(regions[:20]))
     return _listed(lines)
 
 
-def _worth_telling(view: View, newest: int) -> list[TrialRow]:
+def _worth_telling(view: View, fullness: _Fullness) -> list[TrialRow]:
     scored = [trial for trial in view.trials if trial.val_mse is not None]
-    best = sorted(scored, key=lambda trial: trial.val_mse or 0.0)[:BEST]
-    chosen = {trial.number: trial for trial in [*best, *view.trials[-newest:]]}
+    best = sorted(scored, key=lambda trial: trial.val_mse or 0.0)[: fullness.best]
+    chosen = {trial.number: trial for trial in [*best, *view.trials[-fullness.newest :]]}
     return [chosen[number] for number in sorted(chosen)]
 
 
@@ -160,17 +184,28 @@ def _outcome(view: View, trial: TrialRow) -> str:
     if trial.val_mse is None:
         return f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
     spread = f" ± {trial.spread:.6g} over {trial.seeds} seeds" if trial.spread is not None else ""
-    judged = "accepted" if trial.accepted else "rejected"
+    judged = {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
     curve = view.curves.get(trial.number)
-    return f"val_mse {trial.val_mse:.6g}{spread}, {judged}" + (f"; {curve.text}" if curve else "")
+    return f"val_mse {trial.val_mse:.6g}{spread}{judged}" + (f"; {curve.text}" if curve else "")
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:
     """Return the settings' shares of the variation, or none where too little is known."""
-    if len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))) < 8:
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    if len(complete) < 8:
+        return {}
+    # A setting of which one value was tried sets nothing apart, but would be given a share.
+    varied = [
+        key
+        for key in complete[0].params
+        if all(key in trial.params for trial in complete)
+        and len({trial.params[key] for trial in complete}) > 1
+    ]
+    if not varied:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+    importances = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
+    return dict(importances)
 
 
 def _decoded(view: View, key: str, value: object) -> str:

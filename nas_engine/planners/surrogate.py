@@ -19,6 +19,9 @@ from nas_engine.planners.tpe import ordered
 from nas_engine.store.reader import TrialRow
 
 TREES = 100
+LEAST = 1e-12
+"""Errors are compared by their logarithm: below this they are all the same."""
+
 NO_PART = -1.0
 """Column of a setting that has no part to play; all others are 0 or above."""
 
@@ -32,7 +35,10 @@ class Surrogate:
         self._space = space
         self.results = [trial.val_mse for trial in known if trial.val_mse is not None]
         self._forest = RandomForestRegressor(n_estimators=TREES, random_state=0, n_jobs=1)
-        self._forest.fit(self._encoded([trial.config for trial in known]), np.log(self.results))
+        self._forest.fit(
+            self._encoded([trial.config for trial in known]),
+            np.log(np.maximum(self.results, LEAST)),
+        )
 
     def predict(self, configs: Sequence[Mapping[str, Value]]) -> list[float]:
         """Return the val_mse expected of each configuration (the median of its distribution)."""
@@ -43,7 +49,7 @@ class Surrogate:
 
         E[max(best - y, 0)] for y normal with the trees' mean and deviation.
         """
-        best, normal = math.log(min(self.results)), NormalDist()
+        best, normal = math.log(max(min(self.results), LEAST)), NormalDist()
         gains = []
         for mean, deviation in self._log_errors(configs):
             if deviation == 0:

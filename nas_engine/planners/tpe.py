@@ -7,6 +7,7 @@ process, and trials of every source (people and language models too) are evidenc
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
@@ -49,24 +50,30 @@ class OptunaPlanner:
         """Return the first sample that is valid and new.
 
         Raises:
-            SpaceExhausted: none of `ATTEMPTS` samples was.
+            SpaceExhausted: none of `ATTEMPTS` samples was, nor of as many random ones.
         """
         study = self.study(view)
-        study.sampler = self._sampler(view)
-        for _ in range(ATTEMPTS):
-            trial = study.ask()
-            changes = _sampled(trial, view)
-            if changes and not view.check(changes):
-                return Proposal(
-                    source=self._kind,
-                    parent=view.incumbent,
-                    changes=changes,
-                    hypothesis=self._hypothesis(view),
-                )
-            study.tell(trial, state=TrialState.FAIL)
+        refusals: Counter[str] = Counter()
+        # A small space that is nearly used up has its last configurations where TPE looks least.
+        for sampler in (self._sampler(view), RandomSampler(seed=self._seed(view))):
+            study.sampler = sampler
+            for _ in range(ATTEMPTS):
+                trial = study.ask()
+                changes = _sampled(trial, view)
+                objections = view.check(changes) if changes else ["It is the parent itself."]
+                if not objections:
+                    return Proposal(
+                        source=self._kind,
+                        parent=view.incumbent,
+                        changes=changes,
+                        hypothesis=self._hypothesis(view, sampler),
+                    )
+                refusals.update(objections)
+                study.tell(trial, state=TrialState.FAIL)
+        often, times = refusals.most_common(1)[0]
         raise SpaceExhausted(
-            f"{ATTEMPTS} samples held nothing valid that was not already tried; "
-            "the search space is exhausted."
+            f"None of {2 * ATTEMPTS} samples was valid and new; refused most often ({times} "
+            f"times): {often}"
         )
 
     def study(self, view: View) -> optuna.Study:
@@ -77,9 +84,8 @@ class OptunaPlanner:
         return study
 
     def _sampler(self, view: View) -> BaseSampler:
-        seed = view.spec.base().training.seed + view.number
         if self._kind == "random":
-            return RandomSampler(seed=seed)
+            return RandomSampler(seed=self._seed(view))
         with warnings.catch_warnings():
             # `group` models each set of settings that were active together on its own, so that
             # conditional settings, and values outside the space, do not void the rest of a trial.
@@ -88,14 +94,19 @@ class OptunaPlanner:
                 multivariate=True,
                 group=True,
                 constant_liar=True,
-                seed=seed,
+                seed=self._seed(view),
                 n_startup_trials=startup_trials(view),
             )
 
-    def _hypothesis(self, view: View) -> str:
+    def _seed(self, view: View) -> int:
+        return int(view.spec.start()["training.seed"]) + view.number
+
+    def _hypothesis(self, view: View, sampler: BaseSampler) -> str:
         finished = sum(trial.val_mse is not None for trial in self._results)
         if self._kind == "random":
             return "Drawn at random from the search space."
+        if isinstance(sampler, RandomSampler):
+            return "Drawn at random: all that TPE would try has been tried."
         if finished < startup_trials(view):
             return (
                 f"Drawn at random: TPE models the space from {startup_trials(view)} results on, "
@@ -133,7 +144,8 @@ def _sampled(trial: Trial, view: View) -> dict[str, Value]:
 def _suggested(trial: Trial, key: str, search: Search) -> Value:
     match _distribution(search):
         case FloatDistribution(low=low, high=high, log=log):
-            return float(f"{trial.suggest_float(key, low, high, log=log):.3g}")  # as people write
+            drawn = float(f"{trial.suggest_float(key, low, high, log=log):.3g}")  # as people write
+            return min(max(drawn, low), high)
         case IntDistribution(low=low, high=high):
             assert not isinstance(search, Interval)
             return search.values[trial.suggest_int(key, low, high)]

@@ -55,18 +55,18 @@ async def _post(
     # langchain-openai 1.7 keeps the last of two equal keys, takes NaN for a number, reads empty
     # arguments as {} and raises five kinds of error of its own on bodies that it does not know.
     async with _Recorder(timeout=None) as client:
-        model = ChatOpenAI(
-            model=role.model,
-            api_key=role.key,
-            base_url=role.base_url,
-            temperature=role.temperature,
-            max_completion_tokens=max_tokens,
-            use_responses_api=False,
-            max_retries=0,
-            http_async_client=client,
-            extra_body={"usage": {"include": True}} if role.is_openrouter else None,
-        )
         try:
+            model = ChatOpenAI(
+                model=role.model,
+                api_key=role.key,
+                base_url=role.base_url,
+                temperature=role.temperature,
+                max_completion_tokens=max_tokens,
+                use_responses_api=False,
+                max_retries=0,
+                http_async_client=client,
+                extra_body={"usage": {"include": True}} if role.is_openrouter else None,
+            )
             async with asyncio.timeout(deadline_seconds):
                 await model.bind(**form).ainvoke(messages)
         except TimeoutError:

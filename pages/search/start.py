@@ -22,7 +22,7 @@ from nas_engine.search import (
     default_planner,
 )
 from nas_engine.settings import Settings
-from nas_engine.space import SpaceError, describe, parse, problems_of, space
+from nas_engine.space import SpaceError, describe, parse_all, problems_of, space
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
@@ -161,20 +161,14 @@ def choose_guidance(planner: PlannerName) -> str:
 
 
 def choose_space() -> tuple[dict[str, Narrowing], list[str]]:
-    """Let the space be narrowed; return that, and a sentence for each line that says nothing."""
+    """Let the space be narrowed; return that, and a sentence where a line cannot be read."""
     text = st.text_area(
         "Narrow the search space", key="start-space", help=SPACE_HELP, max_chars=20_000, height=90
     )
-    narrowed: dict[str, Narrowing] = {}
-    faults = []
-    for line in filter(None, map(str.strip, text.splitlines())):
-        try:
-            key, narrowing = parse(line)
-        except SpaceError as error:
-            faults.append(str(error))
-            continue
-        narrowed[key] = narrowing
-    return narrowed, faults
+    try:
+        return parse_all(filter(None, map(str.strip, text.splitlines()))), []
+    except SpaceError as error:
+        return {}, [str(error)]
 
 
 def choose_advanced(start: dict[str, Value], prefix: str) -> tuple[dict[str, Value], Limits, Rules]:

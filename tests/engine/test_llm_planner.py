@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -279,7 +280,7 @@ def test_the_optimisers_state_is_told_to_the_model(
 ) -> None:
     hybrid(run, {"model.skip": True})
     question = next(call for call in calls(bench) if call.role == "planner").messages[1]["content"]
-    assert "4 results; its model of good trials rests on the best 3" in question
+    assert "4 results; its model of good trials rests on the best 1" in question
 
 
 def test_a_limit_that_is_reached_leaves_the_search_to_the_optimiser(
@@ -304,6 +305,33 @@ def test_a_borderline_trial_is_put_to_the_evaluator(
     assert (trial.accepted, trial.rule, trial.opinion) == (False, "opinion", "Within the noise.")
     assert [call.role for call in calls(bench)] == ["planner", "evaluator"]
     assert state.search.incumbent == 0
+
+
+def test_a_key_that_was_taken_away_is_told_on_resume(
+    run: Callable[..., AgentState], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(lambda request, index: llm_server.failure(401, "no"))
+    monkeypatch.setenv("OPENROUTER_API_KEY", "")
+    answer = bench.give(Control(kind="resume"), 1)
+    assert answer.state == "refused" and "OPENROUTER_API_KEY" in answer.answer
+
+
+def test_without_a_key_of_its_own_the_evaluator_is_not_asked(
+    run: Callable[..., AgentState], bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "KEY", "")
+    monkeypatch.setenv("PLANNER_API_KEY", "sk-planner-only-0123456789")
+    state = run(lambda request, index: llm_server.proposal({"model.dropout": 0.01}))
+    assert state.search.state == "completed"
+    assert {call.role for call in calls(bench)} == {"planner"}
+
+
+def test_a_change_without_effect_is_told_what_it_needs(
+    run: Callable[..., AgentState], bench: Bench
+) -> None:
+    idle = llm_server.proposal({"model.patch_len": 24})
+    run(lambda request, index: GOOD if index else idle)
+    assert "model.patch_len has an effect only with model.tokens patch" in calls(bench)[0].problem
 
 
 def test_a_planner_that_needs_a_key_is_refused_without_one(bench: Bench) -> None:

@@ -14,6 +14,8 @@ from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.search import SearchSpec
 from nas_engine.workspace import PROJECT
 from tests.engine.conftest import ONE_SEED, Bench
+from tests.fakes import llm_server
+from tests.fakes.llm_server import serving
 
 HEAD = "from nas_engine.evaluator import Figures, Verdict\n\n"
 
@@ -45,6 +47,21 @@ def test_the_example_of_the_documentation_judges_a_search(
     for trial in state.trials[1:]:
         if trial.improvement is not None:
             assert trial.accepted == (trial.improvement >= 0.05)
+
+
+def test_a_verdict_of_the_user_is_never_put_to_a_language_model(
+    bench: Bench, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = "def rule(figures: Figures):\n    return Verdict(False, 'no improvement', 'Never.')\n"
+    (home / "my_rules.py").write_text(HEAD + rule)
+    monkeypatch.setenv("NAS_RULES", "my_rules:rule")
+    with serving(lambda request, index: llm_server.judgement(True)) as server:
+        monkeypatch.setenv("OPENROUTER_API_KEY", "local")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        state = bench.search(planner="hybrid", max_trials=3, rules=ONE_SEED)
+        assert server.requests == []
+    assert state.search.state == "completed" and state.search.incumbent is None
+    assert [trial.accepted for trial in state.trials] == [False] * 3
 
 
 @pytest.mark.parametrize(

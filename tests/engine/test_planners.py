@@ -14,10 +14,11 @@ import pytest
 from informer.config import fields, from_flat, problems
 from nas_engine.api import AgentState
 from nas_engine.planners.base import View
-from nas_engine.planners.hybrid import SHARE
+from nas_engine.planners.hybrid import SHARE, model_share
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Record, check
-from nas_engine.search import PlannerName, SearchSpec
+from nas_engine.search import Narrowing, PlannerName, SearchSpec
+from nas_engine.space import space
 from nas_engine.store.reader import Spend
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -28,6 +29,7 @@ from tests.fakes.llm_server import Reply, Request, serving
 from tests.fakes.recorded import RecordedTrainer, ranked, value
 
 BUDGET = 30
+START = SearchSpec().base().flat()
 Script = Callable[[Request, int], Reply]
 SOURCES: dict[PlannerName, set[str]] = {
     "tpe": {"tpe"},
@@ -98,6 +100,56 @@ def test_an_optimiser_goes_on_alike_from_the_same_results(
     longer = bench.search(**recorded_spec(planner="tpe", max_trials=18).model_dump())
     assert [t.config for t in longer.trials[:14]] == [t.config for t in whole.trials]
     assert len(longer.trials) == 18
+
+
+@pytest.mark.parametrize("state", ["completed", "failed"])
+def test_a_model_that_earns_nothing_is_asked_no_more(state: str) -> None:
+    """Failures that end at once are no bargain."""
+    earned = [
+        trial_row(n, {}, val_mse=0.4 + 0.01 * n, source="tpe", seconds=60.0, asked_seconds=0.0)
+        for n in range(10)
+    ]
+    bad = {"val_mse": 9.0, "seconds": 60.0} if state == "completed" else {"val_mse": None}
+    lost = [
+        trial_row(10 + n, {}, state=state, source="hybrid", asked_seconds=6.0, **bad)
+        for n in range(5)
+    ]
+    shares = [model_share([*earned, *lost[:count]]) for count in range(6)]
+    assert shares[0] == SHARE
+    assert shares == sorted(shares, reverse=True)
+    assert shares[5] == 0
+
+
+def test_what_a_person_turned_down_is_booked_to_nobody() -> None:
+    earned = [
+        trial_row(n, {}, val_mse=0.4, source="tpe", seconds=60.0, asked_seconds=0.0)
+        for n in range(10)
+    ]
+    turned_down = trial_row(
+        10,
+        {},
+        state="rejected",
+        decision="rejected",
+        val_mse=None,
+        source="hybrid",
+        asked_seconds=6.0,
+    )
+    assert model_share([*earned, turned_down]) == SHARE
+
+
+@pytest.mark.parametrize("planner", ["tpe", "random"])
+def test_a_small_space_is_tried_to_the_end(bench: Bench, planner: str) -> None:
+    small = {
+        "model.normalisation": ("none", "standardise", "revin", "last"),
+        "model.d_model": (32, 64, 128),
+        "training.clip_norm": (0.0, 1.0),
+    }
+    pinned = {key: Narrowing(values=(START[key],)) for key in space(SearchSpec())}
+    narrowed = {key: Narrowing(values=values) for key, values in small.items()}
+    state = bench.search(planner=planner, space={**pinned, **narrowed}, max_trials=40)
+    assert len(state.trials) == 4 * 3 * 2
+    assert "None of 600 samples was valid and new" in state.search.reason
+    assert "need not be trained again" in state.search.reason
 
 
 def test_what_still_runs_is_told_to_the_optimiser_and_not_proposed_again() -> None:

@@ -12,9 +12,11 @@ import pytest
 from informer.config import Choices, Value
 from nas_engine.curves import Curve
 from nas_engine.evaluator import Noise
+from nas_engine.llm import prompt
 from nas_engine.planners.base import View
 from nas_engine.planners.findings import failures, findings
-from nas_engine.planners.question import ask_text, estimated_tokens
+from nas_engine.planners.question import ask_text, estimated_tokens, optimiser_text
+from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.space import space
 from nas_engine.store.reader import BaselineRow, Spend, TrialRow
@@ -23,6 +25,7 @@ from tests.engine.example_prompt import example
 from tests.engine.rows import trial_row
 
 BASELINES = [BaselineRow("closed-form linear", "val", 0.39918612, 0.41)]
+REQUEST = prompt("request_one", number="7")
 SPEND = Spend(4, 4000, 500, 0.02, 5000, 0.025)
 
 
@@ -101,10 +104,17 @@ def test_the_question_tells_all_that_a_planner_needs() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 30, 300, 1000])
-@pytest.mark.parametrize("budget", [2500, 12_000])
+@pytest.mark.parametrize("budget", [4000, 12_000])
 def test_the_question_keeps_to_its_budget_however_long_the_search(count: int, budget: int) -> None:
-    asked = view(history(count), limits=Limits(prompt_tokens=budget))
-    assert estimated_tokens(ask_text(asked, "Plan.")) <= budget
+    asked = view(history(count), limits=Limits(prompt_tokens=budget), guidance="Daily. " * 570)
+    assert estimated_tokens(prompt("planner_system") + ask_text(asked, REQUEST)) <= budget
+
+
+def test_few_trials_are_told_whole() -> None:
+    trials = history(8)
+    text = ask_text(view(trials), "Plan.")
+    assert all(line in text for line in findings(trials, space(SearchSpec())))
+    assert "counted in the findings" not in text
 
 
 def test_a_longer_budget_tells_more_trials_and_the_best_and_newest_are_always_told() -> None:
@@ -146,6 +156,22 @@ def test_findings_of_an_interval_are_of_its_thirds_with_the_largest_effect_first
         "1e-05 to 0.0001 (1 trial, median 0.9)"
     )
     assert second.startswith("model.skip: True (1 trial, median 0.42)")
+
+
+def test_what_was_not_judged_is_not_told_as_rejected() -> None:
+    text = ask_text(view([finished(0, {}, 0.7, accepted=None)]), "Plan.")
+    assert "start -> val_mse 0.7" in text and "rejected" not in text
+
+
+def test_a_setting_that_never_varied_sets_nothing_apart() -> None:
+    trials = [finished(n, {"model.dropout": 0.05 * n}, 0.5 + 0.01 * n) for n in range(10)]
+    optimiser = OptunaPlanner("tpe")
+    for row in trials:
+        optimiser.observe(row)
+    asked = view(trials)
+    text = optimiser_text(asked, optimiser.study(asked))
+    assert "10 results; its model of good trials rests on the best 1" in text
+    assert "(PED-ANOVA): model.dropout 1.00" in text
 
 
 def test_failures_are_told_by_class_with_what_they_alone_share() -> None:

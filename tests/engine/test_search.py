@@ -115,8 +115,16 @@ def test_a_planner_changes_no_setting_without_a_part_to_play(bench: Bench, plann
 
 
 def test_a_model_beyond_the_limit_is_never_trained(bench: Bench) -> None:
-    state = bench.search(max_trials=8, limits={"parameters": 100_000})
-    assert all(parameters(from_flat(trial.config)) <= 100_000 for trial in state.trials[1:])
+    state = bench.search(max_trials=8, limits={"parameters": 200_000})
+    assert all(parameters(from_flat(trial.config)) <= 200_000 for trial in state.trials)
+
+
+@pytest.mark.parametrize("limits", [{"parameters": 1000}, {"memory_mb": 1}])
+def test_a_start_beyond_its_own_limits_is_refused(bench: Bench, limits: dict[str, int]) -> None:
+    answer = bench.give(Start(spec=SearchSpec.model_validate({"limits": limits})))
+    assert answer.state == "refused"
+    assert answer.answer.startswith("Trial 0: ") and "allow" in answer.answer
+    assert bench.trainer.trained == []
 
 
 def test_a_command_to_an_ended_search_is_refused(bench: Bench) -> None:

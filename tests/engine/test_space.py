@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from informer.config import PRESETS, Choices, Interval, fields, from_flat
+from informer.config import PRESETS, Choices, Interval, Value, fields, from_flat
 from nas_engine.proposals import Record, check, differences
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import (
@@ -15,6 +15,7 @@ from nas_engine.space import (
     describe,
     in_order,
     parse,
+    parse_all,
     problems_of,
     space,
     step_type,
@@ -148,6 +149,28 @@ def test_a_narrowing_that_cannot_be_is_refused_with_a_sentence(text: str, senten
 def test_a_narrowing_in_another_form_is_refused_with_a_sentence(text: str) -> None:
     with pytest.raises(SpaceError, match=r"\.$"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["training.clip_norm=NaN", "training.clip_norm=1e999", "model.d_model=5..1"]
+)
+def test_a_narrowing_without_sensible_numbers_is_refused_with_a_sentence(text: str) -> None:
+    with pytest.raises(SpaceError, match="needs finite numbers"):
+        parse(text)
+
+
+def test_a_setting_that_is_narrowed_twice_is_refused() -> None:
+    with pytest.raises(SpaceError, match="narrowed twice"):
+        parse_all(["model.d_model!=32", "model.d_model!=128"])
+
+
+def test_a_whole_number_is_the_same_as_its_float() -> None:
+    settings: dict[str, Value] = {"training.clip_norm": 1}
+    spec = SearchSpec(settings=settings, space=parse_all(["training.clip_norm=0,1"]))
+    assert problems_of(spec) == []
+    assert space(spec)["training.clip_norm"] == Choices("small", (0.0, 1.0))
+    offered = space(SearchSpec(settings=settings))["training.clip_norm"]
+    assert offered == Choices("small", (0.0, 0.5, 1.0, 5.0))
 
 
 def test_a_setting_comes_after_those_that_give_it_a_part() -> None:

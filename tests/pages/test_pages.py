@@ -207,7 +207,7 @@ def test_a_model_beyond_the_limit_is_a_sentence(open_page: Open) -> None:
 def test_a_limit_out_of_bounds_is_a_sentence(open_page: Open, engine: Engine) -> None:
     app = open_page("start")
     app.number_input(key="start-limit-prompt_tokens").set_value(1).run()
-    assert "greater than or equal to 2000" in words(app)
+    assert "greater than or equal to 4000" in words(app)
     assert not app.exception and engine.given == []
 
 
