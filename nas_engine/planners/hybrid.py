@@ -40,7 +40,7 @@ class Earnings:
 
     @property
     def rate(self) -> float:
-        """Wins per second, with half a win of half a chance before anything is known."""
+        """Wins per second: the chance of a win under Jeffreys' prior, over the time of a trial."""
         return (self.wins + 0.5) / (self.trials + 1) / max(self.seconds / max(self.trials, 1), 1e-9)
 
 

@@ -128,7 +128,7 @@ def several(view: View, study: optuna.Study) -> str:
 
 def fallback(proposal: Proposal, why: str) -> Proposal:
     """Return the optimiser's proposal labelled as made in the model's place."""
-    reasons = f"The language model gave no usable answer: {why}"
+    reasons = f"TPE proposes in the place of the language model: {why}"
     return proposal.model_copy(update={"source": "fallback", "reasons": reasons[:4000]})
 
 
