@@ -49,6 +49,18 @@ class Interval:
     high: float
     log: bool = False
 
+    def share(self, value: float) -> float:
+        """Return where a value lies: 0 at the low end, 1 at the high end."""
+        if self.log:
+            return math.log(max(value, 1e-300) / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def at(self, share: float) -> float:
+        """Return the value that lies at `share`."""
+        if self.log:
+            return self.low * math.exp(math.log(self.high / self.low) * share)
+        return self.low + (self.high - self.low) * share
+
 
 Search = Choices | Interval
 
@@ -418,14 +430,23 @@ def _training_conflicts(
             f"data.seq_len {data.seq_len} and data.pred_len {data.pred_len} leave of "
             f"{data.dataset}."
         )
-    an_epoch = windows // data.batch_size
-    steps = training.epochs * min(an_epoch, training.steps_per_epoch or an_epoch)
-    if training.scheduler_class != "OneCycleLR" and training.warmup_steps >= steps > 0:
+        return
+    steps = training.epochs * epoch_steps(data, training, windows)
+    if training.scheduler_class != "OneCycleLR" and training.warmup_steps >= steps:
         yield (
             f"training.warmup_steps ({training.warmup_steps}) must be fewer than the {steps} "
             "steps of training (training.epochs, data.batch_size): the learning rate would never "
             "be reached."
         )
+
+
+def epoch_steps(data: DataConfig, training: TrainingConfig, windows: int) -> int:
+    """Return the optimiser steps of an epoch over `windows` windows.
+
+    As published, the last windows of an epoch that fill no batch are left out.
+    """
+    steps = max(1, windows // data.batch_size)
+    return min(steps, training.steps_per_epoch or steps)
 
 
 def _token_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
@@ -576,6 +597,11 @@ class FieldSpec:
         """Tell whether the setting has a part to play beside `values`, by dotted key."""
         return all(values[only.key] in only.values for only in self.only)
 
+    def in_type(self, value: Value) -> Value:
+        """Return a whole number as the float that the setting holds; all else as it is."""
+        whole = self.type is float and type(value) is int and abs(value) < 10**300
+        return float(value) if whole else value
+
 
 @functools.cache
 def fields() -> Mapping[str, FieldSpec]:
@@ -644,7 +670,7 @@ def from_flat(values: Mapping[str, Any]) -> RunConfig:
     """
     unknown = [key for key in values if key not in fields()]
     if unknown:
-        raise ConfigError([_unknown_key(key) for key in unknown])
+        raise ConfigError([unknown_key(key) for key in unknown])
     return from_nested(_nest(values))
 
 
@@ -665,7 +691,8 @@ def problems(values: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _unknown_key(key: object) -> str:
+def unknown_key(key: object) -> str:
+    """Return the sentence that refuses a setting that there is not."""
     return f"{short(key)} is not a setting; the settings are listed in docs/configuration.md."
 
 
@@ -684,7 +711,7 @@ def _sentences(error: ValidationError) -> list[str]:
         if item["type"] == "value_error":
             found += str(item["ctx"]["error"]).splitlines()
         elif item["type"] == "extra_forbidden":
-            found.append(_unknown_key(key))
+            found.append(unknown_key(key))
         else:
             rule = item["msg"].replace("Input should", "must")
             found.append(f"{key} {rule}, but got {short(item['input'])}.")

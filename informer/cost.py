@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from data import calendar
 from data.registry import find
 from data.splits import window_starts
-from informer.config import DataConfig, ModelConfig, RunConfig, token_count
+from informer.config import DataConfig, ModelConfig, RunConfig, epoch_steps, token_count
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,10 @@ def natural_count(factor: int, length: int) -> int:
 
 
 def steps_per_epoch(config: RunConfig) -> int:
-    """Return the optimiser steps of an epoch.
-
-    As published, the last windows of an epoch that fill no batch are left out.
-    """
+    """Return the optimiser steps of an epoch."""
     data = config.data
     windows = len(window_starts(find(data.dataset), "train", data.seq_len, data.pred_len))
-    steps = max(1, windows // data.batch_size)
-    return min(steps, config.training.steps_per_epoch or steps)
+    return epoch_steps(data, config.training, windows)
 
 
 def parameters(config: RunConfig) -> int:

@@ -32,7 +32,7 @@ from nas_engine.liveness import engine_state
 from nas_engine.machine import gpus
 from nas_engine.search import Limits, PlannerName, Rules, SearchSpec, default_planner
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.space import SpaceError, describe, parse_all, problems_of
+from nas_engine.space import SpaceError, describe, parse_all, problems_of, value_of
 from nas_engine.store.reader import EventRow, TrialRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request, resume_search, start_search
@@ -361,11 +361,7 @@ def _assignment(text: str) -> tuple[str, Value]:
     key, equals, raw = text.partition("=")
     if not equals or not key:
         raise Refused(f"{text[:80]!r} must have the form KEY=VALUE.")
-    try:
-        value = json.loads(raw)
-    except ValueError:
-        return key, raw
-    return key, value if isinstance(value, int | float | bool) else raw
+    return key, value_of(raw)
 
 
 def _report(answer: Answer) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,9 +169,13 @@ def near_duplicates(record: Record, config: RunConfig) -> list[TrialRow]:
 def outcome(trial: TrialRow) -> str:
     """Return what became of a trial, in a few words."""
     if trial.val_mse is not None:
-        judged = {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
-        return f"val_mse {trial.val_mse:.6g}{judged}"
+        return f"val_mse {trial.val_mse:.6g}{judged(trial)}"
     return f"{trial.state}, {trial.error_class}" if trial.error_class else trial.state
+
+
+def judged(trial: TrialRow) -> str:
+    """Return the verdict on a trial for the end of a phrase, empty where there is none."""
+    return {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
 
 
 # -- what is checked ----------------------------------------------------------------------------
@@ -247,9 +250,4 @@ def _near(
 def _close(dimension: Search | None, value: Value, other: Value | None) -> bool:
     if not isinstance(dimension, Interval) or not isinstance(other, int | float):
         return False
-    low, high, a, b = dimension.low, dimension.high, float(value), float(other)
-    if dimension.log:
-        if min(a, b) <= 0:
-            return False
-        low, high, a, b = (math.log(x) for x in (low, high, a, b))
-    return abs(a - b) < NEAR * (high - low)
+    return abs(dimension.share(float(value)) - dimension.share(float(other))) < NEAR

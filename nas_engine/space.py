@@ -21,6 +21,7 @@ from informer.config import (
     Value,
     fields,
     short,
+    unknown_key,
 )
 from nas_engine.search import TASK_KEYS, Narrowing, SearchSpec
 
@@ -48,11 +49,7 @@ def problems_of(spec: SearchSpec) -> list[str]:
         spec.base()
     except ConfigError as error:
         return error.problems
-    found = [
-        f"{short(key)} is not a setting; the settings are listed in docs/configuration.md."
-        for key in spec.space
-        if key not in fields()
-    ]
+    found = [unknown_key(key) for key in spec.space if key not in fields()]
     found += [
         f"{key} is the same for all trials of a search; set it for trial 0 instead."
         for key in spec.space
@@ -67,7 +64,7 @@ def problems_of(spec: SearchSpec) -> list[str]:
         except SpaceError as error:
             found.append(str(error))
             continue
-        if not contains(search, _in_type(fields()[key], start[key])):
+        if not contains(search, fields()[key].in_type(start[key])):
             found.append(
                 f"{key} of trial 0 ({short(start[key])}) lies outside the space of the search "
                 f"({describe(search)}); change one of the two."
@@ -109,9 +106,9 @@ def parse(text: str) -> tuple[str, Narrowing]:
     low, dots, high = written.partition("..")
     try:
         if sign == "!=":
-            return key, Narrowing(without=tuple(map(_value, written.split(","))))
+            return key, Narrowing(without=_listed(written))
         if not dots:
-            return key, Narrowing(values=tuple(map(_value, written.split(","))))
+            return key, Narrowing(values=_listed(written))
         return key, Narrowing(low=float(low), high=float(high))
     except ValueError:  # of float, and of the model
         raise SpaceError(
@@ -128,6 +125,15 @@ def parse_all(texts: Iterable[str]) -> dict[str, Narrowing]:
             raise SpaceError(f"{short(key)} is narrowed twice; say all of it in one line.")
         found[key] = narrowing
     return found
+
+
+def value_of(text: str) -> Value:
+    """Return a written value: a number, true or false as JSON has them, else the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | bool) else text
 
 
 def editable_keys() -> list[str]:
@@ -178,7 +184,7 @@ def _dimensions(spec: SearchSpec) -> Iterator[tuple[str, Search]]:
         if key in spec.space:
             yield key, _narrowed(field, offered, spec.space[key])
         elif offered is not None:
-            yield key, _including(offered, _in_type(field, start[key]))
+            yield key, _including(offered, field.in_type(start[key]))
 
 
 def _offered(spec: SearchSpec, key: str) -> Search | None:
@@ -222,18 +228,12 @@ def _without(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> 
     return Choices(offered.step, kept)
 
 
-def _in_type(field: FieldSpec, value: Value) -> Value:
-    """Return a whole number as the field holds it, where that is a float."""
-    whole = field.type is float and type(value) is int and abs(value) < 10**300
-    return float(value) if whole else value
-
-
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
 def _typed(field: FieldSpec, value: Value) -> Value:
     """Return `value` in the type of the field; raises SpaceError where the field cannot hold it."""
-    value = _in_type(field, value)
+    value = field.in_type(value)
     options, low, high = field.options, field.low, field.high
     if type(value) is not field.type or (options is not None and value not in options):
         kind = f"one of {', '.join(map(str, options))}" if options else _KINDS[field.type]
@@ -243,6 +243,10 @@ def _typed(field: FieldSpec, value: Value) -> Value:
     ):
         raise SpaceError(f"{field.key} must be {low:g} to {high:g}, but got {short(value)}.")
     return value
+
+
+def _listed(written: str) -> tuple[Value, ...]:
+    return tuple(value_of(part.strip()) for part in written.split(","))
 
 
 def _unique(values: Iterable[Value]) -> tuple[Value, ...]:
@@ -266,12 +270,3 @@ def _including(search: Search, value: Value) -> Search:
 
 def _numbers_in_order(value: Value) -> float:
     return value if isinstance(value, int | float) else 0.0
-
-
-def _value(text: str) -> Value:
-    """Return a value as JSON reads it where it can, else the text."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text.strip()
-    return value if isinstance(value, int | float | bool) else text.strip()

@@ -98,8 +98,7 @@ def harmless(key: Any, value: Any) -> bool:
     """Tell whether the space offers the value, which then is no attack."""
     if key not in VIEW.space:
         return False
-    whole = type(value) is int and fields()[key].type is float and abs(value) < 2**53
-    return contains(VIEW.space[key], float(value) if whole else value)
+    return contains(VIEW.space[key], fields()[key].in_type(value))
 
 
 def answer(changes: dict[Any, Any]) -> Any:

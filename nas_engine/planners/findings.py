@@ -5,10 +5,9 @@ Each line names its support: how many trials it rests on. Errors have six signif
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from informer.config import Interval, Search, Value, fields
 from nas_engine.store.reader import TrialRow
@@ -79,18 +78,9 @@ def _group(search: Search, value: Value) -> str:
     """Return the name under which a value is counted: itself, or the third of its interval."""
     if not isinstance(search, Interval):
         return str(value)
-    edges = list(_thirds(search))
+    edges = [search.at(third / 3) for third in range(4)]
     at = sum(float(value) > edge for edge in edges[1:-1])
     return f"{edges[at]:.3g} to {edges[at + 1]:.3g}"
-
-
-def _thirds(search: Interval) -> Iterator[float]:
-    for third in range(4):
-        if search.log:
-            ratio = math.log(search.high / search.low)
-            yield search.low * math.exp(ratio * third / 3)
-        else:
-            yield search.low + (search.high - search.low) * third / 3
 
 
 def _values(rows: Sequence[TrialRow]) -> list[float]:

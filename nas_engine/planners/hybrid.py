@@ -73,18 +73,17 @@ class HybridPlanner:
     def _best(self, view: View, candidates: Sequence[Proposal]) -> Proposal:
         """Return the candidate of which the surrogate expects most; raises Unconvincing."""
         surrogate = Surrogate(view.space, self._results)
-        configs = [{**view.parent, **candidate.changes} for candidate in candidates]
-        expected = surrogate.predict(configs)
-        gains = surrogate.expected_improvement(configs)
-        best = max(range(len(candidates)), key=lambda at: gains[at])
+        expected = surrogate.expect([{**view.parent, **c.changes} for c in candidates])
+        ranked = zip(candidates, expected, strict=True)
+        best, hope = max(ranked, key=lambda pair: pair[1].improvement)
         poor = statistics.quantiles(surrogate.results, n=4)[-1]
-        if expected[best] > poor:
+        if hope.val_mse > poor:
             raise Unconvincing(
                 f"Of the best of its {len(candidates)} valid candidates the surrogate expects "
-                f"val_mse {expected[best]:.6g}, as of the worst quarter of the trials (from "
+                f"val_mse {hope.val_mse:.6g}, as of the worst quarter of the trials (from "
                 f"{poor:.6g} on)."
             )
-        return candidates[best].model_copy(update={"source": "hybrid"})
+        return best.model_copy(update={"source": "hybrid"})
 
 
 class Unconvincing(RuntimeError):

@@ -212,10 +212,10 @@ def _changes(view: View, candidate: Candidate) -> dict[str, Value]:
     parent = view.parent
     changes: dict[str, Value] = {}
     for path, value in ((change.path, change.value) for change in candidate.changes):
-        if isinstance(value, float) and path in fields() and fields()[path].type is int:
-            value = int(value) if value.is_integer() else value
-        elif type(value) is int and path in fields() and fields()[path].type is float:
-            value = float(value) if abs(value) < 10**300 else value
+        if path in fields():
+            value = fields()[path].in_type(value)
+            if isinstance(value, float) and fields()[path].type is int and value.is_integer():
+                value = int(value)
         if path not in parent or parent[path] != value or type(parent[path]) is not type(value):
             changes[path] = value
     known = all(path in view.space for path in changes)

@@ -20,7 +20,7 @@ from nas_engine.llm import prompt
 from nas_engine.planners.base import View
 from nas_engine.planners.findings import failures, findings
 from nas_engine.planners.tpe import ordered
-from nas_engine.proposals import differences
+from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
 from nas_engine.store.reader import TrialRow
 
@@ -184,9 +184,9 @@ def _outcome(view: View, trial: TrialRow) -> str:
     if trial.val_mse is None:
         return f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
     spread = f" ± {trial.spread:.6g} over {trial.seeds} seeds" if trial.spread is not None else ""
-    judged = {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
     curve = view.curves.get(trial.number)
-    return f"val_mse {trial.val_mse:.6g}{spread}{judged}" + (f"; {curve.text}" if curve else "")
+    told = f"val_mse {trial.val_mse:.6g}{spread}{judged(trial)}"
+    return f"{told}; {curve.text}" if curve else told
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -26,6 +27,14 @@ NO_PART = -1.0
 """Column of a setting that has no part to play; all others are 0 or above."""
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of a configuration."""
+
+    val_mse: float  # the median of its distribution
+    improvement: float  # of log val_mse over the best result
+
+
 class Surrogate:
     """A model of val_mse over the space, learned from the trials with a result."""
 
@@ -40,29 +49,19 @@ class Surrogate:
             np.log(np.maximum(self.results, LEAST)),
         )
 
-    def predict(self, configs: Sequence[Mapping[str, Value]]) -> list[float]:
-        """Return the val_mse expected of each configuration (the median of its distribution)."""
-        return [float(math.exp(mean)) for mean, _ in self._log_errors(configs)]
+    def expect(self, configs: Sequence[Mapping[str, Value]]) -> list[Expected]:
+        """Return what is expected of each configuration.
 
-    def expected_improvement(self, configs: Sequence[Mapping[str, Value]]) -> list[float]:
-        """Return the expected improvement of log val_mse over the best result (Jones et al. 1998).
-
-        E[max(best - y, 0)] for y normal with the trees' mean and deviation.
+        The improvement is E[max(best - y, 0)] for y normal with the trees' mean and deviation
+        (Jones et al. 1998), y being log val_mse.
         """
-        best, normal = math.log(max(min(self.results), LEAST)), NormalDist()
-        gains = []
-        for mean, deviation in self._log_errors(configs):
-            if deviation == 0:
-                gains.append(max(best - mean, 0.0))
-                continue
-            z = (best - mean) / deviation
-            gains.append((best - mean) * normal.cdf(z) + deviation * normal.pdf(z))
-        return gains
-
-    def _log_errors(self, configs: Sequence[Mapping[str, Value]]) -> list[tuple[float, float]]:
         encoded = self._encoded(configs)
         trees = np.stack([tree.predict(encoded) for tree in self._forest.estimators_])  # (T, N)
-        return list(zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True))
+        best = math.log(max(min(self.results), LEAST))
+        return [
+            Expected(math.exp(mean), _improvement(best - mean, deviation))
+            for mean, deviation in zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True)
+        ]
 
     def _encoded(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Return configurations as rows, (N, columns): a column for each number or choice."""
@@ -75,7 +74,7 @@ class Surrogate:
             if not fields()[key].active(config):
                 row += [NO_PART] * (width or len(search.values))  # type: ignore[union-attr]
             elif isinstance(search, Interval):
-                row.append(_share(search, float(config[key])))
+                row.append(search.share(float(config[key])))
             elif width:
                 row.append(float(sum(value < config[key] for value in search.values)))  # type: ignore[operator]
             else:
@@ -83,9 +82,9 @@ class Surrogate:
         return row
 
 
-def _share(search: Interval, value: float) -> float:
-    """Return where in its interval a value lies, 0 to 1 inside it."""
-    low, high = search.low, search.high
-    if search.log:
-        low, high, value = math.log(low), math.log(high), math.log(max(value, 1e-12))
-    return (value - low) / (high - low)
+def _improvement(gain: float, deviation: float) -> float:
+    """Return E[max(g, 0)] for g normal with mean `gain`."""
+    if deviation == 0:
+        return max(gain, 0.0)
+    z, normal = gain / deviation, NormalDist()
+    return gain * normal.cdf(z) + deviation * normal.pdf(z)

@@ -52,14 +52,14 @@ class OptunaPlanner:
         Raises:
             SpaceExhausted: none of `ATTEMPTS` samples was, nor of as many random ones.
         """
-        study = self.study(view)
+        study, order = self.study(view), in_order(view.space)
         refusals: Counter[str] = Counter()
         # A small space that is nearly used up has its last configurations where TPE looks least.
         for sampler in (self._sampler(view), RandomSampler(seed=self._seed(view))):
             study.sampler = sampler
             for _ in range(ATTEMPTS):
                 trial = study.ask()
-                changes = _sampled(trial, view)
+                changes = _sampled(trial, view, order)
                 objections = view.check(changes) if changes else ["It is the parent itself."]
                 if not objections:
                     return Proposal(
@@ -127,11 +127,11 @@ _TOLD = frozenset({"completed", "pruned", "failed", "crashed"})
 _OPEN = frozenset({"queued", "running", "stalled"})
 
 
-def _sampled(trial: Trial, view: View) -> dict[str, Value]:
+def _sampled(trial: Trial, view: View, order: list[str]) -> dict[str, Value]:
     """Ask for each setting that has a part to play, and return what differs from the parent."""
     values = dict(view.parent)
     asked: dict[str, Value] = {}
-    for key in in_order(view.space):
+    for key in order:
         if fields()[key].active(values):
             values[key] = asked[key] = _suggested(trial, key, view.space[key])
     return {

@@ -115,7 +115,7 @@ def decide(
 def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
     """Draw a proposal with its reasons and the three ways to decide on it."""
     search = snapshot.search
-    parent = snapshot.parent_of(trial)
+    parent, record = snapshot.parent_of(trial), snapshot.record_before(trial)
     prefix = f"review-{trial.proposal_id}-{trial.version}"
     with st.container(border=True, key=f"{prefix}-card"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -125,7 +125,7 @@ def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
             st.badge("changes " + parent_name(trial, search), color="gray")
         left, right = st.columns([5, 6], gap="medium")
         with left:
-            show_difference(snapshot.record_before(trial), parent, trial.config)
+            show_difference(record, parent, trial.config)
         with right:
             st.markdown("**Hypothesis**")
             st.text(readable(trial.hypothesis) or "None was given.")
@@ -136,7 +136,7 @@ def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
                 st.text(readable(trial.reasons))
         show_approve_and_reject(trial, search.id, prefix)
         with st.expander("Edit before approving", key=f"{prefix}-edit", icon=":material/edit:"):
-            show_editor(snapshot, trial, parent, prefix)
+            show_editor(trial, search.id, record, parent, prefix)
 
 
 def parent_name(trial: TrialRow, search: SearchRow) -> str:
@@ -202,7 +202,7 @@ def show_approve_and_reject(trial: TrialRow, search_id: int, prefix: str) -> Non
 
 
 def show_editor(
-    snapshot: Snapshot, trial: TrialRow, parent: Mapping[str, Value], prefix: str
+    trial: TrialRow, search_id: int, record: Record, parent: Mapping[str, Value], prefix: str
 ) -> None:
     """Draw the form of an edited proposal, checked at every change."""
     changed = [key for key in editable_keys() if key in differences(parent, trial.config)]
@@ -211,7 +211,6 @@ def show_editor(
     with st.expander("All other settings", key=f"{prefix}-others"):
         held |= settings_by_section(others, trial.config, prefix)
     changes = edited_changes(parent, held)
-    record = snapshot.record_before(trial)
     problems = check(record, parent, changes, by="person")
     st.caption(f"Would be tried: {plain(changes_text(changes, parent), 600)}")
     after = weights({**parent, **changes})
@@ -230,7 +229,7 @@ def show_editor(
         help="Mend what is listed above first." if problems else None,
         icon=":material/check:",
     ):
-        decide(trial, snapshot.search.id, "edited", comment, changes)
+        decide(trial, search_id, "edited", comment, changes)
 
 
 # -- what else ----------------------------------------------------------------------------------
