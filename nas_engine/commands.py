@@ -29,7 +29,12 @@ class Start(_Command):
     spec: SearchSpec
 
 
-class Control(_Command):
+class _OnSearch(_Command):
+    version: int | None = None
+    """Of the search that the person saw; None: however it stands."""
+
+
+class Control(_OnSearch):
     """Pause, resume, stop or cancel a search.
 
     Pause: no new trials, running ones finish. Stop: the same, and the search ends. Cancel: running
@@ -37,6 +42,41 @@ class Control(_Command):
     """
 
     kind: Literal["pause", "resume", "stop", "cancel"]
+
+
+class Change(_OnSearch):
+    """Change budgets, slots and mode; what is not given stays. A finished search may so go on."""
+
+    kind: Literal["change"] = "change"
+    max_trials: int | None = None
+    slots: int | None = None
+    mode: Literal["auto", "review"] | None = None
+    limits: dict[str, float | None] = Field(default_factory=dict)
+    """By their names in `search.SPENDING`; None takes a limit away."""
+
+
+class Enqueue(_Command):
+    """Train a configuration of one's own: changes to trial `parent`, or to the start at None."""
+
+    kind: Literal["enqueue"] = "enqueue"
+    parent: int | None = None
+    changes: dict[str, Value]
+    comment: str = Field("", max_length=4000)
+
+
+class OnTrial(_Command):
+    """Act on one trial.
+
+    stop_trial ends its training at once. skip takes a queued one out of the queue. retry trains one
+    again that failed, crashed, was stopped or pruned. another_seed trains a completed one once more
+    and judges it anew. to_front lets a queued one be the next.
+    """
+
+    kind: Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]
+    number: int
+    version: int | None = None
+    """Of the trial that the person saw; None: however it stands."""
+    comment: str = Field("", max_length=4000)
 
 
 class Decide(_Command):
@@ -50,13 +90,11 @@ class Decide(_Command):
     comment: str = Field("", max_length=4000)
 
 
-Command = Annotated[Start | Control | Decide, Field(discriminator="kind")]
-COMMAND: TypeAdapter[Start | Control | Decide] = TypeAdapter(Command)
+Command = Start | Control | Change | Enqueue | OnTrial | Decide
+COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 
 
-def send(
-    workspace: Workspace, command: Start | Control | Decide, search_id: int | None = None
-) -> int:
+def send(workspace: Workspace, command: Command, search_id: int | None = None) -> int:
     """Insert a command and return its id.
 
     Raises:

@@ -20,8 +20,8 @@ TASK_KEYS = (
 )
 """Settings that every trial of a search shares, so that their errors can be compared."""
 
-SPENDING = ("usd", "tokens", "calls")
-"""The limits that are a budget, which a later start may change."""
+SPENDING = ("hours", "training_hours", "usd", "tokens", "calls")
+"""The limits that are a budget, which may be changed while the search runs."""
 
 
 def default_planner(has_key: bool) -> PlannerName:
@@ -49,6 +49,23 @@ class Rules(BaseModel):
     )
 
 
+class Pruning(BaseModel):
+    """Whether trials that fall behind others at the same epoch end early, and how eagerly.
+
+    Trial 0 and the further seeds of a trial are always trained to their end.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: Literal["none", "successive_halving", "hyperband"] = Field(
+        "none", description="Optuna's pruner; none trains every trial to its end"
+    )
+    min_epochs: int = Field(1, ge=1, le=1000, description="Epochs that every trial gets")
+    reduction: int = Field(
+        2, ge=2, le=16, description="At each step one trial in this many goes on"
+    )
+
+
 class Limits(BaseModel):
     """What may not be exceeded; the planners cannot change it. Spending has no limit at None."""
 
@@ -61,6 +78,15 @@ class Limits(BaseModel):
     )
     prompt_tokens: int = Field(
         12_000, ge=4000, description="Tokens of a question to the planner's language model, about"
+    )
+    failures: int = Field(
+        3, ge=1, description="Failures of one kind in a row after which the search pauses"
+    )
+    hours: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Hours that the search runs, at most"
+    )
+    training_hours: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Hours of training over all slots, at most"
     )
     usd: float | None = Field(
         None, ge=0, allow_inf_nan=False, description="US dollars for language models, at most"
@@ -106,6 +132,8 @@ class SearchSpec(BaseModel):
     space: dict[str, Narrowing] = Field(default_factory=dict)  # by dotted key
     guidance: str = Field("", max_length=4000)  # what a person tells the language model
     max_trials: int = Field(20, ge=1, le=100_000)
+    slots: int = Field(1, ge=1, le=64)  # trials that are trained at once
+    pruning: Pruning = Pruning()
     rules: Rules = Rules()
     limits: Limits = Limits()
 
@@ -121,12 +149,16 @@ class SearchSpec(BaseModel):
         return PRESETS[self.preset].config().flat() | self.settings
 
     def fingerprint(self) -> str:
-        """Return a digest of everything but the budget: searches that agree in it are the same.
+        """Return a digest of all that a search keeps: searches that agree in it are the same.
 
-        The budget is the number of trials, and what may be spent on language models.
+        What may be changed while it runs is not part of it: budgets, slots and mode.
         """
-        facts = self.model_dump(exclude={"max_trials", "settings", "limits"})
-        facts["limits"] = self.limits.model_dump(exclude=set(SPENDING))
+        changing = {"max_trials", "slots", "mode"}
+        facts = self.model_dump(exclude={*changing, "settings", "limits", "pruning"})
+        facts["mode"] = "auto"  # as in databases in which the mode was still part of it
+        facts["limits"] = self.limits.model_dump(exclude={*SPENDING, "failures"})
+        if self.pruning.method != "none":
+            facts["pruning"] = self.pruning.model_dump()
         facts["config"] = self.base().flat()
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

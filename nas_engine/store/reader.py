@@ -35,6 +35,7 @@ class SearchRow:
     finished: int  # trials that will not change any more
     created_at: float
     active_seconds: float  # engine time over all its starts
+    version: int  # grows with every command that changed it
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,11 @@ class TrialRow:
     expected_low: float | None  # of the relative improvement that the proposer expected
     expected_high: float | None
     asked_seconds: float  # in which a language model planned it
+    trial_version: int  # grows with every command that changed the trial
+    priority: int  # of two queued trials the one with more comes first, else the lower number
+    round: int  # how often a person had it trained again
+    wanted: int  # trainings, at least
+    slot: int | None  # of the newest run
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,11 @@ class RunRow:
     attempt: int
     error_class: str
     error: str
+    slot: int | None
+    worker_pid: int | None
+    worker_start: float | None  # see liveness.process_start
+    started_at: float | None
+    ended_at: float | None
 
 
 @dataclass(frozen=True)
@@ -197,10 +208,13 @@ class EngineRow:
     """The lease of a search's engine."""
 
     search_id: int
+    token: int  # grows with each lease of the search
+    boot: str  # see liveness.boot_id
     pid: int
-    process_created: float
+    process_start: float  # see liveness.process_start
     started_at: float
-    heartbeat: float
+    heartbeat: float  # see liveness.boot_clock
+    released: bool  # the engine has ended as it should
 
 
 class Reader:
@@ -237,7 +251,8 @@ class Reader:
         return self._rows(
             RunRow,
             """SELECT id, seed, state, val_mse, val_mae, best_epoch, epochs, seconds, attempt,
-            error_class, error FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
+            error_class, error, slot, worker_pid, worker_start, started_at, ended_at
+            FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
 
@@ -352,7 +367,7 @@ class Reader:
         """Return the newest lease of a search's engine, whether it still lives or not."""
         return self._first(
             EngineRow,
-            """SELECT search_id, pid, process_created, started_at, heartbeat
+            """SELECT search_id, token, boot, pid, process_start, started_at, heartbeat, released
             FROM engines WHERE search_id = ?""",
             (search_id,),
         )
@@ -390,7 +405,7 @@ def reading(workspace: Workspace) -> Iterator[Reader | None]:
 
 _SEARCH = """
     SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
-        s.active_seconds, best.val_mse AS best,
+        s.active_seconds, s.version, best.val_mse AS best,
         (SELECT count(*) FROM trials t
             WHERE t.search_id = s.id AND t.ended_at IS NOT NULL) AS finished
     FROM searches s
@@ -412,7 +427,7 @@ _TRIAL = f"""
         t.created_at, t.started_at, t.ended_at, p.expected_low, p.expected_high,
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
-            AS asked_seconds
+            AS asked_seconds, t.version AS trial_version, t.priority, t.round, t.wanted, n.slot
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
@@ -424,6 +439,7 @@ _COMMAND = """
     SELECT id, search_id, kind, author, state, answer, created_at, answered_at FROM commands
 """
 
+_BOOLEANS = frozenset({"accepted", "released"})
 _JSON_COLUMNS = frozenset({"changes", "original", "config", "messages"})
 
 
@@ -432,8 +448,8 @@ def _typed(kind: type[Row], values: dict[str, Any]) -> Row:
         values[name] = json.loads(values[name])
     if "spec" in values:
         values["spec"] = SearchSpec.model_validate_json(values["spec"])
-    if values.get("accepted") is not None and "accepted" in values:
-        values["accepted"] = bool(values["accepted"])
+    for name in _BOOLEANS & values.keys():
+        values[name] = None if values[name] is None else bool(values[name])
     wanted = {field.name for field in fields(cast(Any, kind))}
     if missing := wanted ^ values.keys():
         raise TypeError(f"query and {kind.__name__} differ in {sorted(missing)}")

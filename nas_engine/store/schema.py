@@ -327,6 +327,86 @@ def m005_expected(db: Database) -> None:
         db.execute(f"ALTER TABLE proposals ADD COLUMN {column} REAL")
 
 
+_SLOTS = (
+    # `version` grows with every command that a person's wish has changed something by. `verdict`s
+    # up to `forgiven` do not count as failures in a row: somebody has resumed the search since.
+    "ALTER TABLE searches ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE searches ADD COLUMN forgiven INTEGER NOT NULL DEFAULT 0",
+    # `priority` orders the queue; `round` counts how often a person had the trial trained again;
+    # `wanted` is the least number of its trainings.
+    "ALTER TABLE trials ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE trials ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE trials ADD COLUMN round INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE trials ADD COLUMN wanted INTEGER NOT NULL DEFAULT 1",
+    # A training may be pruned, and says where and when it ran.
+    """
+    CREATE TABLE runs_with_slots (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 1,
+        state TEXT NOT NULL DEFAULT 'running'
+            CHECK (state IN ('running', 'completed', 'pruned', 'stopped', 'failed', 'crashed')),
+        error_class TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        worker_pid INTEGER,
+        worker_start REAL,
+        slot INTEGER,
+        started_at REAL,
+        ended_at REAL,
+        epoch INTEGER,
+        step INTEGER,
+        steps INTEGER,
+        val_mse REAL,
+        val_mae REAL,
+        test_mse REAL,
+        test_mae REAL,
+        best_epoch INTEGER,
+        epochs INTEGER,
+        parameters INTEGER,
+        seconds REAL,
+        device TEXT,
+        UNIQUE (search_id, number, seed),
+        FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
+    ) STRICT
+    """,
+    """
+    INSERT INTO runs_with_slots (id, search_id, number, seed, attempt, state, error_class, error,
+        worker_pid, epoch, step, steps, val_mse, val_mae, test_mse, test_mae, best_epoch, epochs,
+        parameters, seconds, device)
+    SELECT id, search_id, number, seed, attempt, state, error_class, error,
+        worker_pid, epoch, step, steps, val_mse, val_mae, test_mse, test_mae, best_epoch, epochs,
+        parameters, seconds, device FROM runs
+    """,
+    "DROP TABLE runs",
+    "ALTER TABLE runs_with_slots RENAME TO runs",
+    # The lease: which process runs a search, and when it last showed that it lives, in seconds of
+    # the machine's own clock since the start that `boot` names. Each new lease has a higher
+    # `token`, and an engine writes only while its token stands here.
+    "DROP TABLE engines",
+    """
+    CREATE TABLE engines (
+        search_id INTEGER PRIMARY KEY REFERENCES searches(id),
+        token INTEGER NOT NULL,
+        boot TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        process_start REAL NOT NULL,
+        started_at REAL NOT NULL,
+        heartbeat REAL NOT NULL,
+        released INTEGER NOT NULL DEFAULT 0 CHECK (released IN (0, 1))
+    ) STRICT
+    """,
+)
+
+
+@MIGRATIONS()
+def m006_slots(db: Database) -> None:
+    """Several trials at once, pruning, acts of people on trials, leases that cannot be mistaken."""
+    for statement in _SLOTS:
+        db.execute(statement)
+
+
 class StoreError(RuntimeError):
     """A database that cannot be used; the message is one sentence that says what to do."""
 
@@ -347,11 +427,11 @@ def open_database(path: Path) -> Database:
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
         db = Database(connection)
-        if MIGRATIONS.pending(db):
+        if MIGRATIONS.pending(db):  # with foreign keys off, lest a table that is replaced lose rows
             with transaction(connection):
                 MIGRATIONS.apply(db)
+        connection.execute("PRAGMA foreign_keys = ON")
     except sqlite3.Error as error:
         raise StoreError(_unreadable(path, error)) from error
     return db

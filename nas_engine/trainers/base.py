@@ -14,19 +14,29 @@ from nas_engine.store.reader import BaselineRow
 class Ended:
     """A training that ended without a result, and why."""
 
-    state: Literal["failed", "crashed", "stopped"]
+    state: Literal["failed", "crashed", "stopped", "pruned"]
     error_class: str
     message: str
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process that trains: `process_start` tells it from a later one with the same id."""
+
+    pid: int
+    process_start: float  # see liveness.process_start
+    slot: int
 
 
 @dataclass(frozen=True)
 class Watch:
     """How the engine follows a training and ends it early."""
 
-    started: Callable[[int], None]  # told the process id of the worker
+    started: Callable[[Worker], None]
     report: Callable[[Sequence[Progress | Epoch]], None]
-    cancelled: Callable[[], bool]
+    ending: Callable[[], Ended | None]  # asked all the time: how the training shall end now
     limit_seconds: float
+    memory_bytes: int  # that the process may take
 
 
 class TrainerError(RuntimeError):
