@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.config",
         "informer.cost",
         "informer.estimate",
+        "informer.failpoint",
         "informer.rundir",
         "data.registry",
     ),
