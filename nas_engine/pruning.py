@@ -1,8 +1,9 @@
 """Which trainings end early: Optuna's pruners over the epochs of a search.
 
 A trial is compared with the others at the same epoch, by the val_mse of its first seed. Trial 0 and
-further seeds take no part. What a pruner decides rests on the epochs alone that it was told, so one
-that is told those of the database in the order of the trials goes on as the engine that was lost.
+further seeds take no part. What a pruner decides rests on the epochs alone that it was told, in
+their order, so that one that is told those of the database goes on as that of the lost engine would
+have: exactly with one slot; with several, trainings that ran side by side are told in turn.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from nas_engine.store.reader import Reader
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-WINDOW = 1000
-"""Trials back to which one is compared; a decision costs no more in a longer search."""
-
-SHARES = {2: "half", 3: "third", 4: "quarter"}
+WINDOW = 500
+"""Newest trials that are compared, so that a decision costs no more in a longer search."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +64,66 @@ class Pruner:
 
     @classmethod
     def of(cls, reader: Reader, search_id: int) -> Pruner:
-        """Begin with the epochs of the newest trials in the database."""
+        """Begin with the epochs of the newest trials in the database, in the order of training."""
         search = reader.search(search_id)
         assert search is not None, f"search {search_id} has just been read"
-        raise NotImplementedError
+        spec, start = search.spec, search.spec.start()
+        begun = [trial for trial in reader.trials(search_id)[1:] if trial.run_id is not None]
+        newest = {trial.number: trial for trial in begun[-WINDOW - spec.slots :]}
+        rows = reader.epochs(search_id, list(newest), seed=int(start["training.seed"]))
+        known = (
+            Reached(
+                row.number,
+                row.epoch,
+                int(newest[row.number].config["training.epochs"]),
+                row.val_mse,
+            )
+            for row in sorted(rows, key=lambda row: newest[row.number].run_id or 0)
+        )
+        return cls(spec.pruning, int(start["training.epochs"]), known)
 
     def report(self, reached: Reached) -> str | None:
         """Take note of an epoch; return why the trial shall end now, None where it shall go on.
 
-        An epoch that was reported before, as after a resumed training, changes nothing. One that is
-        not finite is not compared: such a training fails by itself. The last one ends no trial.
+        One that was reported before, as after a resumed training, changes nothing. One that is not
+        finite is not compared: such a training fails by itself. The last one ends no trial. None is
+        reported, nor written to the database, after a trial was to end, unless it does go on.
         """
-        raise NotImplementedError
+        number, epoch, value = reached.number, reached.epoch, reached.val_mse
+        with self._lock:
+            if value is None or epoch <= self._last.get(number, 0):
+                return self._endings.get(number)
+            while len(self._trials) <= number:
+                self._trials.append(self._study.ask())
+            trial, self._last[number] = self._trials[number], epoch
+            trial.report(value, epoch)
+            if trial.should_prune() and epoch < reached.epochs:
+                self._endings[number] = (
+                    f"Ended after epoch {epoch} of {reached.epochs}: val_mse {value:.6g} there is "
+                    f"not {self._place(number, epoch)}."
+                )
+            else:
+                self._endings.pop(number, None)
+            return self._endings.get(number)
 
     def ending(self, number: int) -> str | None:
-        """Return why a trial was to end, None where it was not: asked before one is resumed."""
+        """Return why a trial shall end by its newest epoch, None where it shall go on.
+
+        To be asked before a training is resumed: the engine may have been lost after that epoch.
+        """
         with self._lock:
             return self._endings.get(number)
+
+    def _place(self, number: int, epoch: int) -> str:
+        """Return the place that a trial would have needed at an epoch, for the end of a phrase."""
+        if self._pruning.method == "hyperband":
+            return f"among the best 1 in {self._pruning.reduction} of its Hyperband bracket"
+        others = self._study.get_trials(deepcopy=False)
+        compared = 1 + sum(
+            epoch in other.intermediate_values for other in others if other.number != number
+        )
+        places = compared // self._pruning.reduction
+        return f"{f'among the best {places}' if places > 1 else 'the best'} of {compared} trials"
 
 
 class _Newest(InMemoryStorage):

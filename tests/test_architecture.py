@@ -67,6 +67,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "tenacity": ("nas_engine/llm.py",),
     "langgraph": ("nas_engine/graph.py",),
     "optuna": (
+        "nas_engine/pruning.py",
         "nas_engine/planners/tpe.py",
         "nas_engine/planners/question.py",
         "nas_engine/planners/llm.py",

@@ -1,0 +1,166 @@
+"""Which trainings end early: decided by the epochs of others, alike before and after a restart."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from nas_engine.pruning import WINDOW, Pruner, Reached
+from nas_engine.search import Pruning
+
+EPOCHS = 6
+METHODS = [
+    Pruning(method="successive_halving"),
+    Pruning(method="successive_halving", min_epochs=2, reduction=3),
+    Pruning(method="hyperband"),
+]
+
+
+def curve(number: int, epochs: int = EPOCHS) -> Iterator[Reached]:
+    """Yield the epochs of a training: it falls, from a level of its own."""
+    draw = random.Random(number)
+    level = draw.uniform(0.3, 0.9)
+    for epoch in range(1, epochs + 1):
+        yield Reached(number, epoch, epochs, level * (1 + 1 / epoch) * draw.uniform(0.95, 1.05))
+
+
+def trained(pruner: Pruner, numbers: Iterable[int]) -> list[Reached]:
+    """Train one after the other as far as each may go, and return the epochs."""
+    told: list[Reached] = []
+    for number in numbers:
+        for reached in curve(number):
+            told.append(reached)
+            if pruner.report(reached) is not None:
+                break
+    return told
+
+
+def of_epochs(values: Iterable[float | None], pruner: Pruner) -> list[str | None]:
+    """Report one value for each of trials 1, 2, ..., at their first epoch."""
+    return [
+        pruner.report(Reached(number, 1, EPOCHS, value))
+        for number, value in enumerate(values, start=1)
+    ]
+
+
+def test_a_trial_behind_the_better_half_ends_with_its_figures() -> None:
+    pruner = Pruner(METHODS[0], EPOCHS)
+    *before, last = of_epochs([0.5, 0.4, 0.3, 0.2, 0.25], pruner)
+    assert before == [None] * 4
+    assert last is None  # the second of five
+    assert pruner.report(Reached(6, 1, EPOCHS, 0.52)) == (
+        "Ended after epoch 1 of 6: val_mse 0.52 there is not among the best 3 of 6 trials."
+    )
+    assert pruner.ending(6) is not None
+    assert pruner.ending(5) is None
+
+
+def test_few_trials_go_on_only_as_the_best() -> None:
+    eager = Pruner(Pruning(method="successive_halving", reduction=4), EPOCHS)
+    first, second, third = of_epochs([0.5, 0.6, 0.4], eager)
+    assert (first, third) == (None, None)
+    assert second == "Ended after epoch 1 of 6: val_mse 0.6 there is not the best of 2 trials."
+
+
+def test_every_trial_gets_its_least_epochs() -> None:
+    patient = Pruner(Pruning(method="successive_halving", min_epochs=3), EPOCHS)
+    for number, level in ((1, 0.1), (2, 0.9)):
+        ends = [patient.report(Reached(number, epoch, EPOCHS, level)) for epoch in range(1, 4)]
+        assert ends[:2] == [None, None]
+    assert ends[2] is not None
+
+
+def test_hyperband_ends_trials_and_lets_some_brackets_wait() -> None:
+    pruner = Pruner(METHODS[2], EPOCHS)
+    told = trained(pruner, range(1, 200))
+    lengths = {reached.number: reached.epoch for reached in told}
+    ended = {number for number in lengths if pruner.ending(number)}
+    assert {lengths[number] for number in ended} == {1, 2, 4}  # one more step in each bracket
+    assert {lengths[number] for number in lengths.keys() - ended} == {EPOCHS}
+    assert "of its Hyperband bracket" in (pruner.ending(min(ended)) or "")
+
+
+def test_without_a_method_every_trial_is_trained_to_its_end() -> None:
+    assert len(trained(Pruner(Pruning(), EPOCHS), range(1, 50))) == 49 * EPOCHS
+
+
+def test_more_least_epochs_than_epochs_end_nothing() -> None:
+    for method in ("successive_halving", "hyperband"):
+        pruning = Pruning.model_validate({"method": method, "min_epochs": 10})
+        assert len(trained(Pruner(pruning, EPOCHS), range(1, 50))) == 49 * EPOCHS
+
+
+def test_what_is_not_finite_is_not_compared() -> None:
+    pruner = Pruner(METHODS[0], EPOCHS)
+    assert of_epochs([0.5, None, None, 0.4], pruner) == [None] * 4
+    ending = pruner.report(Reached(5, 1, EPOCHS, 0.6))
+    assert ending is not None and "the best of 3 trials" in ending
+
+
+def test_the_last_epoch_ends_no_trial() -> None:
+    pruner = Pruner(Pruning(method="successive_halving", min_epochs=2), EPOCHS)
+    for number, level in ((1, 0.1), (2, 0.9)):
+        for epoch in (1, 2):
+            assert pruner.report(Reached(number, epoch, 2, level)) is None
+
+
+def test_an_epoch_that_is_reported_again_changes_nothing() -> None:
+    pruner = Pruner(METHODS[0], EPOCHS)
+    of_epochs([0.5, 0.4], pruner)
+    assert pruner.report(Reached(2, 1, EPOCHS, 0.9)) is None
+    assert pruner.report(Reached(3, 1, EPOCHS, 0.45)) is not None
+    ending = pruner.ending(3)
+    assert ending is not None and pruner.report(Reached(3, 1, EPOCHS, 0.1)) == ending
+
+
+def test_a_trial_that_a_person_has_trained_again_goes_on_and_is_compared() -> None:
+    pruner = Pruner(METHODS[0], EPOCHS)
+    of_epochs([0.4, 0.5], pruner)
+    assert pruner.ending(2) is not None
+    assert pruner.report(Reached(2, 2, EPOCHS, 0.2)) is None
+    assert pruner.ending(2) is None
+    ending = pruner.report(Reached(1, 2, EPOCHS, 0.3))
+    assert ending is not None and "the best of 2 trials" in ending
+
+
+@pytest.mark.parametrize("pruning", METHODS, ids=str)
+@pytest.mark.parametrize("lost_after", [1, 7, 40, 97, 98, 99, 100])
+def test_a_pruner_that_is_told_the_epochs_decides_as_the_one_that_was_lost(
+    pruning: Pruning, lost_after: int
+) -> None:
+    numbers = range(1, 60)
+    whole = Pruner(pruning, EPOCHS)
+    undisturbed = trained(whole, numbers)
+    again = Pruner(pruning, EPOCHS, undisturbed[:lost_after])
+    in_training = undisturbed[lost_after - 1].number
+    ended = undisturbed[lost_after].number > in_training
+    assert again.ending(in_training) == (whole.ending(in_training) if ended else None)
+    for reached in undisturbed[lost_after:]:
+        again.report(reached)
+    assert [again.ending(number) for number in numbers] == [whole.ending(n) for n in numbers]
+    assert any(whole.ending(number) for number in numbers)
+
+
+@pytest.mark.parametrize("pruning", METHODS, ids=str)
+def test_a_pruner_that_is_told_the_newest_trials_alone_decides_alike(pruning: Pruning) -> None:
+    whole = Pruner(pruning, EPOCHS)
+    told = trained(whole, range(1, WINDOW + 300))
+    newest = [reached for reached in told if reached.number >= 300]
+    again = Pruner(pruning, EPOCHS, newest)
+    more = range(WINDOW + 300, WINDOW + 350)
+    assert trained(again, more) == trained(whole, more)
+    assert [again.ending(number) for number in more] == [whole.ending(number) for number in more]
+
+
+def test_slots_that_report_at_the_same_time_lose_nothing() -> None:
+    pruner = Pruner(METHODS[0], EPOCHS)
+    with ThreadPoolExecutor(8) as slots:
+        told = list(slots.map(lambda number: trained(pruner, [number]), range(1, 200)))
+    for epochs in told:
+        number, last = epochs[-1].number, epochs[-1].epoch
+        assert (pruner.ending(number) is None) == (last == EPOCHS)
+    ended = sum(pruner.ending(number) is not None for number in range(1, 200))
+    assert 50 < ended < 199
