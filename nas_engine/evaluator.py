@@ -38,6 +38,7 @@ class Figures:
     incumbent_value: float | None = None
     incumbent_seeds: int = 0
     noise: Noise | None = None  # of the search; None while no trial has two finished trainings
+    pruned: bool = False  # ended early behind others at the same epoch; `failure` says so
 
     @property
     def improvement(self) -> float | None:
@@ -145,7 +146,8 @@ def decide(figures: Figures, rules: Rules) -> Verdict | AnotherSeed:
     language model; it stands where no usable answer comes.
     """
     if figures.value is None or not math.isfinite(figures.value):
-        return Verdict(False, "no result", figures.failure or "No finite val_mse.", figures)
+        rule = "pruned" if figures.pruned else "no result"
+        return Verdict(False, rule, figures.failure or "No finite val_mse.", figures)
     improvement = figures.improvement
     if figures.incumbent is None or improvement is None:
         return Verdict(True, "first", f"The first result, {_value(figures)}.", figures)

@@ -38,6 +38,14 @@ def judged(figures: Figures, rules: Rules = NO_SEEDS_LEFT) -> Verdict:
 # -- thresholds ---------------------------------------------------------------------------------
 
 
+def test_a_pruned_trial_is_rejected_for_the_reason_of_the_pruner() -> None:
+    why = "Ended after epoch 2 of 6: val_mse 0.52 there is not among the best 4 of 9 trials."
+    figures = Figures(tried=1, failure=why, pruned=True, incumbent=0, incumbent_value=0.4)
+    verdict = judged(figures, Rules())
+    assert verdict == Verdict(False, "pruned", why, figures)
+    assert verdict.rule not in OPEN  # no opinion is asked
+
+
 @pytest.mark.parametrize(
     ("value", "accepted", "rule"),
     [
