@@ -20,10 +20,11 @@ from nas_engine.proposals import Record, check
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains
 from nas_engine.store.reader import Spend
+from tests.engine.rows import no_epochs
 
 FORBIDDEN = ("exec", "compile", "import", "open", "socket.", "subprocess.", "os.", "ctypes.")
 SPEC = SearchSpec(planner="llm")
-VIEW = View(1, 5, SPEC, 20, None, [], [], {}, None, Spend(0, 0, 0, 0.0, 0, 0.0))
+VIEW = View(1, 5, SPEC, 20, None, [], [], no_epochs, None, Spend(0, 0, 0, 0.0, 0, 0.0))
 
 CODE = (
     "__import__('os').system('id')",

@@ -58,8 +58,10 @@ def _of_value(name: str, rows: Sequence[TrialRow]) -> str:
     if values:
         text += f", median {statistics.median(values):.6g}"
         text += f", best {min(values):.6g}" if len(values) > 1 else ""
-    lost = sum(trial.state in ("failed", "crashed") for trial in rows)
-    return text + (f", {lost} failed)" if lost else ")")
+    for what, states in (("pruned", ("pruned",)), ("failed", ("failed", "crashed"))):
+        lost = sum(trial.state in states for trial in rows)
+        text += f", {lost} {what}" if lost else ""
+    return f"{text})"
 
 
 def _of_class(name: str, failed: Sequence[TrialRow], sound: Sequence[TrialRow]) -> str:

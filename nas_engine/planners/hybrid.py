@@ -8,12 +8,13 @@ have earned per second, down to none.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nas_engine.llm import LanguageModel, NoAnswer
-from nas_engine.planners.base import View
+from nas_engine.planners.base import Results, View
 from nas_engine.planners.llm import ask_for_candidates, fallback
 from nas_engine.planners.surrogate import Surrogate
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
@@ -32,7 +33,10 @@ MODEL_TURNS = frozenset({"hybrid", "fallback"})
 
 @dataclass(frozen=True)
 class Earnings:
-    """What the trials of one proposer have earned: a win is a result better than half of all."""
+    """What the trials of one proposer have earned: a win is a result better than half of all.
+
+    A pruned trial is worse than all that were trained to their end.
+    """
 
     trials: int
     wins: int
@@ -50,44 +54,45 @@ class HybridPlanner:
     def __init__(self, model: Callable[[int], LanguageModel]) -> None:
         self._model = model
         self._optimiser = OptunaPlanner("tpe")
-        self._results: list[TrialRow] = []
+        self._results = Results()
 
     def observe(self, result: TrialRow) -> None:
         """Tell the optimiser the result, and book it to whoever proposed it."""
         self._optimiser.observe(result)
-        self._results.append(result)
+        self._results.observe(result)
 
     def propose(self, view: View) -> Proposal:
         """Return the proposal of whoever's turn it is; raises AccessDenied, SpaceExhausted."""
-        model = self._model(view.number)
-        if not model_turn(self._results, view, startup_trials(view)) or model.unavailable():
+        model, results = self._model(view.number), self._results.of(view)
+        if not model_turn(results, view, startup_trials(view)) or model.unavailable():
             return self._optimiser.propose(view)
         try:
             candidates = ask_for_candidates(model, view, self._optimiser.study(view))
-            return self._best(view, candidates)
+            return best_of(candidates, results, view)
         except (NoAnswer, Unconvincing) as error:
             proposal = self._optimiser.propose(view)
             unasked = isinstance(error, NoAnswer) and error.error_class in ("limit", "waiting")
             return proposal if unasked else fallback(proposal, str(error))
 
-    def _best(self, view: View, candidates: Sequence[Proposal]) -> Proposal:
-        """Return the candidate of which the surrogate expects most; raises Unconvincing."""
-        surrogate = Surrogate(view.space, self._results)
-        expected = surrogate.expect([{**view.parent, **c.changes} for c in candidates])
-        ranked = zip(candidates, expected, strict=True)
-        best, hope = max(ranked, key=lambda pair: pair[1].improvement)
-        poor = statistics.quantiles(surrogate.results, n=4)[-1]
-        if hope.val_mse > poor:
-            raise Unconvincing(
-                f"Of the best of its {len(candidates)} valid candidates the surrogate expects "
-                f"val_mse {hope.val_mse:.6g}, as of the worst quarter of the trials (from "
-                f"{poor:.6g} on)."
-            )
-        return best.model_copy(update={"source": "hybrid"})
-
 
 class Unconvincing(RuntimeError):
     """The surrogate expects nothing of the model's candidates."""
+
+
+def best_of(candidates: Sequence[Proposal], results: Sequence[TrialRow], view: View) -> Proposal:
+    """Return the candidate of which the surrogate expects most; raises Unconvincing."""
+    surrogate = Surrogate(view.space, results)
+    expected = surrogate.expect([{**view.parent, **c.changes} for c in candidates])
+    ranked = zip(candidates, expected, strict=True)
+    best, hope = max(ranked, key=lambda pair: pair[1].improvement)
+    poor = statistics.quantiles(surrogate.results, n=4)[-1]
+    if hope.val_mse > poor:
+        raise Unconvincing(
+            f"Of the best of its {len(candidates)} valid candidates the surrogate expects "
+            f"val_mse {hope.val_mse:.6g}, as of the worst quarter of the trials (from "
+            f"{poor:.6g} on)."
+        )
+    return best.model_copy(update={"source": "hybrid"})
 
 
 def model_turn(results: Sequence[TrialRow], view: View, warm_up: int) -> bool:
@@ -118,7 +123,9 @@ def model_share(results: Sequence[TrialRow]) -> float:
 
 def _earnings(trials: Sequence[TrialRow], results: Sequence[TrialRow]) -> Earnings:
     finished = [trial for trial in results if trial.val_mse is not None]
-    middling = statistics.median(trial.val_mse or 0.0 for trial in finished) if finished else 0.0
+    pruned = sum(trial.state == "pruned" for trial in results)
+    values = [trial.val_mse or 0.0 for trial in finished] + [math.inf] * pruned
+    middling = statistics.median(values) if values else 0.0
     usual = statistics.median(trial.seconds or 0.0 for trial in finished) if finished else 0.0
     return Earnings(
         trials=len(trials),
@@ -127,8 +134,8 @@ def _earnings(trials: Sequence[TrialRow], results: Sequence[TrialRow]) -> Earnin
             for trial in trials
         ),
         seconds=sum(
-            # A training that gave nothing is no bargain, however soon it failed.
-            (usual if trial.seconds is None else trial.seconds) + trial.asked_seconds
+            # A training that gave nothing is no bargain, however soon it ended.
+            (usual if trial.val_mse is None else trial.seconds or 0.0) + trial.asked_seconds
             for trial in trials
         ),
     )

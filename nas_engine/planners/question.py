@@ -17,12 +17,12 @@ from data.registry import find
 from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
-from nas_engine.planners.base import View
+from nas_engine.planners.base import OPEN, View
 from nas_engine.planners.findings import failures, findings
-from nas_engine.planners.tpe import ordered
+from nas_engine.planners.tpe import RESULTS, ordered
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.reader import EpochRow, TrialRow
 
 BEST = 5
 """Trials that are told one by one for their result, besides the newest."""
@@ -107,8 +107,10 @@ def _filled(
 def optimiser_text(view: View, study: optuna.Study) -> str:
     """Return the optimiser's state in lines: results, importances, the middle of the best."""
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    good = default_gamma(len(complete))
-    lines = [f"{len(complete)} results; its model of good trials rests on the best {good}"]
+    pruned = len(study.get_trials(deepcopy=False, states=RESULTS)) - len(complete)
+    good = default_gamma(len(complete) + pruned)
+    beside = f" and {pruned} pruned" if pruned else ""
+    lines = [f"{len(complete)} results{beside}; its model of good trials rests on the best {good}"]
     if importances := _importances(study):
         shares = [(key, share) for key, share in importances.items() if share >= 0.01][:8]
         ranked = ", ".join(f"{key} {share:.2f}" for key, share in shares)
@@ -181,12 +183,25 @@ def _trial(view: View, trial: TrialRow) -> str:
 def _outcome(view: View, trial: TrialRow) -> str:
     if trial.state == "rejected":
         return f"turned down by a person: {trial.comment[:300]!r}"
+    if trial.state == "pruned":
+        return _pruned(view.pruned_at.get(trial.number), trial)
+    if trial.val_mse is None and trial.state in OPEN:
+        return "not known yet"
     if trial.val_mse is None:
         return f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
     spread = f" ± {trial.spread:.6g} over {trial.seeds} seeds" if trial.spread is not None else ""
     curve = view.curves.get(trial.number)
     told = f"val_mse {trial.val_mse:.6g}{spread}{judged(trial)}"
     return f"{told}; {curve.text}" if curve else told
+
+
+def _pruned(end: EpochRow | None, trial: TrialRow) -> str:
+    if end is None or end.val_mse is None:
+        return "pruned, behind the others"
+    return (
+        f"pruned after epoch {end.epoch} of {trial.config['training.epochs']} at val_mse "
+        f"{end.val_mse:.6g}, behind the others there"
+    )
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:

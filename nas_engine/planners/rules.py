@@ -126,7 +126,7 @@ def _steps(search: Interval, value: float) -> Iterator[float]:
 
 
 def _answered(view: View, key: str, value: Value) -> bool:
-    """Tell whether a trial has shown what this value of the setting does."""
+    """Tell whether a trial has shown, or will show, what this value does; one that failed too."""
     return any(
         trial.config.get(key) == value and fields()[key].active(trial.config)
         for trial in view.trials

@@ -39,7 +39,10 @@ class Surrogate:
     """A model of val_mse over the space, learned from the trials with a result."""
 
     def __init__(self, space: Mapping[str, Search], trials: Sequence[TrialRow]) -> None:
-        """Learn from `trials`; at least two must have a result."""
+        """Learn from `trials`; at least two must have a result.
+
+        Those that were pruned have none: an error after fewer epochs is no error at the end.
+        """
         known = [trial for trial in trials if trial.val_mse is not None]
         self._space = space
         self.results = [trial.val_mse for trial in known if trial.val_mse is not None]

@@ -23,7 +23,7 @@ from nas_engine.store.reader import Spend
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
-from tests.engine.rows import trial_row
+from tests.engine.rows import no_epochs, trial_row
 from tests.fakes import llm_server
 from tests.fakes.llm_server import Reply, Request, serving
 from tests.fakes.recorded import RecordedTrainer, ranked, value
@@ -161,7 +161,7 @@ def test_what_still_runs_is_told_to_the_optimiser_and_not_proposed_again() -> No
         incumbent=None,
         trials=[],
         baselines=[],
-        curves={},
+        epochs=no_epochs,
         noise=None,
         spend=Spend(0, 0, 0, 0.0, 0, 0.0),
     )
@@ -182,7 +182,7 @@ def test_a_failure_is_told_to_the_optimiser_as_a_failure() -> None:
     planner.observe(
         trial_row(2, {"model.skip": True}, state="rejected", val_mse=None, source="llm")
     )
-    view = View(1, 3, SearchSpec(), 20, 0, [], [], {}, None, Spend(0, 0, 0, 0.0, 0, 0.0))
+    view = View(1, 3, SearchSpec(), 20, 0, [], [], no_epochs, None, Spend(0, 0, 0, 0.0, 0, 0.0))
     told = planner.study(view).trials
     assert [(t.state.name, t.user_attrs["source"]) for t in told] == [
         ("COMPLETE", "default"),

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from informer.config import Choices, Value
-from nas_engine.curves import Curve
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
 from nas_engine.planners.base import View
@@ -22,10 +21,14 @@ from nas_engine.space import space
 from nas_engine.store.reader import BaselineRow, Spend, TrialRow
 from nas_engine.workspace import PROJECT
 from tests.engine.example_prompt import example
-from tests.engine.rows import trial_row
+from tests.engine.rows import epoch_rows, trial_row
 
 BASELINES = [BaselineRow("closed-form linear", "val", 0.39918612, 0.41)]
 REQUEST = prompt("request_one", number="7")
+EPOCHS = {
+    0: epoch_rows(0, [0.9, 0.85, 0.8, 0.77, 0.73, 0.70123456]),
+    5: epoch_rows(5, [0.95, 0.91234567]),
+}
 SPEND = Spend(4, 4000, 500, 0.02, 5000, 0.025)
 
 
@@ -41,6 +44,10 @@ def failed(number: int, changes: dict[str, Value], error_class: str = "out_of_me
     )
 
 
+def pruned(number: int, changes: dict[str, Value]) -> TrialRow:
+    return finished(number, changes, 0.0, state="pruned", val_mse=None, seeds=0)
+
+
 def view(trials: list[TrialRow], **spec: Any) -> View:
     return View(
         search_id=1,
@@ -50,7 +57,7 @@ def view(trials: list[TrialRow], **spec: Any) -> View:
         incumbent=None,
         trials=trials,
         baselines=BASELINES,
-        curves={0: Curve("still falling", "still falling: val_mse lowest at epoch 6 of 6")},
+        epochs=lambda numbers: [row for number in numbers for row in EPOCHS.get(number, [])],
         noise=Noise(0.0123456789, 2),
         spend=SPEND,
     )
@@ -78,6 +85,8 @@ def test_the_question_tells_all_that_a_planner_needs() -> None:
         failed(2, {"model.d_model": 32}),
         finished(3, {}, 0.5, state="rejected", val_mse=None, comment="Too wide for our devices."),
         finished(4, {"model.dropout": 0.3}, 0.8, decision="edited", comment="Less is enough."),
+        pruned(5, {"model.dropout": 0.4}),
+        finished(6, {"model.dropout": 0.1}, 0.0, state="running", val_mse=None),
     ]
     text = ask_text(
         view(trials, guidance="A strong daily season.", limits={"usd": 1.0, "calls": 10}), "Plan."
@@ -85,7 +94,7 @@ def test_the_question_tells_all_that_a_planner_needs() -> None:
     for told in (
         "ETTh1",
         "horizon 24",
-        "trial 5 of 1000",
+        "trial 7 of 1000",
         "Of 1 US dollars, 0.975 are left",
         "Of 10 questions to you, 6 are left",
         "A strong daily season.",
@@ -96,6 +105,8 @@ def test_the_question_tells_all_that_a_planner_needs() -> None:
         "val_mse 0.701235, accepted; still falling: val_mse lowest at epoch 6 of 6",
         "val_mse 0.61 ± 0.00123457 over 3 seeds",
         "turned down by a person: 'Too wide for our devices.'",
+        "trial 5 (tpe): model.dropout=0.4 -> pruned after epoch 2 of 6 at val_mse 0.912346, behind",
+        "trial 6 (tpe): model.dropout=0.1 -> not known yet",
         "a person edited this proposal: 'Less is enough.'",
         "model.patch_len = 16: one of 8, 16, 24, 32; only with model.tokens patch",
         "Plan.",
@@ -135,11 +146,13 @@ def test_findings_count_every_trial_that_they_rest_on() -> None:
         *(finished(n, {"model.norm": "pre"}, 0.5 + 0.01 * n) for n in range(7)),
         *(finished(n, {"model.norm": "post"}, 0.6 + 0.01 * n) for n in range(7, 10)),
         failed(10, {"model.norm": "pre"}),
+        pruned(11, {"model.norm": "post"}),
+        pruned(12, {"model.norm": "post"}),
     ]
     (line,) = findings(trials, {"model.norm": space(SearchSpec())["model.norm"]})
     assert line == (
         "model.norm: pre (8 trials, median 0.53, best 0.5, 1 failed); "
-        "post (3 trials, median 0.68, best 0.67)"
+        "post (5 trials, median 0.68, best 0.67, 2 pruned)"
     )
 
 
@@ -172,6 +185,17 @@ def test_a_setting_that_never_varied_sets_nothing_apart() -> None:
     text = optimiser_text(asked, optimiser.study(asked))
     assert "10 results; its model of good trials rests on the best 1" in text
     assert "(PED-ANOVA): model.dropout 1.00" in text
+
+
+def test_pruned_trials_are_told_as_neither_results_nor_failures() -> None:
+    trials = [*(finished(n, {}, 0.5 + 0.01 * n) for n in range(10)), pruned(10, {})]
+    optimiser = OptunaPlanner("tpe")
+    for row in trials:
+        optimiser.observe(row)
+    asked = view(trials)
+    text = optimiser_text(asked, optimiser.study(asked))
+    assert "10 results and 1 pruned; its model of good trials rests on the best 2" in text
+    assert failures(trials) == []
 
 
 def test_failures_are_told_by_class_with_what_they_alone_share() -> None:
