@@ -2,14 +2,17 @@
 
     python -m nas_engine.engine --db PATH --command ID
 
-The main thread beats, applies commands and decides what comes next; one worker thread takes the
-trials through their graph, so that a training or a language model never holds up a command.
+The main thread beats, applies commands and decides what comes next. Each trial under way has a
+thread that takes it through its graph, and each slot a worker that trains: neither a training nor a
+language model holds up a command, or another trial.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import signal
 import sqlite3
 import threading
 import time
@@ -20,32 +23,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
-import psutil
 from pydantic import ValidationError
 
-from informer.config import Value, from_flat
+from informer.failpoint import failpoint
 from informer.rundir import RunDir
-from nas_engine.commands import COMMAND, Control, Decide, Start
-from nas_engine.liveness import HEARTBEAT_SECONDS
+from nas_engine.commands import COMMAND, Control, Start
+from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
+from nas_engine.liveness import HEARTBEAT_SECONDS, same_process
 from nas_engine.own_rules import OwnRulesError, load
-from nas_engine.planners.base import AccessDenied, Planner, SpaceExhausted
-from nas_engine.proposals import Record, check, too_large
-from nas_engine.search import ASKING, SearchSpec
+from nas_engine.planners.base import AccessDenied, SpaceExhausted
+from nas_engine.planning import Planning, planner_of
+from nas_engine.search import ASKING, Limits
+from nas_engine.service.cost import beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.space import problems_of, step_type
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.reader import EngineRow, SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
-from nas_engine.trainers.base import Trainer, TrainerError
+from nas_engine.trainers.base import Ended, Trainer, TrainerError
 from nas_engine.trainers.local import LocalTrainer
+from nas_engine.trainers.pool import Pool
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from nas_engine.llm import LanguageModel
+    from nas_engine.pruning import Pruner
 
 LOOP_SECONDS = 0.1
+REST_SECONDS = 1.0
+"""After the database could not be written, until the next attempt."""
+
+_log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -54,6 +63,8 @@ LOOP_SECONDS = 0.1
 def main(db: Path, command_id: int) -> None:
     """Carry out a command to a search, and run the search while it has work."""
     workspace = Workspace(db)
+    told_to_end = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: told_to_end.set())
     try:
         settings = load_settings()
         logging.basicConfig(
@@ -61,9 +72,12 @@ def main(db: Path, command_id: int) -> None:
             handlers=[log_handler(settings)],
         )
         workspace.create()
-        trainer = LocalTrainer(settings.worker_environment(), workspace.worker_log)
-        serve(workspace, settings, trainer, command_id)
-    except (SettingsError, StoreError, LeaseLost) as error:
+        make = partial(LocalTrainer, settings.worker_environment(), workspace.worker_log)
+        serve(workspace, settings, make, command_id, told_to_end)
+    except LeaseLost as error:
+        _log.error("%s", error)
+        os._exit(1)  # at once: a thread may wait for a language model
+    except (SettingsError, StoreError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -75,22 +89,41 @@ def log_handler(settings: Settings, stream: TextIO | None = None) -> logging.Han
     return handler
 
 
-def serve(workspace: Workspace, settings: Settings, trainer: Trainer, command_id: int) -> None:
+def serve(
+    workspace: Workspace,
+    settings: Settings,
+    make_trainer: Callable[[int], Trainer],
+    command_id: int,
+    told_to_end: threading.Event | None = None,
+) -> None:
     """Become the engine of the search that a command is for, unless one lives that will see it.
+
+    Args:
+        workspace: has the command.
+        settings: keys, addresses and paths.
+        make_trainer: makes the trainer of a slot, by its number.
+        command_id: what to carry out.
+        told_to_end: set from outside when the engine shall end, with the search paused.
 
     Raises:
         StoreError: the database cannot be used.
         LeaseLost: another engine took over.
     """
     writer = Writer(workspace)
-    search_id = _addressed(writer, command_id, settings)
-    process = psutil.Process()
-    if search_id is None or not writer.take_lease(search_id, process.pid, process.create_time()):
-        return
     try:
-        Engine(workspace, settings, writer, trainer, search_id).run()
+        search_id = _addressed(writer, command_id, settings)
+        if search_id is None:
+            return
+        try:
+            replaced = writer.take_lease(search_id)
+        except LeaseLost:
+            return
+        failpoint("engine.lease_taken")
+        _clear_away(replaced, writer, search_id)
+        Engine(workspace, settings, writer, make_trainer, search_id).run(told_to_end)
+        failpoint("engine.before_release")
+        writer.release_lease()
     finally:
-        writer.release_lease(search_id, process.pid)
         writer.close()
 
 
@@ -107,23 +140,28 @@ def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | Non
     if not isinstance(command, Start):
         writer.answer(row.id, False, f"A {command.kind} needs a search to act on.")
         return None
-    if problems := _cannot_start(command.spec, settings):
+    if problems := reasons_not_to_start(command.spec, settings):
         writer.answer(row.id, False, " ".join(problems))
         return None
-    search_id = writer.open_search(command.spec)
-    writer.address_command(row.id, search_id)
+    with writer.transaction():
+        search_id = writer.open_search(command.spec)
+        writer.address_command(row.id, search_id)
+    failpoint("engine.search_opened")
     return search_id
 
 
-def _cannot_start(spec: SearchSpec, settings: Settings) -> list[str]:
-    if spec.planner in ASKING and not settings.has_key:
-        return [
-            f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
-            "the planner tpe, which needs none."
-        ]
-    return problems_of(spec) or [
-        f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())
-    ]
+def _clear_away(replaced: EngineRow | None, writer: Writer, search_id: int) -> None:
+    """Kill what the engine before has left running: itself, if it hangs, and its workers."""
+    processes = writer.read.workers(search_id)
+    if replaced is not None and not replaced.released:
+        processes.append((replaced.pid, replaced.process_start))
+    for pid, start in processes:
+        if pid != os.getpid() and same_process(pid, start):
+            os.kill(pid, signal.SIGKILL)
+
+
+class EngineClosed(RuntimeError):
+    """The engine ends: what its threads do is left as it is, for the next one."""
 
 
 class Engine:
@@ -134,287 +172,305 @@ class Engine:
         workspace: Workspace,
         settings: Settings,
         writer: Writer,
-        trainer: Trainer,
+        make_trainer: Callable[[int], Trainer],
         search_id: int,
     ) -> None:
+        """Take on a search; `writer` has its lease."""
         self._workspace = workspace
         self._settings = settings
         self._writer = writer
-        self._trainer = trainer
         self._search_id = search_id
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="trial")
-        self._work: Future[None] | None = None
-        self._cancel = threading.Event()
-        self._patience = Patience()
+        self._trainers = Pool(make_trainer, self._search().spec.slots)
+        self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
+        self._work: dict[int | None, Future[None]] = {}  # by trial; the baselines under None
+        self._woken = threading.Event()
+        self._closing = False
+        self._cancelled = False
+        self._stopping: frozenset[int] = frozenset()  # trials that a person has stopped
         self._begun = False  # whether a start or resume has already been carried out
+        self._exhausted = ""  # why no more can be planned
+        self._rests_until = 0.0
+        self._last_beat = time.monotonic()
+        self._patience = Patience()
+        self._preparing = threading.Lock()
+        self._planning: Planning | None = None
+        self._pruner: Pruner | None = None
 
-    def run(self) -> None:
-        """Work until nothing is left to do."""
-        last_beat = time.monotonic()
+    def run(self, told_to_end: threading.Event | None = None) -> None:
+        """Work until nothing is left to do; raises LeaseLost when another engine takes over."""
         try:
-            while True:
-                self._apply_commands()
-                self._collect()
-                if not self._continue():
+            while self._turn():
+                if told_to_end is not None and told_to_end.is_set():
+                    self._pause("The engine was told to end; resume goes on from here.")
                     return
-                if (now := time.monotonic()) - last_beat >= HEARTBEAT_SECONDS:
-                    self._writer.beat(self._search_id, os.getpid(), now - last_beat)
-                    last_beat = now
-                time.sleep(LOOP_SECONDS)
+                self._woken.wait(LOOP_SECONDS)
+                self._woken.clear()
         finally:
-            self._cancel.set()
-            self._thread.shutdown(wait=True)
-            self._trainer.close()
+            self._closing = True
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._trainers.close()
+            if self._planning is not None:
+                self._planning.close()
+
+    def _turn(self) -> bool:
+        """Do what is due; False when this engine has nothing more to do."""
+        try:
+            beats = self._beat()
+            changed = self._apply_commands() | self._collect()
+            return self._schedule() if changed or beats else True
+        except sqlite3.OperationalError as error:
+            # Locked by another process, or the disk is full: wait until that is over.
+            _log.error("The database cannot be written: %s", error)
+            time.sleep(REST_SECONDS)
+            return True
+
+    def _beat(self) -> bool:
+        now = time.monotonic()
+        if now - self._last_beat < HEARTBEAT_SECONDS:
+            return False
+        self._writer.beat(now - self._last_beat)
+        self._last_beat = now
+        return True
 
     # -- what comes next ------------------------------------------------------------------------
 
-    def _continue(self) -> bool:
-        """Begin the next piece of work if it is time; False when this engine has nothing to do."""
-        if self._work is not None:
-            return True
-        search = _search(self._writer, self._search_id)
-        trials = self._writer.read.trials(self._search_id)
-        open_trials = [trial for trial in trials if trial.ended_at is None]
-        if search.state == "stopping":
-            self._writer.end_open_trials(self._search_id)
-            self._writer.set_search_state(self._search_id, "stopped", search.reason)
-            self._writer.log(self._search_id, "The search has stopped.")
+    def _schedule(self) -> bool:
+        """Begin what there is room for; False when nothing is left to do."""
+        search = self._search()
+        opened = self._writer.read.open_trials(self._search_id)
+        self._stopping = frozenset(trial.number for trial in opened if trial.stopping)
+        if search.state == "stopping" and not self._work:
+            why = Ended("stopped", "stopped", "The search was stopped.")
+            self._writer.end_unfinished(self._search_id, why)
+            self._end("stopped", search.reason)
             return False
         if search.state != "running":
+            return bool(self._work)
+        if why_not := self._too_many_failures(search):
+            self._pause(why_not)
+            return bool(self._work)
+        self._trainers.resize(search.spec.slots)
+        spent = self._spent(search)
+        while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
+            pass
+        waits = any(trial.state == "proposed" for trial in opened) and not spent
+        if self._work or waits or time.monotonic() < self._rests_until:
+            return True
+        self._end("completed", spent or self._exhausted)
+        return False
+
+    def _begin_next(self, search: SearchRow) -> bool:
+        """Begin the next trial, or plan one; False where there is none to begin now."""
+        read = self._writer.read
+        if not read.baselines(self._search_id):
+            return self._begin(None, self._compute_baselines)
+        opened = read.open_trials(self._search_id)
+        numbers = read.numbers(self._search_id)
+        first = next((trial for trial in opened if trial.number == 0), None)
+        if 0 in self._work or (first is not None and first.state == "proposed"):
+            return False  # it is what the others are judged and planned by
+        if first is not None or 0 not in numbers:
+            return self._begin(0, partial(self._advance, 0))
+        for trial in opened:
+            if trial.state != "proposed" and trial.number not in self._work:
+                return self._begin(trial.number, partial(self._advance, trial.number))
+        planned = self._at_work() - numbers
+        room = len(opened) + len(planned) < search.spec.slots
+        if self._exhausted or not room or len(numbers | planned) >= search.max_trials:
             return False
-        if not self._writer.read.baselines(self._search_id):
-            self._begin(self._compute_baselines)
-        elif open_trials:
-            if open_trials[0].state != "proposed":
-                self._begin(partial(self._advance, open_trials[0].number))
-        elif len(trials) < search.max_trials:
-            self._begin(partial(self._advance, len(trials)))
-        else:
-            self._writer.set_search_state(self._search_id, "completed")
-            self._writer.log(self._search_id, f"The search has completed its {len(trials)} trials.")
+        number = next(n for n in itertools.count() if n not in numbers and n not in planned)
+        return self._begin(number, partial(self._advance, number))
+
+    def _begin(self, number: int | None, work: Callable[[], None]) -> bool:
+        if time.monotonic() < self._rests_until or number in self._work:
             return False
+        self._work[number] = self._threads.submit(work)
+        self._work[number].add_done_callback(lambda _: self._woken.set())
         return True
 
-    def _begin(self, work: Callable[[], None]) -> None:
-        self._cancel.clear()
-        self._work = self._thread.submit(work)
+    def _spent(self, search: SearchRow) -> str:
+        """Return which budget is used up, in a sentence; empty while none is."""
+        limits, read = search.spec.limits, self._writer.read
+        running = search.active_seconds + time.monotonic() - self._last_beat
+        if limits.hours is not None and running >= 3600 * limits.hours:
+            return f"The budget of {limits.hours:g} hours is used up."
+        hours = limits.training_hours
+        if hours is not None and read.training_seconds(self._search_id) >= 3600 * hours:
+            return f"The budget of {hours:g} hours of training is used up."
+        if limits.usd is not None and search.spec.planner in ASKING:
+            least = worst_case("", self._settings.llm_max_tokens, self._settings.role("planner"))
+            money, spend = Limits(usd=limits.usd), read.spend(self._search_id)
+            if beyond(money, spend, least):
+                return (
+                    f"The budget of {limits.usd:.4g} US dollars is used up: "
+                    f"{spend.booked_usd:.4g} are booked."
+                )
+        return ""
 
-    def _collect(self) -> None:
-        """Take note of how the work ended; an error pauses the search and says why."""
-        if self._work is None or not self._work.done():
-            return
-        error = self._work.exception()
-        self._work = None
-        if error is None:
-            return
-        if isinstance(error, SpaceExhausted):
-            self._writer.set_search_state(self._search_id, "completed", str(error))
-            self._writer.log(self._search_id, str(error))
-            return
-        reason = str(error)
-        if not isinstance(error, AccessDenied | TrainerError | OwnRulesError):
-            logging.getLogger(__name__).error("The search pauses", exc_info=error)
-            log = self._workspace.launch_log
-            reason = f"The engine met an error ({type(error).__name__}); {log} has it in full."
+    def _too_many_failures(self, search: SearchRow) -> str:
+        """Return why the search should pause for what goes wrong, in a sentence."""
+        count, kind, error = self._writer.read.failures_in_a_row(self._search_id)
+        if count < search.spec.limits.failures:
+            return ""
+        return (
+            f"{count} trials in a row failed with the same kind of error ({kind}): {error} "
+            "Mend what causes it, then resume."
+        )
+
+    def _collect(self) -> bool:
+        """Take note of work that has ended; an error pauses the search and says why."""
+        ended = [number for number, work in self._work.items() if work.done()]
+        for number in ended:
+            error = self._work[number].exception()
+            del self._work[number]
+            match error:
+                case None | EngineClosed():
+                    pass
+                case LeaseLost():
+                    raise error
+                case SpaceExhausted():
+                    self._exhausted = str(error)
+                case sqlite3.OperationalError():
+                    _log.error("Trial %s could not be written: %s", number, error)
+                    self._rests_until = time.monotonic() + REST_SECONDS
+                case AccessDenied() | TrainerError() | OwnRulesError():
+                    self._pause(str(error))
+                case _:
+                    _log.error("The search pauses", exc_info=error)
+                    name, log = type(error).__name__, self._workspace.launch_log
+                    self._pause(f"The engine met an error ({name}); {log} has it in full.")
+        return bool(ended)
+
+    def _pause(self, reason: str) -> None:
         self._writer.set_search_state(self._search_id, "paused", reason)
         self._writer.log(self._search_id, f"Paused: {reason}", level="error")
 
+    def _end(self, state: Literal["stopped", "completed"], reason: str) -> None:
+        finished = len(self._writer.read.numbers(self._search_id))
+        failpoint("engine.before_end")
+        self._writer.set_search_state(self._search_id, state, reason)
+        text = f"The search has {state} with {finished} trials."
+        self._writer.log(self._search_id, f"{text} {reason}".strip())
+
     # -- commands -------------------------------------------------------------------------------
 
-    def _apply_commands(self) -> None:
-        for row in self._writer.pending_commands(self._search_id):
-            try:
-                command = COMMAND.validate_json(row.payload)
-            except ValidationError as error:
-                message = error.errors(include_url=False, include_input=False)[0]["msg"]
-                self._writer.answer(row.id, False, f"The command is malformed: {message}.")
-                continue
-            match command:
-                case Start():
-                    applied, text = self._start(command.spec)
-                case Control():
-                    applied, text = self._control(command.kind)
-                case Decide():
-                    applied, text = self._decide(command, row)
-            self._writer.answer(row.id, applied, text)
-            if applied:
+    def _apply_commands(self) -> bool:
+        rows = self._writer.pending_commands(self._search_id)
+        for row in rows:
+            self._apply(row)
+        return bool(rows)
+
+    def _apply(self, row: PendingCommand) -> None:
+        """Apply a command and answer it, both or neither."""
+        failpoint("command.before")
+        try:
+            command = COMMAND.validate_json(row.payload)
+        except ValidationError as error:
+            message = error.errors(include_url=False, include_input=False)[0]["msg"]
+            self._writer.answer(row.id, False, f"The command is malformed: {message}.")
+            return
+        scope = Scope(self._writer, self._settings, self._search_id, self._at_work(), self._begun)
+        try:
+            with self._writer.transaction():
+                text = apply(scope, command, row.author)
+                failpoint("command.inside")
+                self._writer.answer(row.id, True, text)
                 self._writer.log(self._search_id, f"{row.author}: {text}")
+        except Refused as error:
+            self._writer.answer(row.id, False, str(error))
+            return
+        failpoint("command.after")
+        if isinstance(command, Start) or command.kind == "resume":
+            self._begun, self._exhausted = True, ""
+        self._cancelled |= isinstance(command, Control) and command.kind == "cancel"
 
-    def _start(self, spec: SearchSpec) -> tuple[bool, str]:
-        search, name = _search(self._writer, self._search_id), f"Search {self._search_id}"
-        if problems := _cannot_start(spec, self._settings):
-            return False, " ".join(problems)
-        larger = spec.max_trials > search.max_trials
-        if self._begun and search.state == "running" and not larger:
-            return (
-                False,
-                f"{name} with these settings is already running; see its Live page.",
-            )
-        if search.finished >= search.max_trials and not larger:
-            return False, (
-                f"{name} has already finished its {search.max_trials} trials with these settings; "
-                "give a larger number of trials to continue it."
-            )
-        self._writer.extend(self._search_id, spec.max_trials, spec.limits)
-        self._go_on()
-        if search.finished == 0:
-            return True, f"{name} has started."
-        budget = max(spec.max_trials, search.max_trials)
-        return True, f"{name} continues with trial {search.finished} of {budget}."
-
-    def _control(self, kind: Literal["pause", "resume", "stop", "cancel"]) -> tuple[bool, str]:
-        search, name = _search(self._writer, self._search_id), f"Search {self._search_id}"
-        ended = search.state in ("stopped", "completed")
-        if kind == "resume":
-            if search.finished >= search.max_trials:
-                return False, f"{name} has finished its {search.max_trials} trials."
-            if problems := _cannot_start(search.spec, self._settings):
-                return False, " ".join(problems)
-            self._go_on()
-            return True, f"{name} goes on."
-        if ended:
-            return False, f"{name} has already ended ({search.state})."
-        if kind == "pause":
-            self._writer.set_search_state(self._search_id, "paused", "Paused by a person.")
-            return True, f"{name} pauses: no new trials, what runs is finished."
-        self._writer.set_search_state(self._search_id, "stopping", "Stopped by a person.")
-        if kind == "stop":
-            return True, f"{name} stops: no new trials, what runs is finished."
-        self._cancel.set()
-        return True, f"{name} is cancelled: what runs is ended now."
-
-    def _go_on(self) -> None:
-        self._begun = True
-        self._writer.set_search_state(self._search_id, "running")
-
-    def _decide(self, command: Decide, row: PendingCommand) -> tuple[bool, str]:
-        trials = self._writer.read.trials(self._search_id)
-        trial = next((t for t in trials if t.proposal_id == command.proposal_id), None)
-        if trial is None:
-            return False, f"Search {self._search_id} has no proposal {command.proposal_id}."
-        edited = None
-        if command.decision == "edited":
-            problems = self._edit_problems(command, trial, trials)
-            if problems:
-                return False, " ".join(problems)
-            parent = _parent(trial, trials, _search(self._writer, self._search_id).spec)
-            config = from_flat({**parent, **command.changes})
-            edited = (command.changes, config, step_type(command.changes))
-        done = self._writer.decide(
-            command.proposal_id,
-            command.version,
-            command.decision,
-            row.author,
-            command.comment,
-            edited,
-        )
-        if not done:
-            return False, (
-                f"The proposal of trial {trial.number} was decided or changed meanwhile "
-                f"({trial.decision or trial.state}); look at it again."
-            )
-        return True, f"Trial {trial.number} {command.decision}."
-
-    def _edit_problems(self, command: Decide, trial: TrialRow, trials: list[TrialRow]) -> list[str]:
-        spec = _search(self._writer, self._search_id).spec
-        earlier = [other for other in trials if other.number != trial.number]
-        parent = _parent(trial, trials, spec)
-        return check(Record(spec, earlier), parent, command.changes, by="person")
-
-    # -- work, in the trial thread --------------------------------------------------------------
+    # -- work, in threads -----------------------------------------------------------------------
 
     def _advance(self, number: int) -> None:
         # Imported here because LangGraph and LangChain take seconds, which a start command that
         # waits for its answer should not.
         from nas_engine import graph
 
-        writer = Writer(self._workspace)
-        checkpoints = sqlite3.connect(self._workspace.checkpoints, check_same_thread=False)
+        planning, pruner = self._prepared()
+        writer = self._writer.another()
+        checkpoints = sqlite3.connect(
+            self._workspace.checkpoints, timeout=30, check_same_thread=False
+        )
         try:
-            spec = _search(writer, self._search_id).spec
-            model = partial(
-                _language_model, self._settings, writer, self._patience, self._search_id
-            )
+            spec = self._search(writer).spec
             evaluator_key = self._settings.role("evaluator").key.get_secret_value()
             asks = spec.planner in ASKING and bool(evaluator_key)
-            planner = planner_of(spec, partial(model, "planner"))
-            for trial in writer.read.trials(self._search_id):
-                if trial.ended_at is not None:
-                    planner.observe(trial)
             resources = graph.Resources(
                 workspace=self._workspace,
                 writer=writer,
                 search_id=self._search_id,
                 spec=spec,
-                planner=planner,
-                trainer=self._trainer,
-                evaluator=partial(model, "evaluator") if asks else None,
+                planning=planning,
+                trainer=self._trainers,
+                pruner=pruner,
+                evaluator=self._model(writer, "evaluator") if asks else None,
                 own_rules=load(self._settings.nas_rules),
-                cancelled=self._cancel.is_set,
+                ending=self._ending,
             )
-            graph.advance(graph.build(resources, checkpoints), self._search_id, number)
+            trial = writer.read.trial(self._search_id, number)
+            round = 0 if trial is None else trial.round
+            graph.advance(graph.build(resources, checkpoints), self._search_id, number, round)
         finally:
             checkpoints.close()
             writer.close()
 
+    def _ending(self, number: int) -> Ended | None:
+        if self._closing:
+            raise EngineClosed
+        return STOPPED if self._cancelled or number in self._stopping else None
+
+    def _prepared(self) -> tuple[Planning, Pruner | None]:
+        """Return the planner and the pruner, made when they are first needed."""
+        with self._preparing:
+            if self._planning is None:
+                from nas_engine.pruning import Pruner
+
+                writer = self._writer.another()
+                spec = self._search(writer).spec
+                planner = planner_of(spec, self._model(writer, "planner"))
+                if spec.pruning.method != "none":
+                    self._pruner = Pruner.of(writer.read, self._search_id)
+                self._planning = Planning(writer, self._search_id, planner)
+            return self._planning, self._pruner
+
+    def _model(
+        self, writer: Writer, role: Literal["planner", "evaluator"]
+    ) -> Callable[[int], LanguageModel]:
+        def model(number: int) -> LanguageModel:
+            from nas_engine.llm import LanguageModel
+
+            return LanguageModel(
+                self._settings, writer, self._patience, self._search_id, number, role
+            )
+
+        return model
+
     def _compute_baselines(self) -> None:
-        writer = Writer(self._workspace)
+        writer = self._writer.another()
         try:
             folder = RunDir(self._workspace.baselines(self._search_id))
-            folder.create(_search(writer, self._search_id).spec.base())
-            writer.add_baselines(self._search_id, self._trainer.baselines(folder))
+            folder.create(self._search(writer).spec.base())
+            rows = self._trainers.baselines(folder)
+            failpoint("baselines.before_store")
+            writer.add_baselines(self._search_id, rows)
             writer.log(self._search_id, "The baselines are computed.")
         finally:
             writer.close()
 
+    # -- what it asks ---------------------------------------------------------------------------
 
-def _search(writer: Writer, search_id: int) -> SearchRow:
-    search = writer.read.search(search_id)
-    assert search is not None, "an engine is only started for a search that exists"
-    return search
+    def _search(self, writer: Writer | None = None) -> SearchRow:
+        search = (writer or self._writer).read.search(self._search_id)
+        assert search is not None, "an engine is only started for a search that exists"
+        return search
 
-
-def _parent(trial: TrialRow, trials: list[TrialRow], spec: SearchSpec) -> dict[str, Value]:
-    """Return the configuration that a proposal changes."""
-    found = next((t.config for t in trials if t.number == trial.parent), None)
-    return spec.base().flat() if found is None else found
-
-
-def _language_model(
-    settings: Settings,
-    writer: Writer,
-    patience: Patience,
-    search_id: int,
-    role: Literal["planner", "evaluator"],
-    number: int,
-) -> LanguageModel:
-    from nas_engine.llm import LanguageModel
-
-    return LanguageModel(settings, writer, patience, search_id, number, role)
-
-
-def planner_of(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Planner:
-    """Return the planner of a search, which has observed nothing yet.
-
-    Each is imported where it is needed: the forest of the hybrid alone takes a second.
-    """
-    match spec.planner:
-        case "llm":
-            from nas_engine.planners.llm import LLMPlanner
-
-            return LLMPlanner(model)
-        case "hybrid":
-            from nas_engine.planners.hybrid import HybridPlanner
-
-            return HybridPlanner(model)
-        case "rules":
-            from nas_engine.planners.rules import RulesPlanner
-
-            return RulesPlanner()
-        case "tpe" | "random":
-            from nas_engine.planners.tpe import OptunaPlanner
-
-            return OptunaPlanner(spec.planner)
+    def _at_work(self) -> set[int]:
+        return {number for number in self._work if number is not None}
 
 
 if __name__ == "__main__":

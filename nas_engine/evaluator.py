@@ -48,6 +48,11 @@ class Figures:
             return None
         return (best - value) / best if best > 0 else float(best > value) - float(best < value)
 
+    @property
+    def rival(self) -> tuple[int | None, float | None, int]:
+        """The incumbent that the trial is compared with: its number, its value and its seeds."""
+        return self.incumbent, self.incumbent_value, self.incumbent_seeds
+
     def margin(self, multiple: float) -> float | None:
         """Return up to which size an improvement is inside the spread; None: that is not known.
 

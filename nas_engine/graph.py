@@ -18,27 +18,31 @@ os.environ["LANGSMITH_TRACING"] = (
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 from pydantic import TypeAdapter
 
 from informer.config import RunConfig, from_flat
+from informer.failpoint import failpoint
 from informer.rundir import Epoch, Progress, RunDir, Success
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
 from nas_engine.llm import LanguageModel, NoAnswer
+from nas_engine.machine import process_allowed
 from nas_engine.opinion import ask_opinion
 from nas_engine.own_rules import OwnRules
-from nas_engine.planners.base import Planner, View, first_proposal
+from nas_engine.planning import Planning
+from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import RunRow, TrialRow
 from nas_engine.store.writer import Writer
-from nas_engine.trainers.base import Ended, Trainer, Watch
+from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch
 from nas_engine.workspace import Workspace
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -49,40 +53,49 @@ _VERDICT = TypeAdapter(Verdict)
 SEEDLESS = frozenset({"config", "data", "out_of_memory", "time"})
 """Classes of errors that another seed would meet too."""
 
+RETRIES = 2
+"""Times that a training whose worker was lost is taken up again."""
+
+QUIET = frozenset({"stopped", "pruned"})
+"""Ends of a training that are nobody's fault."""
+
 
 class TrialState(TypedDict, total=False):
     """What is kept between the nodes of one trial."""
 
     number: int
     trainings: int  # wanted; absent: as many as the rules begin with
-    verdict: dict[str, Any]
+    verdict: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class Resources:
     """What the nodes work with.
 
-    `evaluator` is None where no language model can be asked, `own_rules` where the user has none.
+    `evaluator` is None where no language model can be asked, `own_rules` where the user has none,
+    `pruner` where every trial is trained to its end.
     """
 
     workspace: Workspace
-    writer: Writer
+    writer: Writer  # of the trial's thread
     search_id: int
     spec: SearchSpec
-    planner: Planner
+    planning: Planning
     trainer: Trainer
+    pruner: Pruner | None
     evaluator: Callable[[int], LanguageModel] | None
     own_rules: OwnRules | None
-    cancelled: Callable[[], bool]
+    ending: Callable[[int], Ended | None]  # how a person has ended a trial, None while nobody has
 
 
-def advance(graph: Graph, search_id: int, number: int) -> None:
+def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
     """Take a trial as far as it goes: to its end, or to the decision of a person.
 
     A trial that waits is taken on only after its decision lies in the database; the resume value
-    is no more than a nudge.
+    is no more than a nudge. Each round of a trial has a thread of its own.
     """
-    config: RunnableConfig = {"configurable": {"thread_id": f"{search_id}/{number}"}}
+    thread = f"{search_id}/{number}" + (f"/{round}" if round else "")
+    config: RunnableConfig = {"configurable": {"thread_id": thread}}
     snapshot = graph.get_state(config)
     start: TrialState | Command[Any] | None
     if snapshot.interrupts:
@@ -107,7 +120,7 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
     builder.add_conditional_edges("review", lambda state: _after_review(use, state))
     builder.add_edge("execute", "evaluate")
     builder.add_conditional_edges("evaluate", _after_evaluation)
-    builder.add_edge("record", END)
+    builder.add_conditional_edges("record", _after_record)
     return builder.compile(checkpointer=SqliteSaver(checkpoints))
 
 
@@ -115,27 +128,16 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
 
 
 def _plan(use: Resources, state: TrialState) -> TrialState:
-    number = state["number"]
-    if use.writer.read.trial(use.search_id, number) is not None:
-        return {}
-    view = View.of(use.writer.read, use.search_id, number)
-    proposal = first_proposal() if number == 0 else use.planner.propose(view)
-    config = from_flat({**view.parent, **proposal.changes})
-    waiting = number > 0 and use.spec.mode == "review"
-    use.writer.propose(use.search_id, number, proposal, config, waiting)
-    changes = ", ".join(f"{key}={value}" for key, value in proposal.changes.items())
-    use.writer.log(
-        use.search_id,
-        f"Trial {number} proposed by {proposal.source}: {changes or 'the starting configuration'}."
-        + (" It waits for a decision." if waiting else ""),
-        number,
-    )
+    use.planning.plan(state["number"])
+    failpoint("plan.end")
     return {}
 
 
 def _review(use: Resources, state: TrialState) -> TrialState:
     if _trial(use, state).state == "proposed":
+        failpoint("review.before_wait")
         interrupt(state["number"])
+    failpoint("review.end")
     return {}
 
 
@@ -145,53 +147,115 @@ def _after_review(use: Resources, state: TrialState) -> Literal["execute", "__en
 
 def _execute(use: Resources, state: TrialState) -> TrialState:
     trial = _trial(use, state)
-    wanted = state.get("trainings", use.spec.rules.seeds if trial.number == 0 else 1)
-    for repeat in range(wanted):
-        config = _with_seed(trial, repeat)
-        run = _run_of(use, trial, config.training.seed)
-        if run is None or run.state == "running":
-            run = _train(use, trial, repeat, config, wanted)
-        if _ends_training(run):
+    wanted = max(_wanted(use, state), trial.wanted)
+    if (ended := use.ending(trial.number)) is not None:
+        use.writer.end_unfinished(use.search_id, ended, trial.number)
+        return {}
+    at_once = use.spec.slots
+    for first in range(0, wanted, at_once):
+        repeats = range(first, min(first + at_once, wanted))
+        if any(_ends_training(run) for run in _trained(use, trial, repeats, wanted)):
             break
+    failpoint("execute.end")
     return {}
 
 
-def _train(use: Resources, trial: TrialRow, repeat: int, config: RunConfig, wanted: int) -> RunRow:
+def _wanted(use: Resources, state: TrialState) -> int:
+    return state.get("trainings", use.spec.rules.seeds if state["number"] == 0 else 1)
+
+
+def _trained(use: Resources, trial: TrialRow, repeats: range, wanted: int) -> list[RunRow]:
+    """Return the trainings with these seeds, carried out side by side where they are missing."""
+    if len(repeats) == 1:
+        return [_run(use, use.writer, trial, repeats[0], wanted)]
+
+    def run(repeat: int) -> RunRow:
+        writer = use.writer.another()
+        try:
+            return _run(use, writer, trial, repeat, wanted)
+        finally:
+            writer.close()
+
+    with ThreadPoolExecutor(len(repeats), thread_name_prefix="seed") as threads:
+        return list(threads.map(run, repeats))
+
+
+def _run(use: Resources, writer: Writer, trial: TrialRow, repeat: int, wanted: int) -> RunRow:
+    """Return a finished training; one whose worker was lost is taken up again, twice at most."""
+    config = _with_seed(trial, repeat)
+    while True:
+        run = _run_of(use, writer, trial, config.training.seed)
+        lost = run is not None and run.state == "crashed" and run.crashes <= RETRIES
+        if run is not None and run.state != "running" and not lost:
+            return run
+        _train(use, writer, trial, repeat, config, wanted)
+
+
+def _train(
+    use: Resources, writer: Writer, trial: TrialRow, repeat: int, config: RunConfig, wanted: int
+) -> None:
     number, seed = trial.number, config.training.seed
     folder = use.workspace.run_dir(use.search_id, number, repeat)
-    run_id = use.writer.begin_run(use.search_id, number, seed)
+    failpoint("train.before_booking")
+    run_id = writer.begin_run(use.search_id, number, seed)
+    failpoint("train.booked")
     outcome: Success | Ended | None = _finished_before(folder, config)
     if outcome is None:
-        folder.create(config)
+        epoch = folder.create(config)
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
-        use.writer.log(use.search_id, f"Trial {number} is training{which}.", number)
-        outcome = use.trainer.train(
-            folder,
-            Watch(
-                started=lambda pid: use.writer.set_worker(run_id, pid),
-                report=lambda records: _report(use, number, run_id, records),
-                cancelled=use.cancelled,
-                limit_seconds=60 * use.spec.limits.trial_minutes,
-            ),
-        )
+        goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
+        writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
+        failpoint("train.folder_ready")
+        outcome = use.trainer.train(folder, _watch(use, writer, trial, repeat, config, run_id))
     else:
-        use.writer.add_metrics(run_id, folder.read_metrics()[0])
+        writer.add_metrics(use.search_id, number, run_id, folder.read_metrics()[0])
+    failpoint("train.before_result")
     if isinstance(outcome, Ended):
-        use.writer.end_without_result(
-            *(use.search_id, number, run_id),
-            *(outcome.state, outcome.error_class, outcome.message),
-        )
+        if outcome.error_class == "disk":
+            raise TrainerError(outcome.message)  # the machine's fault: the trial stays as it is
+        writer.end_without_result(use.search_id, number, run_id, outcome)
         what = f"Trial {number} {outcome.state}" + (f" with seed {seed}" if wanted > 1 else "")
-        use.writer.log(use.search_id, f"{what}: {outcome.message}", number, "warning")
+        level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
+        writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        use.writer.complete(use.search_id, number, run_id, outcome)
-    run = _run_of(use, trial, seed)
-    assert run is not None, "it has just been recorded"
-    return run
+        writer.complete(use.search_id, number, run_id, outcome)
+    failpoint("train.after_result")
+
+
+def _watch(
+    use: Resources,
+    writer: Writer,
+    trial: TrialRow,
+    repeat: int,
+    config: RunConfig,
+    run_id: int,
+) -> Watch:
+    """Return how a training is followed: first seeds may be pruned, unless a person wants them."""
+    number = trial.number
+    pruner = use.pruner if number > 0 and repeat == 0 and trial.round == 0 else None
+    pruned: list[Ended] = []
+
+    def report(records: Sequence[Progress | Epoch]) -> None:
+        writer.add_metrics(use.search_id, number, run_id, records)
+        failpoint("train.reported")
+        for record in records:
+            if pruner is not None and isinstance(record, Epoch):
+                reached = Reached(number, record.epoch, config.training.epochs, record.val_mse)
+                if (why := pruner.report(reached)) is not None:
+                    pruned.append(Ended("pruned", "pruned", why))
+
+    return Watch(
+        started=lambda worker: writer.set_worker(run_id, worker),
+        report=report,
+        ending=lambda: use.ending(number) or (pruned[0] if pruned else None),
+        limit_seconds=60 * use.spec.limits.trial_minutes,
+        memory_bytes=process_allowed(config, use.spec.slots, use.spec.limits.memory_mb),
+    )
 
 
 def _evaluate(use: Resources, state: TrialState) -> TrialState:
-    trial, rules, cancelled = _trial(use, state), use.spec.rules, use.cancelled()
+    trial, rules = _trial(use, state), use.spec.rules
+    cancelled = use.ending(trial.number) is not None
     runs = use.writer.read.runs(use.search_id, trial.number)
     if cancelled or any(_ends_training(run) for run in runs):
         rules = rules.model_copy(update={"extra_seeds": 0})
@@ -214,31 +278,21 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
 
 
 def _after_evaluation(state: TrialState) -> Literal["execute", "record"]:
-    return "record" if "verdict" in state else "execute"
+    return "record" if state.get("verdict") else "execute"
 
 
 def _record(use: Resources, state: TrialState) -> TrialState:
     number, verdict = state["number"], _VERDICT.validate_python(state["verdict"])
-    use.writer.save_verdict(use.search_id, number, verdict)
+    failpoint("record.before_verdict")
+    if not use.writer.save_verdict(use.search_id, number, verdict):
+        return {"verdict": None}  # another trial has become the incumbent meanwhile
+    failpoint("record.after_verdict")
     use.writer.log(use.search_id, f"Trial {number}: {verdict.sentence}", number)
     return {}
 
 
-def _report(use: Resources, number: int, run_id: int, records: Sequence[Progress | Epoch]) -> None:
-    use.writer.add_metrics(run_id, records)
-    for record in records:
-        if isinstance(record, Epoch):
-            use.writer.log(
-                use.search_id,
-                f"Trial {number}, epoch {record.epoch}: train_loss {_figure(record.train_loss)}, "
-                f"val_mse {_figure(record.val_mse)}, {record.seconds:.1f} s.",
-                number,
-                "debug",
-            )
-
-
-def _figure(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.4g}"
+def _after_record(state: TrialState) -> Literal["evaluate", "__end__"]:
+    return "evaluate" if state["verdict"] is None else "__end__"
 
 
 # -- what the nodes ask -------------------------------------------------------------------------
@@ -256,14 +310,14 @@ def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
     return config.with_changes({"training.seed": (config.training.seed + repeat) % 2**31})
 
 
-def _run_of(use: Resources, trial: TrialRow, seed: int) -> RunRow | None:
-    runs = use.writer.read.runs(use.search_id, trial.number)
+def _run_of(use: Resources, writer: Writer, trial: TrialRow, seed: int) -> RunRow | None:
+    runs = writer.read.runs(use.search_id, trial.number)
     return next((run for run in runs if run.seed == seed), None)
 
 
 def _ends_training(run: RunRow) -> bool:
     """Tell whether a trial gets no further seed after this run."""
-    return run.state == "stopped" or run.error_class in SEEDLESS
+    return run.state in ("stopped", "pruned") or run.error_class in SEEDLESS
 
 
 def _finished_before(folder: RunDir, config: RunConfig) -> Success | None:

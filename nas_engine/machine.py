@@ -49,10 +49,19 @@ def memory_needed(config: RunConfig) -> int:
     return training_memory(config) if _on_gpu(config) else process_memory(config)
 
 
-def memory_allowed(config: RunConfig) -> int:
-    """Return the bytes that a training may take, on the device that it will have."""
-    whole = min(gpu.memory for gpu in gpus()) if _on_gpu(config) else main_memory()
-    return int(SHARE * whole)
+def memory_allowed(config: RunConfig, slots: int) -> int:
+    """Return the bytes that a training may take, on the device that it shares with `slots`."""
+    if _on_gpu(config):
+        on_one = -(-slots // len(gpus()))
+        return int(SHARE * min(gpu.memory for gpu in gpus()) / on_one)
+    return int(SHARE * main_memory() / slots)
+
+
+def process_allowed(config: RunConfig, slots: int, memory_mb: int | None) -> int:
+    """Return the bytes of main memory at which the process of a training is ended."""
+    if memory_mb is not None and not _on_gpu(config):
+        return memory_mb * 10**6
+    return int(SHARE * main_memory() / slots)
 
 
 def _on_gpu(config: RunConfig) -> bool:

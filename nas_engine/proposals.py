@@ -151,7 +151,7 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
             f"{spec.limits.parameters:,}."
         )
     given = spec.limits.memory_mb
-    allowed = memory_allowed(config) if given is None else given * 10**6
+    allowed = memory_allowed(config, spec.slots) if given is None else given * 10**6
     if (needed := memory_needed(config)) > allowed:
         found.append(
             f"training would take about {needed / 1e9:.2g} GB of memory; {allowed / 1e9:.2g} GB "

@@ -80,7 +80,7 @@ class Limits(BaseModel):
         12_000, ge=4000, description="Tokens of a question to the planner's language model, about"
     )
     failures: int = Field(
-        3, ge=1, description="Failures of one kind in a row after which the search pauses"
+        5, ge=1, description="Failures of one kind in a row after which the search pauses"
     )
     hours: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Hours that the search runs, at most"

@@ -12,8 +12,8 @@ import threading
 import time
 from dataclasses import dataclass
 
-from nas_engine.commands import Control, Decide, Start, send
-from nas_engine.liveness import engine_state
+from nas_engine.commands import Command, Control, Start, send
+from nas_engine.liveness import LEASE_SECONDS, engine_state
 from nas_engine.search import SearchSpec
 from nas_engine.space import problems_of
 from nas_engine.store.reader import reading
@@ -49,7 +49,7 @@ def resume_search(workspace: Workspace, search_id: int) -> Answer:
 
 def request(
     workspace: Workspace,
-    command: Start | Control | Decide,
+    command: Command,
     search_id: int | None,
     wait_seconds: float = 30.0,
 ) -> Answer:
@@ -69,9 +69,9 @@ def request(
             assert reader is not None
             row = reader.command(command_id)
             assert row is not None
-            lives = row.search_id is not None and engine_state(reader.engine(row.search_id)) in (
-                "alive",
-                "stalled",
+            lives = (
+                row.search_id is not None
+                and engine_state(reader.engine(row.search_id), stale=LEASE_SECONDS) == "alive"
             )
         if row.state != "pending":
             return Answer(row.state == "applied", row.answer, row.search_id)

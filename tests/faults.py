@@ -81,7 +81,9 @@ def run(fault: Fault, folder: Path) -> Outcome:
         if not fault.listening:
             server.stop_listening()
         with _logged(settings) as log, patch.object(engine, "LOOP_SECONDS", 0.01):
-            engine.serve(workspace, settings, FakeTrainer(), send(workspace, Start(spec=spec)))
+            engine.serve(
+                workspace, settings, lambda slot: FakeTrainer(), send(workspace, Start(spec=spec))
+            )
     with reading(workspace) as reader:
         assert reader is not None
         (search,) = reader.searches()

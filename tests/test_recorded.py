@@ -17,6 +17,7 @@ from informer.config import PRESETS, Value
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 from nas_engine.api import load_agent_state
 from nas_engine.commands import Start, send
+from nas_engine.control import STOPPED
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
@@ -40,10 +41,11 @@ NEW_SEEDS = range(10_000, 10_200)  # none of which was recorded
 
 def watch(records: list[Progress | Epoch], cancelled: bool = False) -> Watch:
     return Watch(
-        started=lambda pid: None,
+        started=lambda worker: None,
         report=records.extend,
-        cancelled=lambda: cancelled,
+        ending=lambda: STOPPED if cancelled else None,
         limit_seconds=60,
+        memory_bytes=10**12,
     )
 
 
@@ -221,7 +223,7 @@ def test_a_configuration_outside_the_grid_is_refused(change: dict[str, Value]) -
 
 def test_a_search_gets_the_recorded_results(workspace: Workspace) -> None:
     trainer, spec = RecordedTrainer(), SearchSpec(settings=dict(START), max_trials=1)
-    serve(workspace, load_settings(), trainer, send(workspace, Start(spec=spec), None))
+    serve(workspace, load_settings(), lambda slot: trainer, send(workspace, Start(spec=spec), None))
     state = load_agent_state(workspace.db)
     assert [trial.state for trial in state.trials] == ["completed"]
     assert trainer.trained

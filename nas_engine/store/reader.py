@@ -92,6 +92,7 @@ class TrialRow:
     priority: int  # of two queued trials the one with more comes first, else the lower number
     round: int  # how often a person had it trained again
     wanted: int  # trainings, at least
+    stopping: bool  # a person has ended its training
     slot: int | None  # of the newest run
 
 
@@ -108,6 +109,7 @@ class RunRow:
     epochs: int | None
     seconds: float | None
     attempt: int
+    crashes: int  # workers that it lost
     error_class: str
     error: str
     slot: int | None
@@ -179,6 +181,16 @@ class Spend:
 
 
 @dataclass(frozen=True)
+class OpenTrial:
+    """A trial that has not ended."""
+
+    number: int
+    state: str
+    priority: int
+    stopping: bool
+
+
+@dataclass(frozen=True)
 class EventRow:
     """A line of a search's log."""
 
@@ -246,12 +258,69 @@ class Reader:
         where = "WHERE t.search_id = ? AND t.number = ?"
         return self._first(TrialRow, f"{_TRIAL} {where}", (search_id, number))
 
+    def numbers(self, search_id: int) -> set[int]:
+        """Return the numbers of all trials of a search."""
+        rows = self._connection.execute(
+            "SELECT number FROM trials WHERE search_id = ?", (search_id,)
+        )
+        return {number for (number,) in rows}
+
+    def open_trials(self, search_id: int) -> list[OpenTrial]:
+        """Return the trials that have not ended, in the order in which they are to be trained."""
+        return self._rows(
+            OpenTrial,
+            """SELECT number, state, priority, stopping FROM trials
+            WHERE search_id = ? AND ended_at IS NULL
+            ORDER BY state = 'running' DESC, priority DESC, number""",
+            (search_id,),
+        )
+
+    def workers(self, search_id: int) -> list[tuple[int, float]]:
+        """Return id and start of the processes that train, or did when their engine was lost."""
+        return self._connection.execute(
+            """SELECT DISTINCT worker_pid, worker_start FROM runs
+            WHERE search_id = ? AND state = 'running' AND worker_start IS NOT NULL""",
+            (search_id,),
+        ).fetchall()
+
+    def training_seconds(self, search_id: int) -> float:
+        """Return the seconds of all trainings of a search, as far as they have come."""
+        (seconds,) = self._connection.execute(
+            """SELECT coalesce(sum(coalesce(r.seconds,
+                (SELECT sum(e.seconds) FROM epochs e WHERE e.run_id = r.id))), 0.0)
+            FROM runs r WHERE r.search_id = ?""",
+            (search_id,),
+        ).fetchone()
+        return float(seconds)
+
+    def failures_in_a_row(self, search_id: int) -> tuple[int, str, str]:
+        """Return how many trials ended in the same class of error since the last other end.
+
+        Returns:
+            Their number, their class and the last one's error. What came before a person last
+            resumed the search does not count, nor does what a person or a pruner ended.
+        """
+        rows = self._connection.execute(
+            """SELECT t.state, t.error_class, t.error
+            FROM verdicts v JOIN trials t USING (search_id, number)
+            JOIN searches s ON s.id = v.search_id
+            WHERE v.search_id = ? AND v.rowid > s.forgiven AND t.state NOT IN ('stopped', 'pruned')
+            ORDER BY v.rowid DESC""",
+            (search_id,),
+        )
+        count, kind, last = 0, "", ""
+        for state, error_class, error in rows:
+            if state not in ("failed", "crashed") or (count and error_class != kind):
+                break
+            count, kind, last = count + 1, error_class, last or error
+        return count, kind, last
+
     def runs(self, search_id: int, number: int) -> list[RunRow]:
         """Return the trainings of a trial in the order in which they began."""
         return self._rows(
             RunRow,
             """SELECT id, seed, state, val_mse, val_mae, best_epoch, epochs, seconds, attempt,
-            error_class, error, slot, worker_pid, worker_start, started_at, ended_at
+            crashes, error_class, error, slot, worker_pid, worker_start, started_at, ended_at
             FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
@@ -274,6 +343,7 @@ class Reader:
             seeds=trial.seeds,
             tried=sum(run.state != "running" for run in self.runs(search_id, number)),
             failure=trial.error,
+            pruned=trial.state == "pruned",
             incumbent=best.number if best else None,
             incumbent_value=best.val_mse if best else None,
             incumbent_seeds=best.seeds if best else 0,
@@ -427,7 +497,8 @@ _TRIAL = f"""
         t.created_at, t.started_at, t.ended_at, p.expected_low, p.expected_high,
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
-            AS asked_seconds, t.version AS trial_version, t.priority, t.round, t.wanted, n.slot
+            AS asked_seconds, t.version AS trial_version, t.priority, t.round, t.wanted, t.stopping,
+            n.slot
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
@@ -439,7 +510,7 @@ _COMMAND = """
     SELECT id, search_id, kind, author, state, answer, created_at, answered_at FROM commands
 """
 
-_BOOLEANS = frozenset({"accepted", "released"})
+_BOOLEANS = frozenset({"accepted", "released", "stopping"})
 _JSON_COLUMNS = frozenset({"changes", "original", "config", "messages"})
 
 

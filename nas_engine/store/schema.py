@@ -333,12 +333,14 @@ _SLOTS = (
     "ALTER TABLE searches ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
     "ALTER TABLE searches ADD COLUMN forgiven INTEGER NOT NULL DEFAULT 0",
     # `priority` orders the queue; `round` counts how often a person had the trial trained again;
-    # `wanted` is the least number of its trainings.
+    # `wanted` is the least number of its trainings; `stopping`: a person has ended its training.
     "ALTER TABLE trials ADD COLUMN version INTEGER NOT NULL DEFAULT 1",
     "ALTER TABLE trials ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE trials ADD COLUMN round INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE trials ADD COLUMN wanted INTEGER NOT NULL DEFAULT 1",
-    # A training may be pruned, and says where and when it ran.
+    "ALTER TABLE trials ADD COLUMN stopping INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX trials_open ON trials (search_id) WHERE ended_at IS NULL",
+    # A training may be pruned, says where and when it ran, and counts the workers that it lost.
     """
     CREATE TABLE runs_with_slots (
         id INTEGER PRIMARY KEY,
@@ -346,6 +348,7 @@ _SLOTS = (
         number INTEGER NOT NULL,
         seed INTEGER NOT NULL,
         attempt INTEGER NOT NULL DEFAULT 1,
+        crashes INTEGER NOT NULL DEFAULT 0,
         state TEXT NOT NULL DEFAULT 'running'
             CHECK (state IN ('running', 'completed', 'pruned', 'stopped', 'failed', 'crashed')),
         error_class TEXT NOT NULL DEFAULT '',
@@ -411,11 +414,12 @@ class StoreError(RuntimeError):
     """A database that cannot be used; the message is one sentence that says what to do."""
 
 
-def open_database(path: Path) -> Database:
+def open_database(path: Path, durable: bool = True) -> Database:
     """Open a database for writing, made or brought up to this version where needed.
 
-    Commits are synchronous=FULL: a decision that was shown survives a power cut. The connection may
-    move between threads, but serves one at a time.
+    Commits are synchronous=FULL: a decision that was shown survives a power cut. Those of a
+    connection that is not `durable` (NORMAL) may be lost in one, though not in a crash. The
+    connection may move between threads, but serves one at a time.
 
     Raises:
         StoreError: the file cannot be opened, is no database of this project, or a newer version
@@ -426,7 +430,7 @@ def open_database(path: Path) -> Database:
         refuse_foreign(connection, path)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         db = Database(connection)
         if MIGRATIONS.pending(db):  # with foreign keys off, lest a table that is replaced lose rows
             with transaction(connection):

@@ -1,29 +1,43 @@
 """Everything that the engine writes, one method per event.
 
-Each thread of the engine has a writer, and so a connection, of its own. Every method is one
-transaction and may be repeated: a crash before the next step must not count anything twice.
+Each thread of the engine has a writer of its own. Every method is one transaction and may be
+repeated: a crash before the next step must not count anything twice. Metrics, which can be read
+again from the run folder, have a connection of their own that does not wait for the disk.
+
+An engine's writer has a lease, and writes only while that is the newest one of its search: a
+process that was held up, and replaced meanwhile, can do no harm when it goes on.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import sqlite3
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from informer.config import RunConfig, Value
 from informer.rundir import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import (
+    LEASE_SECONDS,
+    boot_clock,
+    boot_id,
+    engine_state,
+    process_start,
+)
 from nas_engine.proposals import Proposal
-from nas_engine.search import SPENDING, Limits, SearchSpec
+from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
-from nas_engine.store.reader import BaselineRow, Reader
+from nas_engine.store.reader import BaselineRow, EngineRow, Reader
 from nas_engine.store.schema import open_database, transaction
+from nas_engine.trainers.base import Ended, Worker
 from nas_engine.workspace import Workspace
 
 SearchState = Literal["running", "paused", "stopping", "stopped", "completed"]
@@ -39,6 +53,14 @@ class PendingCommand:
     author: str
 
 
+@dataclass(frozen=True)
+class Lease:
+    """The right to write on a search."""
+
+    search_id: int
+    token: int
+
+
 class LeaseLost(RuntimeError):
     """Another engine has taken over the search: this one must end without another write."""
 
@@ -48,23 +70,56 @@ class LimitReached(RuntimeError):
 
 
 class Writer:
-    """The engine's side of the database."""
+    """The engine's side of the database; without a lease, of what comes before an engine."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, lease: Lease | None = None) -> None:
         """Open the database and bring it up to date; raises StoreError."""
         workspace.create()
+        self._workspace = workspace
+        self.lease = lease
         self._db = open_database(workspace.db)
+        self._metrics = open_database(workspace.db, durable=False)
         self.read = Reader(self._db.conn)
 
+    def another(self) -> Writer:
+        """Return a writer with the same lease, for another thread."""
+        return Writer(self._workspace, self.lease)
+
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connections."""
+        self._metrics.close()
         self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Do all that is written inside together, or nothing of it.
+
+        Raises:
+            LeaseLost: the lease is not the newest one of its search.
+        """
+        with self._transaction(self._db.conn):
+            yield
+
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        outermost = not connection.in_transaction
+        with transaction(connection):
+            if outermost and self.lease is not None:
+                self._check(connection, self.lease)
+            yield
+
+    def _check(self, connection: sqlite3.Connection, lease: Lease) -> None:
+        newest = connection.execute(
+            "SELECT token FROM engines WHERE search_id = ? AND NOT released", (lease.search_id,)
+        ).fetchone()
+        if newest != (lease.token,):
+            raise LeaseLost(f"Search {lease.search_id} has another engine.")
 
     # -- searches, engines, commands ------------------------------------------------------------
 
     def open_search(self, spec: SearchSpec) -> int:
         """Return the id of the search with the settings of `spec`, created if there is none."""
-        with transaction(self._db.conn):
+        with self.transaction():
             if (existing := self.read.search_like(spec)) is not None:
                 return existing.id
             row = self._execute(
@@ -75,22 +130,20 @@ class Writer:
             assert row is not None
             return int(row[0])
 
-    def extend(self, search_id: int, max_trials: int, limits: Limits) -> None:
-        """Raise the number of trials (a smaller one changes nothing), and set what may be spent.
+    def change(self, search_id: int, spec: SearchSpec) -> None:
+        """Set what may be changed while a search runs: budgets, slots and mode."""
+        self._execute(
+            "UPDATE searches SET max_trials = ?, spec = ? WHERE id = ?",
+            (spec.max_trials, spec.model_dump_json(), search_id),
+        )
 
-        A limit that is not given stays as it was, lest a search lose it unawares.
-        """
-        with transaction(self._db.conn):
-            search = self.read.search(search_id)
-            assert search is not None, f"search {search_id} has just been started"
-            spending = limits.model_dump(include=set(SPENDING), exclude_none=True)
-            spec = search.spec.model_copy(
-                update={"limits": search.spec.limits.model_copy(update=spending)}
-            )
-            self._execute(
-                "UPDATE searches SET max_trials = max(max_trials, ?), spec = ? WHERE id = ?",
-                (max_trials, spec.model_dump_json(), search_id),
-            )
+    def go_on(self, search_id: int) -> None:
+        """Let a search run, and forgive the failures that it may have paused for."""
+        self._execute(
+            """UPDATE searches SET state = 'running', reason = '',
+            forgiven = (SELECT coalesce(max(rowid), 0) FROM verdicts) WHERE id = ?""",
+            (search_id,),
+        )
 
     def set_search_state(self, search_id: int, state: SearchState, reason: str = "") -> None:
         """Record a new state of the search, and why."""
@@ -98,38 +151,56 @@ class Writer:
             "UPDATE searches SET state = ?, reason = ? WHERE id = ?", (state, reason, search_id)
         )
 
-    def take_lease(self, search_id: int, pid: int, process_created: float) -> bool:
-        """Become the engine of the search; False if another one lives."""
-        now = time.time()
-        with transaction(self._db.conn):
-            if engine_state(self.read.engine(search_id)) in ("alive", "stalled"):
-                return False
-            self._execute(
-                """INSERT INTO engines (search_id, pid, process_created, started_at, heartbeat)
-                VALUES (?, ?, ?, ?, ?) ON CONFLICT (search_id) DO UPDATE SET pid = excluded.pid,
-                process_created = excluded.process_created, started_at = excluded.started_at,
-                heartbeat = excluded.heartbeat""",
-                (search_id, pid, process_created, now, now),
+    def take_lease(self, search_id: int, pid: int | None = None) -> EngineRow | None:
+        """Make a process, this one by default, the engine of the search and this writer its own.
+
+        Returns:
+            The lease that it replaces, if any.
+
+        Raises:
+            LeaseLost: another engine lives. One that lives but has shown nothing for
+                `LEASE_SECONDS` is replaced all the same: its writes are refused from now on.
+        """
+        pid = os.getpid() if pid is None else pid
+        start = process_start(pid)
+        assert start is not None, "only a process that lives can be an engine"
+        with self.transaction():
+            before = self.read.engine(search_id)
+            if engine_state(before, stale=LEASE_SECONDS) == "alive":
+                raise LeaseLost(f"Search {search_id} has an engine that lives.")
+            row = self._execute(
+                """INSERT INTO engines (search_id, token, boot, pid, process_start, started_at,
+                heartbeat) VALUES (?, 1, ?, ?, ?, ?, ?)
+                ON CONFLICT (search_id) DO UPDATE SET token = token + 1, boot = excluded.boot,
+                pid = excluded.pid, process_start = excluded.process_start, released = 0,
+                started_at = excluded.started_at, heartbeat = excluded.heartbeat RETURNING token""",
+                (search_id, boot_id(), pid, start, time.time(), boot_clock()),
             )
-            return True
+            assert row is not None
+        self.lease = Lease(search_id, int(row[0]))
+        return before
 
-    def release_lease(self, search_id: int, pid: int) -> None:
-        """Give the lease back: the engine ends as it should."""
-        self._execute("DELETE FROM engines WHERE search_id = ? AND pid = ?", (search_id, pid))
+    def release_lease(self) -> None:
+        """Give the lease back: the engine ends as it should. One that was lost stays as it is."""
+        assert self.lease is not None, "only an engine releases"
+        lease, self.lease = self.lease, None
+        self._execute(
+            "UPDATE engines SET released = 1 WHERE search_id = ? AND token = ?",
+            dataclasses.astuple(lease),
+        )
 
-    def beat(self, search_id: int, pid: int, active_seconds: float) -> None:
+    def beat(self, active_seconds: float) -> None:
         """Show that the engine lives, and add the time since the last beat to the search.
 
         Raises:
             LeaseLost: the lease belongs to another process by now.
         """
-        with transaction(self._db.conn):
-            mine = self._execute(
-                "UPDATE engines SET heartbeat = ? WHERE search_id = ? AND pid = ? RETURNING pid",
-                (time.time(), search_id, pid),
+        assert self.lease is not None, "only an engine beats"
+        search_id = self.lease.search_id
+        with self.transaction():
+            self._execute(
+                "UPDATE engines SET heartbeat = ? WHERE search_id = ?", (boot_clock(), search_id)
             )
-            if mine is None:
-                raise LeaseLost(f"Search {search_id} has another engine.")
             self._execute(
                 "UPDATE searches SET active_seconds = active_seconds + ? WHERE id = ?",
                 (active_seconds, search_id),
@@ -164,6 +235,16 @@ class Writer:
             ("applied" if applied else "refused", text, time.time(), command_id),
         )
 
+    def touch(self, search_id: int, number: int | None = None) -> None:
+        """Give the search, or one of its trials, a new version: a person has changed it."""
+        if number is None:
+            self._execute("UPDATE searches SET version = version + 1 WHERE id = ?", (search_id,))
+        else:
+            self._execute(
+                "UPDATE trials SET version = version + 1 WHERE search_id = ? AND number = ?",
+                (search_id, number),
+            )
+
     def log(
         self,
         search_id: int,
@@ -180,7 +261,7 @@ class Writer:
 
     def add_baselines(self, search_id: int, rows: Iterable[BaselineRow]) -> None:
         """Store the baselines of a search, replacing earlier ones."""
-        with transaction(self._db.conn):
+        with self.transaction():
             for row in rows:
                 self._execute(
                     """INSERT OR REPLACE INTO baselines (search_id, name, split, mse, mae)
@@ -191,22 +272,30 @@ class Writer:
     # -- the life of a trial --------------------------------------------------------------------
 
     def propose(
-        self, search_id: int, number: int, proposal: Proposal, config: RunConfig, waiting: bool
+        self,
+        search_id: int,
+        number: int,
+        proposal: Proposal,
+        config: RunConfig,
+        waiting: bool = False,
+        author: str = "",
     ) -> int:
         """Create a trial from its proposal and return the proposal's id.
 
-        Where the trial exists, its proposal is returned as it stands: planning is not repeated.
+        It waits for a decision, or is queued: approved by `author` where a person made it. Where
+        the trial exists, its proposal is returned as it stands: planning is not repeated.
         """
-        with transaction(self._db.conn):
+        with self.transaction():
             if (existing := self.read.trial(search_id, number)) is not None:
                 return existing.proposal_id
             now = time.time()
+            decision = None if waiting else "approved" if author else "auto"
             changes = json.dumps(proposal.changes)
             row = self._execute(
                 """INSERT INTO proposals (search_id, number, parent, source, step_type, hypothesis,
-                reasons, changes, original, config, decision, created_at, decided_at, expected_low,
-                expected_high)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                reasons, changes, original, config, decision, author, created_at, decided_at,
+                expected_low, expected_high)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (
                     search_id,
                     number,
@@ -218,7 +307,8 @@ class Writer:
                     changes,
                     changes,
                     json.dumps(config.flat()),
-                    None if waiting else "auto",
+                    decision,
+                    author,
                     now,
                     None if waiting else now,
                     *(proposal.expected or (None, None)),
@@ -251,7 +341,7 @@ class Writer:
             comment: the reason given.
             edited: new changes, configuration and step type, where the person edited.
         """
-        with transaction(self._db.conn):
+        with self.transaction():
             row = self._execute(
                 """UPDATE proposals SET decision = ?, author = ?, comment = ?, decided_at = ?
                 WHERE id = ? AND version = ? AND decision IS NULL RETURNING search_id, number""",
@@ -273,78 +363,122 @@ class Writer:
             )
             return True
 
-    def end_open_trials(self, search_id: int) -> None:
-        """End the trials that wait or were left unfinished, because their search is stopped."""
-        why = "The search was stopped."
-        with transaction(self._db.conn):
+    def end_unfinished(self, search_id: int, ended: Ended, number: int | None = None) -> None:
+        """End a trial that waits or was left unfinished, or all of them; it is not judged."""
+        error = _storable(ended.message)
+        with self.transaction():
+            now = time.time()
             self._execute(
-                """UPDATE trials SET ended_at = ?, error = ?,
+                """UPDATE runs SET state = 'stopped', error_class = ?, error = ?, ended_at = ?
+                WHERE search_id = ? AND state = 'running' AND number = coalesce(?, number)""",
+                (ended.error_class, error, now, search_id, number),
+            )
+            self._execute(
+                """UPDATE trials SET ended_at = ?1, error_class = ?2, error = ?3,
                 state = CASE WHEN seeds > 0 THEN 'completed' ELSE 'stopped' END
-                WHERE search_id = ? AND ended_at IS NULL""",
-                (time.time(), why, search_id),
+                WHERE search_id = ?4 AND ended_at IS NULL AND number = coalesce(?5, number)""",
+                (now, ended.error_class, error, search_id, number),
+            )
+
+    def reopen(self, search_id: int, number: int, wanted: int) -> None:
+        """Queue a trial again that has ended, to be trained at least `wanted` times and judged.
+
+        Finished trainings stay; the others begin anew. Until it is judged it is no incumbent.
+        """
+        with self.transaction():
+            self._execute(
+                """UPDATE trials SET state = 'queued', ended_at = NULL, round = round + 1,
+                stopping = 0, error_class = '', error = '', wanted = ?
+                WHERE search_id = ? AND number = ?""",
+                (wanted, search_id, number),
             )
             self._execute(
-                """UPDATE runs SET state = 'stopped', error_class = 'stopped', error = ?
-                WHERE search_id = ? AND state = 'running'""",
-                (why, search_id),
+                """UPDATE runs SET state = 'running', crashes = 0, error_class = '', error = ''
+                WHERE search_id = ? AND number = ? AND state != 'completed'""",
+                (search_id, number),
             )
+            self._execute(
+                "DELETE FROM verdicts WHERE search_id = ? AND number = ?", (search_id, number)
+            )
+            self._choose_incumbent(search_id)
+
+    def to_front(self, search_id: int, number: int) -> None:
+        """Let a queued trial be the next one."""
+        self._execute(
+            """UPDATE trials SET priority =
+            (SELECT 1 + max(priority) FROM trials WHERE search_id = ?1)
+            WHERE search_id = ?1 AND number = ?2""",
+            (search_id, number),
+        )
+
+    def stop_trial(self, search_id: int, number: int) -> None:
+        """Have the training of a trial ended, now and whenever it would be begun again."""
+        self._execute(
+            "UPDATE trials SET stopping = 1 WHERE search_id = ? AND number = ?",
+            (search_id, number),
+        )
 
     def begin_run(self, search_id: int, number: int, seed: int) -> int:
         """Book a training before it starts, drop what an unfinished attempt left, return its id."""
-        with transaction(self._db.conn):
+        with self.transaction():
+            now = time.time()
             row = self._execute(
-                """INSERT INTO runs (search_id, number, seed) VALUES (?, ?, ?)
+                """INSERT INTO runs (search_id, number, seed, started_at) VALUES (?, ?, ?, ?)
                 ON CONFLICT (search_id, number, seed) DO UPDATE SET attempt = attempt + 1,
-                state = 'running', epoch = NULL, step = NULL, steps = NULL RETURNING id""",
-                (search_id, number, seed),
+                state = 'running', error_class = '', error = '', epoch = NULL, step = NULL,
+                steps = NULL, ended_at = NULL RETURNING id""",
+                (search_id, number, seed, now),
             )
             assert row is not None
             self._execute("DELETE FROM epochs WHERE run_id = ?", (row[0],))
             self._execute(
                 """UPDATE trials SET state = 'running', started_at = coalesce(started_at, ?)
                 WHERE search_id = ? AND number = ?""",
-                (time.time(), search_id, number),
+                (now, search_id, number),
             )
             return int(row[0])
 
-    def set_worker(self, run_id: int, pid: int) -> None:
-        """Record which process trains the run."""
-        self._execute("UPDATE runs SET worker_pid = ? WHERE id = ?", (pid, run_id))
+    def set_worker(self, run_id: int, worker: Worker) -> None:
+        """Record which process trains the run, and in which slot."""
+        self._execute(
+            "UPDATE runs SET worker_pid = ?, worker_start = ?, slot = ? WHERE id = ?",
+            (worker.pid, worker.process_start, worker.slot, run_id),
+        )
 
-    def add_metrics(self, run_id: int, records: Iterable[Progress | Epoch]) -> None:
-        """Store what a worker reported since the last call."""
-        with transaction(self._db.conn):
+    def add_metrics(
+        self, search_id: int, number: int, run_id: int, records: Iterable[Progress | Epoch]
+    ) -> None:
+        """Store what a worker reported since the last call, and log its epochs."""
+        connection = self._metrics.conn
+        with self._transaction(connection):
             for record in records:
                 if isinstance(record, Progress):
-                    self._execute(
+                    connection.execute(
                         "UPDATE runs SET epoch = ?, step = ?, steps = ? WHERE id = ?",
                         (record.epoch, record.step, record.steps, run_id),
                     )
-                else:
-                    self._execute(
-                        """INSERT OR REPLACE INTO epochs
-                        (run_id, epoch, train_loss, val_mse, val_mae, lr, seconds)
-                        VALUES (?, ?, ?, ?, ?, ?, ?)""",
-                        (
-                            run_id,
-                            record.epoch,
-                            record.train_loss,
-                            record.val_mse,
-                            record.val_mae,
-                            record.lr,
-                            record.seconds,
-                        ),
-                    )
+                    continue
+                connection.execute(
+                    """INSERT OR REPLACE INTO epochs
+                    (run_id, epoch, train_loss, val_mse, val_mae, lr, seconds)
+                    VALUES (:run, :epoch, :train_loss, :val_mse, :val_mae, :lr, :seconds)""",
+                    record.model_dump(exclude={"kind"}) | {"run": run_id},
+                )
+                connection.execute(
+                    """INSERT INTO events (search_id, number, level, text, created_at)
+                    VALUES (?, ?, 'debug', ?, ?)""",
+                    (search_id, number, f"Trial {number}, {_told(record)}", time.time()),
+                )
 
     def complete(self, search_id: int, number: int, run_id: int, result: Success) -> None:
         """Record the result of a training that ended well; the trial has the mean of its runs."""
-        with transaction(self._db.conn):
+        with self.transaction():
             self._execute(
                 """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
                 test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
-                epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device
-                WHERE id = :run""",
-                result.model_dump(exclude={"status"}) | {"run": run_id},
+                epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device,
+                ended_at = :now WHERE id = :run""",
+                result.model_dump(exclude={"status"}) | {"run": run_id, "now": time.time()},
             )
             runs = self.read.runs(search_id, number)
             mses = [run.val_mse for run in runs if run.val_mse is not None]
@@ -367,18 +501,20 @@ class Writer:
         search_id: int,
         number: int,
         run_id: int,
-        state: Literal["failed", "crashed", "stopped"],
-        error_class: str,
-        error: str,
+        ended: Ended,
     ) -> None:
         """Record that a training ended without a result, and why.
 
         The trial is what its finished runs make it; it has this state where there are none.
         """
-        how = (state, error_class, _storable(error))
-        with transaction(self._db.conn):
+        how = (ended.state, ended.error_class, _storable(ended.message))
+        with self.transaction():
             self._execute(
-                "UPDATE runs SET state = ?, error_class = ?, error = ? WHERE id = ?", (*how, run_id)
+                """UPDATE runs SET state = ?1, error_class = ?2, error = ?3, ended_at = ?4,
+                crashes = crashes + (?1 = 'crashed'),
+                epochs = (SELECT max(epoch) FROM epochs WHERE run_id = ?5),
+                seconds = (SELECT sum(seconds) FROM epochs WHERE run_id = ?5) WHERE id = ?5""",
+                (*how, time.time(), run_id),
             )
             self._execute(
                 """UPDATE trials SET state = 'completed'
@@ -391,10 +527,18 @@ class Writer:
                 (*how, search_id, number),
             )
 
-    def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> None:
-        """Record verdict and incumbent together; a verdict that exists stands."""
+    def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> bool:
+        """Record verdict and incumbent together; a verdict that exists stands.
+
+        Returns:
+            False, and nothing is recorded, where the trial was compared with an incumbent that is
+            none any more: it must be judged anew.
+        """
         figures, noise = verdict.figures, verdict.figures.noise
-        with transaction(self._db.conn):
+        with self.transaction():
+            now = self.read.figures(search_id, number)
+            if figures.value is not None and figures.rival != now.rival:
+                return False
             new = self._execute(
                 """INSERT INTO verdicts (search_id, number, accepted, rule, value, seeds, tried,
                 incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees, improvement,
@@ -422,20 +566,23 @@ class Writer:
                 ),
             )
             if new is None:
-                return
+                return True
             self._execute(
                 "UPDATE trials SET ended_at = ? WHERE search_id = ? AND number = ?",
                 (time.time(), search_id, number),
             )
-            if verdict.accepted:
-                self._execute(
-                    """UPDATE searches SET incumbent = (
-                        SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-                        WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
-                        ORDER BY t.val_mse, t.number)
-                    WHERE id = ?""",
-                    (search_id,),
-                )
+            self._choose_incumbent(search_id)
+            return True
+
+    def _choose_incumbent(self, search_id: int) -> None:
+        self._execute(
+            """UPDATE searches SET incumbent = (
+                SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
+                WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
+                ORDER BY t.val_mse, t.number LIMIT 1)
+            WHERE id = ?""",
+            (search_id,),
+        )
 
     # -- exchanges with language models ---------------------------------------------------------
 
@@ -457,7 +604,7 @@ class Writer:
         Raises:
             LimitReached: it could exceed what the search may spend.
         """
-        with transaction(self._db.conn):
+        with self.transaction():
             search = self.read.search(search_id)
             assert search is not None, f"search {search_id} asks a language model"
             problem = beyond(search.spec.limits, self.read.spend(search_id), worst)
@@ -515,9 +662,17 @@ class Writer:
         self, sql: str, parameters: tuple[object, ...] | dict[str, object] = ()
     ) -> tuple[Any, ...] | None:
         """Run a statement and return the first row of its RETURNING clause, if any."""
-        with transaction(self._db.conn):
+        with self.transaction():
             row: tuple[Any, ...] | None = self._db.execute(sql, parameters).fetchone()
             return row
+
+
+def _told(epoch: Epoch) -> str:
+    loss, error = (
+        "not finite" if value is None else f"{value:.4g}"
+        for value in (epoch.train_loss, epoch.val_mse)
+    )
+    return f"epoch {epoch.epoch}: train_loss {loss}, val_mse {error}, {epoch.seconds:.1f} s."
 
 
 def _storable(text: str) -> str:

@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from informer.rundir import Failure, RunDir, Success
+from nas_engine.liveness import process_start
 from nas_engine.store.reader import BaselineRow
-from nas_engine.trainers.base import Ended, TrainerError, Watch
+from nas_engine.trainers.base import Ended, TrainerError, Watch, Worker
 from nas_engine.workspace import PROJECT
 
 POLL_SECONDS = 0.1
@@ -28,10 +29,11 @@ class LocalTrainer:
     parent: `train` must always be called from the same, long-lived thread.
     """
 
-    def __init__(self, environment: Mapping[str, str], output: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], output: Path, slot: int) -> None:
         """Prepare a worker with `environment`; what it prints outside a run goes to `output`."""
         self._environment = dict(environment)
         self._output = output
+        self._slot = slot
         self._worker: subprocess.Popen[bytes] | None = None
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
@@ -45,7 +47,7 @@ class LocalTrainer:
             worker.stdin.flush()
         except BrokenPipeError:
             return self._crashed(run, worker)
-        watch.started(worker.pid)
+        watch.started(Worker(worker.pid, process_start(worker.pid) or 0.0, self._slot))
         while True:
             result = run.read_result()
             gone = worker.poll() is not None
@@ -58,9 +60,9 @@ class LocalTrainer:
                 return result
             if gone:
                 return self._crashed(run, worker)
-            if watch.cancelled():
+            if (ended := watch.ending()) is not None:
                 self.close()
-                return Ended("stopped", "stopped", "Stopped by a person.")
+                return ended
             if time.monotonic() > deadline:
                 self.close()
                 minutes = watch.limit_seconds / 60

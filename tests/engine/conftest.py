@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from nas_engine.api import AgentState, load_agent_state
-from nas_engine.commands import Control, Decide, Start, send
+from nas_engine.commands import Command, Start, send
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
 from nas_engine.store.reader import CommandRow, reading
+from nas_engine.trainers.base import Trainer
 from nas_engine.workspace import Workspace
 from tests.fakes.trainer import FakeTrainer
 
@@ -28,10 +29,13 @@ class Bench:
     workspace: Workspace
     trainer: FakeTrainer = field(default_factory=FakeTrainer)
 
-    def give(self, command: Start | Control | Decide, search_id: int | None = None) -> CommandRow:
+    def make_trainer(self, slot: int) -> Trainer:
+        return self.trainer
+
+    def give(self, command: Command, search_id: int | None = None) -> CommandRow:
         """Give a command to an engine that runs here until it has nothing left to do."""
         command_id = send(self.workspace, command, search_id)
-        serve(self.workspace, load_settings(), self.trainer, command_id)
+        serve(self.workspace, load_settings(), self.make_trainer, command_id)
         return self.command(command_id)
 
     def search(self, **spec: object) -> AgentState:
@@ -58,7 +62,8 @@ def in_background(bench: Bench) -> Iterator[Callable[[int], threading.Thread]]:
     threads: list[threading.Thread] = []
 
     def start(command_id: int, settings: Settings | None = None) -> threading.Thread:
-        arguments = (bench.workspace, settings or load_settings(), bench.trainer, command_id)
+        make = bench.make_trainer
+        arguments = (bench.workspace, settings or load_settings(), make, command_id)
         thread = threading.Thread(target=serve, args=arguments)
         thread.start()
         threads.append(thread)

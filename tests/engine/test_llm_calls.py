@@ -23,8 +23,9 @@ from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import LLMCallRow, Spend
 from nas_engine.store.schema import MIGRATIONS
-from nas_engine.store.writer import LimitReached, Writer
+from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
+from tests.engine.conftest import Bench
 from tests.fakes.llm_server import (
     LLMServer,
     Reply,
@@ -269,35 +270,13 @@ def test_a_call_lost_in_a_crash_stays_booked_at_its_worst(at_desk: Open) -> None
     assert caught.value.error_class == "limit"
 
 
-def test_a_later_start_may_raise_what_a_search_may_spend(workspace: Workspace) -> None:
-    writer = Writer(workspace)
-    poor, rich = (Limits(usd=usd, parameters=5000) for usd in (0.0, 1.0))
-    search_id = writer.open_search(SearchSpec(planner="llm", limits=poor))
-    role = load_settings().role("planner")
-    arguments: dict[str, Any] = {
-        "search_id": search_id,
-        "number": 1,
-        "role": "planner",
-        "attempt": 0,
-        "model": "m",
-        "messages": [],
-        "worst": worst_case("", 100, role),
-        "base_url": "",
-        "temperature": None,
-        "max_tokens": 100,
-    }
-    with pytest.raises(LimitReached):
-        writer.reserve_call(**arguments)
-    raised = SearchSpec(planner="llm", limits=rich)
-    assert writer.open_search(raised) == search_id
-    writer.extend(search_id, raised.max_trials, raised.limits)
-    assert writer.reserve_call(**arguments)
-    search = writer.read.search(search_id)
-    assert search is not None and search.spec.limits == rich
-    writer.extend(search_id, 50, Limits())
-    search = writer.read.search(search_id)
-    assert search is not None and search.spec.limits == rich
-    writer.close()
+def test_a_later_start_may_raise_what_a_search_may_spend(bench: Bench) -> None:
+    poor, rich = (Limits(usd=usd, parameters=200_000) for usd in (0.5, 1.0))
+    bench.search(limits=poor, max_trials=1)
+    state = bench.search(limits=rich, max_trials=2)
+    assert state.search.spec.limits == rich
+    state = bench.search(limits=Limits(parameters=200_000), max_trials=3)
+    assert state.search.spec.limits == rich, "a limit that is not given stays"
 
 
 # -- patience -----------------------------------------------------------------------------------

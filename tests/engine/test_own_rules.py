@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nas_engine.commands import Start
 from nas_engine.evaluator import Figures
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.search import SearchSpec
@@ -73,12 +74,33 @@ def test_a_verdict_of_the_user_is_never_put_to_a_language_model(
         ("my_rules:rule", "rule = 3", "is not a function"),
         ("my_rules:rule", "def rule(:", "SyntaxError"),
         ("my_rules:rule", "1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_rules_that_cannot_be_loaded_refuse_the_start(
+    bench: Bench,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    source: str,
+    complaint: str,
+) -> None:
+    (home / "my_rules.py").write_text(HEAD + source)
+    monkeypatch.setenv("NAS_RULES", name)
+    row = bench.give(Start(spec=SearchSpec(max_trials=2)))
+    assert row.state == "refused" and row.answer.startswith(f"NAS_RULES={name} ")
+    assert complaint in row.answer and "\n" not in row.answer
+    assert bench.trainer.trained == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "complaint"),
+    [
         ("my_rules:rule", "def rule(figures): raise KeyError('x')", "KeyError"),
         ("my_rules:rule", "def rule(): return None", "TypeError"),
         ("my_rules:rule", "def rule(figures): return True", "returned bool, not a Verdict"),
     ],
 )
-def test_rules_that_cannot_be_used_pause_the_search_with_one_sentence(
+def test_rules_that_fail_on_a_trial_pause_the_search_with_one_sentence(
     bench: Bench,
     home: Path,
     monkeypatch: pytest.MonkeyPatch,

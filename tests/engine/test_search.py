@@ -85,7 +85,7 @@ def test_a_failed_trial_is_rejected_and_the_search_goes_on(bench: Bench) -> None
         return None
 
     bench.trainer = FakeTrainer(fail=fail)
-    state = bench.search(max_trials=10)
+    state = bench.search(max_trials=10, limits={"failures": 10})
     failed = [trial for trial in state.trials if trial.state == "failed"]
     assert failed and len(state.trials) == 10
     assert all(trial.accepted is False and trial.val_mse is None for trial in failed)

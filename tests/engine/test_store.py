@@ -7,19 +7,17 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import psutil
 import pytest
 from sqlite_utils import Database
 
 from informer.config import PUBLISHED, RunConfig, from_flat
 from nas_engine.commands import Control, send
 from nas_engine.evaluator import Figures
-from nas_engine.liveness import STALE_SECONDS, engine_state
+from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store.reader import EngineRow, reading
+from nas_engine.store.reader import reading
 from nas_engine.store.schema import MIGRATIONS, StoreError, known_versions, open_database
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import PROJECT, Workspace
@@ -85,6 +83,10 @@ def test_decisions_survive_a_power_cut(workspace: Workspace) -> None:
     assert db.conn.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
     assert db.conn.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     db.close()
+    writer = Writer(workspace)
+    assert writer._db.conn.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert writer._metrics.conn.execute("PRAGMA synchronous").fetchone()[0] == 1  # NORMAL
+    writer.close()
 
 
 def test_a_search_of_the_first_version_keeps_the_model_that_it_had(workspace: Workspace) -> None:
@@ -239,36 +241,27 @@ def test_a_command_to_an_unknown_search_stays_unanswered(workspace: Workspace) -
 # -- the lease ----------------------------------------------------------------------------------
 
 
-def lease(pid: int, created: float, heartbeat: float) -> EngineRow:
-    return EngineRow(1, pid, created, created, heartbeat)
-
-
-def test_liveness_tells_alive_stalled_and_lost() -> None:
-    me, now = psutil.Process(), time.time()
-    assert engine_state(None) == "none"
-    assert engine_state(lease(me.pid, me.create_time(), now)) == "alive"
-    assert engine_state(lease(me.pid, me.create_time(), now - 2 * STALE_SECONDS)) == "stalled"
-    assert engine_state(lease(me.pid, me.create_time() - 100, now)) == "lost"  # reused id
-
-
-def test_a_zombie_counts_as_lost() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    created = psutil.Process(child.pid).create_time()
-    deadline = time.monotonic() + 10
-    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    assert engine_state(lease(child.pid, created, time.time())) == "lost"
-    child.wait()
-
-
 def test_a_lease_is_given_once_and_its_loss_is_noticed(workspace: Workspace) -> None:
-    writer = Writer(workspace)
+    writer, late = Writer(workspace), Writer(workspace)
     search_id = writer.open_search(SearchSpec())
-    me = psutil.Process()
-    assert writer.take_lease(search_id, me.pid, me.create_time())
-    assert not writer.take_lease(search_id, me.pid, me.create_time())
-    writer.beat(search_id, me.pid, 1.0)
+    assert writer.take_lease(search_id) is None
     with pytest.raises(LeaseLost):
-        writer.beat(search_id, me.pid + 1, 1.0)
+        late.take_lease(search_id)
+    writer.beat(1.0)
+    writer._execute("UPDATE engines SET heartbeat = heartbeat - 2 * ?", (LEASE_SECONDS,))
+    replaced = late.take_lease(search_id)
+    assert replaced is not None and replaced.token == 1
+    for write in (
+        lambda: writer.beat(1.0),
+        lambda: writer.log(search_id, "late"),
+        lambda: writer.add_metrics(search_id, 0, 1, []),
+        lambda: writer.another().set_search_state(search_id, "paused"),
+    ):
+        with pytest.raises(LeaseLost):
+            write()
+    late.beat(1.0)
+    writer.release_lease()  # of the lease that it has lost: nothing happens
+    late.log(search_id, "newest")
+    assert [event.text for event in late.read.events(search_id)] == ["newest"]
     writer.close()
+    late.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-import os
 import random
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from informer.config import RunConfig, Value
 from informer.rundir import Failure, Progress, Record, RunDir, Success
 from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import Ended, Watch
+from tests.fakes.trainer import this_process
 from tests.recorded.table import (
     BASELINES,
     CURVES,
@@ -132,10 +132,10 @@ class RecordedTrainer:
         config = run.read_config()
         row = replay(config)
         self.trained.append(run)
-        watch.started(os.getpid())
+        watch.started(this_process())
         for epoch in row.epochs:
-            if watch.cancelled():
-                return Ended("stopped", "stopped", "Stopped by a person.")
+            if (ended := watch.ending()) is not None:
+                return ended
             steps = config.training.steps_per_epoch
             for record in (Progress(epoch=epoch.epoch, step=1, steps=steps), epoch):
                 run.append(record)

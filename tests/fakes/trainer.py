@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from informer.config import RunConfig
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from nas_engine.liveness import process_start
 from nas_engine.store.reader import BaselineRow
-from nas_engine.trainers.base import Ended, Watch
+from nas_engine.trainers.base import Ended, Watch, Worker
 
 
 def error_of(config: RunConfig) -> float:
@@ -26,6 +27,12 @@ def error_of(config: RunConfig) -> float:
         + 0.02 * abs(math.log2(model.d_model) - 6)
         + 0.1 * model.dropout
     )
+
+
+def this_process() -> Worker:
+    start = process_start(os.getpid())
+    assert start is not None
+    return Worker(os.getpid(), start, slot=0)
 
 
 class FakeTrainer:
@@ -48,7 +55,7 @@ class FakeTrainer:
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
         config = run.read_config()
         self.trained.append(run)
-        watch.started(os.getpid())
+        watch.started(this_process())
         if (failure := self.fail(config)) is not None:
             run.write_result(failure)
             return Ended("failed", failure.error_class, failure.message)
@@ -67,8 +74,8 @@ class FakeTrainer:
                 watch.report([part])
             ends = time.monotonic() + self.epoch_seconds
             while time.monotonic() < ends:
-                if watch.cancelled():
-                    return Ended("stopped", "stopped", "Stopped by a person.")
+                if (ended := watch.ending()) is not None:
+                    return ended
                 time.sleep(0.01)
         result = Success(
             val_mse=value,

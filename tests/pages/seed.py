@@ -8,8 +8,6 @@ import sys
 import time
 from typing import Literal
 
-import psutil
-
 from informer.config import Value, from_flat
 from informer.rundir import Epoch, Failure, Progress, Success
 from nas_engine.evaluator import Verdict, decide
@@ -17,8 +15,9 @@ from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage
 from nas_engine.space import step_type
-from nas_engine.store.reader import BaselineRow
-from nas_engine.store.writer import Writer
+from nas_engine.store.reader import BaselineRow, reading
+from nas_engine.store.writer import Lease, Writer
+from nas_engine.trainers.base import Ended
 from nas_engine.workspace import Workspace
 
 EVIL = (
@@ -83,7 +82,7 @@ class Seed:
         """Train a trial with a seed for each of `values`, with curves that fall to them."""
         for repeat, best in enumerate(values):
             run = self.writer.begin_run(self.id, number, 2021 + repeat)
-            self.writer.add_metrics(run, curve(best, epochs))
+            self.writer.add_metrics(self.id, number, run, curve(best, epochs))
             self.writer.complete(
                 self.id,
                 number,
@@ -118,7 +117,8 @@ class Seed:
         run.path.mkdir(parents=True, exist_ok=True)
         run.log.write_text("loading ETTh1\nepoch 1\ntorch.OutOfMemoryError: CUDA out of memory\n")
         run.write_result(Failure(error_class="out_of_memory", message=message))
-        self.writer.end_without_result(self.id, number, begun, "failed", error_class, message)
+        ended = Ended("failed", error_class, message)
+        self.writer.end_without_result(self.id, number, begun, ended)
         self.judge(number)
         self.writer.log(self.id, f"Trial {number} failed: {message}", number, "warning")
         self.backdate(number, 4.0)
@@ -126,7 +126,8 @@ class Seed:
     def running(self, number: int, epochs: int = 2) -> None:
         run = self.writer.begin_run(self.id, number, 2021)
         self.writer.add_metrics(
-            run, [*curve(0.36, 6)[:epochs], Progress(epoch=epochs + 1, step=120, steps=268)]
+            *(self.id, number, run),
+            [*curve(0.36, 6)[:epochs], Progress(epoch=epochs + 1, step=120, steps=268)],
         )
 
     def backdate(self, number: int, seconds: float) -> None:
@@ -174,14 +175,12 @@ class Seed:
     def lease(self, alive: bool, pid: int | None = None) -> None:
         """Give the search an engine: process `pid` (this one), or one that has ended."""
         if alive:
-            process = psutil.Process(pid)
-            self.writer.take_lease(self.id, process.pid, process.create_time())
-            self.writer.beat(self.id, process.pid, 412.0)
+            self.writer.take_lease(self.id, pid)
+            self.writer.beat(412.0)
             return
-        ended = subprocess.Popen([sys.executable, "-c", ""])
-        created = psutil.Process(ended.pid).create_time()
-        ended.wait()
-        self.writer.take_lease(self.id, ended.pid, created)
+        ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        self.writer.take_lease(self.id, ended.pid)
+        ended.communicate()
 
 
 def curve(best: float, epochs: int) -> list[Progress | Epoch]:
@@ -238,7 +237,8 @@ def eventful(workspace: Workspace, alive: bool | None = None) -> int:
     seed.call(5, None)
     writer.decide(proposal, 1, "approved", "ada", "", None)
     lost = writer.begin_run(seed.id, 5, 2021)
-    writer.end_without_result(seed.id, 5, lost, "crashed", "error", "The worker was lost.")
+    crashed = Ended("crashed", "process lost", "The worker was lost.")
+    writer.end_without_result(seed.id, 5, lost, crashed)
     seed.judge(5)
     proposal = seed.propose(
         6, "llm", 1, {"data.seq_len": 168, "model.attention": "full"}, waiting=True
@@ -302,7 +302,10 @@ if __name__ == "__main__":  # for looking at the pages: a workspace whose engine
     place = Workspace(Path(sys.argv[1]))
     all_failed(place), small(place, 3)
     number = eventful(place, alive=True)
-    keeper = Writer(place)
+    with reading(place) as reader:
+        engine = reader.engine(number) if reader else None
+    assert engine is not None
+    keeper = Writer(place, Lease(number, engine.token))
     while True:
-        keeper.beat(number, psutil.Process().pid, 1.0)
+        keeper.beat(1.0)
         time.sleep(1)

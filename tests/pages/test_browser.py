@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-import psutil
 import pytest
 from playwright.sync_api import Page, Request, expect
 
@@ -42,16 +41,13 @@ def living_engine(workspace: Workspace, search_id: int) -> Iterator[None]:
     idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
     ended = threading.Event()
 
-    def beat() -> None:
-        writer = Writer(workspace)
-        while not ended.wait(0.5):
-            writer.beat(search_id, idle.pid, 0.5)
-        writer.close()
-
     writer = Writer(workspace)
-    engine = psutil.Process(idle.pid)
-    writer.take_lease(search_id, idle.pid, engine.create_time())
-    writer.close()
+    writer.take_lease(search_id, idle.pid)
+
+    def beat() -> None:
+        while not ended.wait(0.5):
+            writer.beat(0.5)
+
     thread = threading.Thread(target=beat)
     thread.start()
     try:
@@ -59,6 +55,7 @@ def living_engine(workspace: Workspace, search_id: int) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        writer.close()
         idle.kill()
         idle.wait()
 
@@ -69,7 +66,7 @@ def add_epoch(workspace: Workspace, search_id: int, epoch: int) -> None:
     assert trial is not None and trial.run_id is not None
     writer = Writer(workspace)
     row = Epoch(epoch=epoch, train_loss=0.3, val_mse=0.4, val_mae=0.4, lr=1e-4, seconds=5.0)
-    writer.add_metrics(trial.run_id, [row])
+    writer.add_metrics(search_id, 7, trial.run_id, [row])
     writer.close()
 
 

@@ -1,0 +1,323 @@
+"""What the commands of people do to a search: each is checked as things stand, and applied or not.
+
+The engine calls `apply` inside a transaction, in which the command is answered too: a command has
+all of its effect or none, and has it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ValidationError
+
+from informer.config import Value, from_flat
+from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start
+from nas_engine.own_rules import OwnRulesError, load
+from nas_engine.proposals import Proposal, Record, check, too_large
+from nas_engine.search import ASKING, SPENDING, SearchSpec
+from nas_engine.settings import Settings
+from nas_engine.space import problems_of, step_type
+from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.writer import Writer
+from nas_engine.trainers.base import Ended
+
+STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
+RETRIED = frozenset({"failed", "crashed", "stopped", "pruned"})
+
+
+class Refused(Exception):
+    """A command that cannot be applied; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a command acts on: a search, as its engine holds it."""
+
+    writer: Writer
+    settings: Settings
+    search_id: int
+    at_work: Set[int]  # trials that are being planned, trained or judged at this moment
+    begun: bool  # whether this engine has been told to start or to resume
+
+    @property
+    def search(self) -> SearchRow:
+        """The search as it stands."""
+        found = self.writer.read.search(self.search_id)
+        assert found is not None, "an engine is only started for a search that exists"
+        return found
+
+    @property
+    def name(self) -> str:
+        """The search, for sentences."""
+        return f"Search {self.search_id}"
+
+
+def apply(scope: Scope, command: Command, author: str) -> str:
+    """Apply a command of `author` and return what is to be said of it; raises Refused."""
+    match command:
+        case Start():
+            return _start(scope, command.spec)
+        case Control():
+            return _control(scope, command)
+        case Change():
+            return _change(scope, command)
+        case Enqueue():
+            return _enqueue(scope, command, author)
+        case OnTrial():
+            return _on_trial(scope, command)
+        case Decide():
+            return _decide(scope, command, author)
+
+
+def reasons_not_to_start(spec: SearchSpec, settings: Settings) -> list[str]:
+    """Return a sentence for each reason why a search cannot be started or go on."""
+    if spec.planner in ASKING and not settings.has_key:
+        return [
+            f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
+            "the planner tpe, which needs none."
+        ]
+    try:
+        load(settings.nas_rules)
+    except OwnRulesError as error:
+        return [str(error)]
+    return problems_of(spec) or [
+        f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())
+    ]
+
+
+# -- on the search ------------------------------------------------------------------------------
+
+
+def _start(scope: Scope, spec: SearchSpec) -> str:
+    search = scope.search
+    _demand(reasons_not_to_start(spec, scope.settings))
+    larger = spec.max_trials > search.max_trials
+    if scope.begun and search.state == "running" and not larger:
+        raise Refused(f"{scope.name} with these settings is already running; see its Live page.")
+    if search.finished >= search.max_trials and not larger:
+        raise Refused(
+            f"{scope.name} has already finished its {search.max_trials} trials with these "
+            "settings; give a larger number of trials to continue it."
+        )
+    # A budget that is not given stays as it was, lest a search lose it unawares.
+    given = spec.limits.model_dump(include=set(SPENDING), exclude_none=True)
+    limits = search.spec.limits.model_copy(update=given)
+    budget = max(spec.max_trials, search.max_trials)
+    changed = {"max_trials": budget, "limits": limits, "slots": spec.slots, "mode": spec.mode}
+    scope.writer.change(scope.search_id, search.spec.model_copy(update=changed))
+    _go_on(scope)
+    if search.finished == 0:
+        return f"{scope.name} has started."
+    return f"{scope.name} continues with trial {search.finished} of {budget}."
+
+
+def _control(scope: Scope, command: Control) -> str:
+    search = scope.search
+    _demand_version(scope, command.version)
+    if command.kind == "resume":
+        if scope.begun and search.state == "running":
+            raise Refused(f"{scope.name} is running already.")
+        if search.finished >= search.max_trials:
+            raise Refused(
+                f"{scope.name} has finished its {search.max_trials} trials; give it more to go on."
+            )
+        _demand(reasons_not_to_start(search.spec, scope.settings))
+        _go_on(scope)
+        return f"{scope.name} goes on."
+    if search.state in ("stopped", "completed"):
+        raise Refused(f"{scope.name} has already ended ({search.state}).")
+    if command.kind == "pause":
+        if search.state == "paused":
+            raise Refused(f"{scope.name} is paused already.")
+        _set_state(scope, "paused", "Paused by a person.")
+        return f"{scope.name} pauses: no new trials, what runs is finished."
+    if command.kind == "stop":
+        if search.state == "stopping":
+            raise Refused(f"{scope.name} is stopping already.")
+        _set_state(scope, "stopping", "Stopped by a person.")
+        return f"{scope.name} stops: no new trials, what runs is finished."
+    _set_state(scope, "stopping", "Cancelled by a person.")
+    return f"{scope.name} is cancelled: what runs is ended now."
+
+
+def _change(scope: Scope, command: Change) -> str:
+    search = scope.search
+    _demand_version(scope, command.version)
+    if unknown := command.limits.keys() - set(SPENDING):
+        raise Refused(
+            f"{', '.join(sorted(unknown))} cannot be changed while a search runs; what can is "
+            f"{', '.join(SPENDING)}."
+        )
+    given = command.model_dump(include={"max_trials", "slots", "mode"}, exclude_none=True)
+    limits = search.spec.limits.model_dump() | command.limits
+    facts = search.spec.model_dump() | {"max_trials": search.max_trials} | given
+    try:
+        spec = SearchSpec.model_validate(facts | {"limits": limits})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise Refused(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+    if spec.max_trials < (known := len(scope.writer.read.numbers(scope.search_id))):
+        raise Refused(f"{scope.name} has {known} trials already; it cannot be held to fewer.")
+    before = search.spec.model_copy(update={"max_trials": search.max_trials})
+    told = [
+        f"{name} {'none' if value is None else value}"
+        for name, value in _changeable(spec).items()
+        if value != _changeable(before)[name]
+    ]
+    if not told:
+        raise Refused(f"{scope.name} has these figures already.")
+    scope.writer.change(scope.search_id, spec)
+    scope.writer.touch(scope.search_id)
+    if search.state == "completed":
+        _go_on(scope)
+    return f"{scope.name} now has {', '.join(told)}."
+
+
+def _changeable(spec: SearchSpec) -> dict[str, Value | None]:
+    facts = spec.model_dump(include={"max_trials", "slots", "mode"})
+    return facts | spec.limits.model_dump(include=set(SPENDING))
+
+
+def _go_on(scope: Scope) -> None:
+    scope.writer.go_on(scope.search_id)
+    scope.writer.touch(scope.search_id)
+
+
+def _set_state(scope: Scope, state: Literal["paused", "stopping"], reason: str) -> None:
+    scope.writer.set_search_state(scope.search_id, state, reason)
+    scope.writer.touch(scope.search_id)
+
+
+# -- on trials ----------------------------------------------------------------------------------
+
+
+def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
+    search, trials = scope.search, scope.writer.read.trials(scope.search_id)
+    parent = _parent(command.parent, trials, search.spec)
+    if parent is None:
+        raise Refused(f"{scope.name} has no trial {command.parent}.")
+    _demand(check(Record(search.spec, trials), parent, command.changes, by="person"))
+    numbers = scope.writer.read.numbers(scope.search_id) | scope.at_work
+    number = max(numbers, default=0) + 1
+    proposal = Proposal(
+        source="human",
+        parent=command.parent,
+        changes=command.changes,
+        hypothesis=command.comment or "A configuration of a person's own.",
+    )
+    config = from_flat({**parent, **command.changes})
+    scope.writer.propose(scope.search_id, number, proposal, config, author=author)
+    if len(numbers) >= search.max_trials:
+        more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
+        scope.writer.change(scope.search_id, more)
+    _run_again(scope)
+    return f"Trial {number} is queued."
+
+
+def _on_trial(scope: Scope, command: OnTrial) -> str:
+    number, writer = command.number, scope.writer
+    trial = writer.read.trial(scope.search_id, number)
+    if trial is None:
+        raise Refused(f"{scope.name} has no trial {number}.")
+    if command.version is not None and command.version != trial.trial_version:
+        raise Refused(f"Trial {number} was changed meanwhile ({trial.state}); look at it again.")
+    done = f"Trial {number} "
+    why = f" {command.comment}" if command.comment else ""
+    match command.kind:
+        case "stop_trial":
+            if trial.stopping or trial.state not in ("running", "stalled"):
+                raise Refused(f"Trial {number} is not training ({trial.state}).")
+            writer.stop_trial(scope.search_id, number)
+            done += "is stopped; the search goes on."
+        case "skip":
+            if trial.state != "queued" or number in scope.at_work:
+                raise Refused(f"Trial {number} is not waiting in the queue ({trial.state}).")
+            ended = Ended("stopped", "stopped", f"Skipped by a person.{why}")
+            writer.end_unfinished(scope.search_id, ended, number)
+            done += "is skipped."
+        case "retry":
+            if trial.state not in RETRIED or trial.ended_at is None:
+                raise Refused(
+                    f"Trial {number} cannot be tried again ({trial.state}): only one that failed, "
+                    "crashed, was stopped or pruned can."
+                )
+            writer.reopen(scope.search_id, number, trial.wanted)
+            _run_again(scope)
+            done += "is queued again."
+        case "another_seed":
+            if trial.state != "completed" or trial.ended_at is None:
+                raise Refused(f"Trial {number} has no result yet to be seen with another seed.")
+            runs = writer.read.runs(scope.search_id, number)
+            writer.reopen(scope.search_id, number, len(runs) + 1)
+            _run_again(scope)
+            done += f"is queued for a training with another seed, its {len(runs) + 1}th."
+        case "to_front":
+            if trial.state != "queued":
+                raise Refused(f"Trial {number} is not waiting in the queue ({trial.state}).")
+            writer.to_front(scope.search_id, number)
+            done += "is the next to be trained."
+    writer.touch(scope.search_id, number)
+    return done
+
+
+def _decide(scope: Scope, command: Decide, author: str) -> str:
+    trials = scope.writer.read.trials(scope.search_id)
+    trial = next((t for t in trials if t.proposal_id == command.proposal_id), None)
+    if trial is None:
+        raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
+    edited = None
+    if command.decision == "edited":
+        spec = scope.search.spec
+        parent = _parent(trial.parent, trials, spec)
+        assert parent is not None, "a proposal's parent is a trial"
+        others = [other for other in trials if other.number != trial.number]
+        _demand(check(Record(spec, others), parent, command.changes, by="person"))
+        config = from_flat({**parent, **command.changes})
+        edited = (command.changes, config, step_type(command.changes))
+    done = scope.writer.decide(
+        command.proposal_id,
+        command.version,
+        command.decision,
+        author,
+        command.comment,
+        edited,
+    )
+    if not done:
+        raise Refused(
+            f"The proposal of trial {trial.number} was decided or changed meanwhile "
+            f"({trial.decision or trial.state}); look at it again."
+        )
+    return f"Trial {trial.number} {command.decision}."
+
+
+def _run_again(scope: Scope) -> None:
+    """Let a search that has ended take up what has been given to it; a paused one stays so."""
+    if scope.search.state in ("completed", "stopped"):
+        _go_on(scope)
+
+
+def _parent(
+    number: int | None, trials: list[TrialRow], spec: SearchSpec
+) -> dict[str, Value] | None:
+    """Return the configuration that a proposal changes; None where there is no such trial."""
+    if number is None:
+        return spec.base().flat()
+    return next((trial.config for trial in trials if trial.number == number), None)
+
+
+# -- what the commands share --------------------------------------------------------------------
+
+
+def _demand(problems: list[str]) -> None:
+    if problems:
+        raise Refused(" ".join(problems))
+
+
+def _demand_version(scope: Scope, seen: int | None) -> None:
+    search = scope.search
+    if seen is not None and seen != search.version:
+        raise Refused(
+            f"{scope.name} was changed meanwhile (it is {search.state} now); look at it again."
+        )
