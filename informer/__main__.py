@@ -5,13 +5,9 @@ It pays for its imports once, and ends at the end of stdin or with the process t
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
-import signal
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,28 +15,45 @@ from pathlib import Path
 
 import click
 
+from informer.conduct import die_with_parent, yield_to_others
+from informer.files import is_torn
 from informer.rundir import Failure, RunDir
-
-PARENT_POLL_SECONDS = 1.0
-_PR_SET_PDEATHSIG = 1
 
 
 @click.command()
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads; by default one for each core."
 )
-def main(threads: int | None) -> None:
-    """Train the run folders that stdin names, one a line, until stdin ends."""
-    _die_with_parent()
+@click.option(
+    "--memory-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Of the memory of the GPU; by default all of it.",
+)
+@click.option(
+    "--parent", type=int, help="Process to end with; by default the one that has started this one."
+)
+def main(threads: int | None, memory_share: float, parent: int | None) -> None:
+    """Train the run folders that stdin names, one a line, until stdin ends.
+
+    Exit code 74 means that a result could not be written; stderr says why.
+    """
+    die_with_parent(parent or os.getppid())
+    yield_to_others()
     # Only now: importing torch takes seconds, in which the parent may be lost.
     from informer import training
 
     training.use_threads(threads or os.cpu_count() or 1)
+    training.use_memory_share(memory_share)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that the log is live
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for line in sys.stdin:
         if folder := line.rstrip("\n"):
-            serve(RunDir(Path(folder)))
+            try:
+                serve(RunDir(Path(folder)))
+            except OSError as error:
+                click.echo(f"No result could be written to {folder}: {error}.", err=True)
+                sys.exit(os.EX_IOERR)
 
 
 def serve(run: RunDir) -> None:
@@ -48,7 +61,7 @@ def serve(run: RunDir) -> None:
     if not run.path.is_dir():
         click.echo(f"{run.path} is not a folder; nothing was trained.", err=True)
         return
-    from informer.training import train
+    from informer.training import AskedToEnd, train
 
     with _output_in(run.log):
         try:
@@ -58,13 +71,20 @@ def serve(run: RunDir) -> None:
             message = f"{run.config} is not a valid configuration: {error}"
             run.write_result(Failure(error_class="config", message=message, traceback=text))
             return
-        train(config, run)
+        try:
+            train(config, run)
+        except AskedToEnd:
+            click.echo("The training was asked to end.")
+        run.end.unlink(missing_ok=True)
 
 
 @contextmanager
 def _output_in(log: Path) -> Iterator[None]:
     """Send all that this process prints, libraries in C included, to the end of a file."""
-    with log.open("ab") as file:
+    with log.open("ab+") as file:
+        if is_torn(file):
+            file.write(b"\n")
+            file.flush()
         kept = [(stream, os.dup(stream.fileno())) for stream in (sys.stdout, sys.stderr)]
         for stream, _ in kept:
             stream.flush()
@@ -76,20 +96,6 @@ def _output_in(log: Path) -> Iterator[None]:
             stream.flush()
             os.dup2(descriptor, stream.fileno())
             os.close(descriptor)
-
-
-def _die_with_parent() -> None:
-    """End this process when its parent does: at once on Linux, within a second elsewhere."""
-    parent = os.getppid()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_POLL_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 if __name__ == "__main__":

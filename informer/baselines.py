@@ -19,8 +19,9 @@ from data.series import series
 from data.splits import Floats, Split, window_starts
 from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.configfile import Refusal, read_config
+from informer.files import replace_text
 from informer.metrics import Errors
-from informer.rundir import JudgedOn, Record, judged_on, replace_text
+from informer.rundir import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
 

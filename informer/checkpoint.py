@@ -1,12 +1,12 @@
 """A training between two epochs in one file: weights, optimiser, generators and the best so far.
 
-The file is safetensors, so that nothing in it can be executed; it is put in place by a rename.
+The file is safetensors, so that nothing in it can be executed. The best weights are in it as well:
+in a file of their own they could be of an epoch that this one does not know of.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from informer.rundir import read_facts
+from informer.files import keep_checkpoint, put_in_place, temporary_of
 
 
 @dataclass
@@ -26,10 +26,15 @@ class Standing:
     best_mse: float = float("inf")  # on validation
     best_mae: float = float("inf")
     seconds: float = 0.0  # of training so far
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights, in main memory
+
+    def facts(self) -> dict[str, str]:
+        """Return the figures as texts, for a file that holds nothing but tensors and texts."""
+        return {name: repr(value) for name, value in vars(self).items() if name != "best"}
 
     @classmethod
     def of(cls, facts: dict[str, str]) -> Standing:
-        """Return what `save` wrote as facts; raises KeyError or ValueError."""
+        """Return the standing with these `facts`; raises KeyError or ValueError."""
         return cls(
             epoch=int(facts["epoch"]),
             best_epoch=int(facts["best_epoch"]),
@@ -44,14 +49,14 @@ class CheckpointError(ValueError):
 
 
 def save(
-    path: Path,
+    folder: Path,
     standing: Standing,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     order: torch.Generator,
     device: torch.device,
 ) -> None:
-    """Write everything that the next epoch depends on to `path`, all at once."""
+    """Keep everything that the next epoch depends on as the newest checkpoint of a run folder."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     for number, state in optimizer.state_dict()["state"].items():
         tensors |= {
@@ -63,7 +68,11 @@ def save(
     tensors["generator.cpu"] = torch.get_rng_state()
     if device.type == "cuda":
         tensors["generator.cuda"] = torch.cuda.get_rng_state(device)
-    save_tensors(path, tensors, {name: repr(value) for name, value in vars(standing).items()})
+    if standing.best_epoch != standing.epoch:  # else they are the model's
+        tensors |= {f"best.{name}": value for name, value in standing.best.items()}
+    temporary = temporary_of(folder / "checkpoint")
+    safetensors.torch.save_file(tensors, temporary, standing.facts())
+    keep_checkpoint(folder, standing.epoch, temporary)
 
 
 def load(
@@ -76,10 +85,11 @@ def load(
     """Put a training back to where `save` found it.
 
     Raises:
-        CheckpointError: the file is damaged, or of another model or device.
+        CheckpointError: the file is of another model or device, or cannot be read.
     """
     try:
-        standing = Standing.of(read_facts(path))
+        with safetensors.safe_open(path, framework="torch") as file:
+            standing = Standing.of(file.metadata() or {})
         tensors = safetensors.torch.load_file(path)
         model.load_state_dict(_under("model.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
@@ -92,16 +102,19 @@ def load(
             torch.cuda.set_rng_state(tensors["generator.cuda"], device)
         order.set_state(tensors["generator.order"])
         torch.set_rng_state(tensors["generator.cpu"])
+        standing.best = _under(
+            "best." if standing.best_epoch != standing.epoch else "model.", tensors
+        )
     except (OSError, KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be used ({error}).") from error
     return standing
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, str]) -> None:
-    """Write tensors, and facts about them, so that a reader sees the old file or the new one."""
-    temporary = path.with_suffix(".tmp")
-    safetensors.torch.save_file(tensors, temporary, facts)
-    os.replace(temporary, path)
+def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
+    """Write weights so that a reader sees no file or the whole one."""
+    temporary = temporary_of(path)
+    safetensors.torch.save_file(weights, temporary)
+    put_in_place(temporary, path)
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

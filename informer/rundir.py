@@ -1,24 +1,41 @@
 """The run folder: the whole contract between the engine and a worker.
 
-The engine writes `config.json`; the worker writes the rest. A checkpoint lets an unfinished run go
-on after its last epoch. `result.json` comes last and is put in
-place by a rename, so that a folder with a result is finished and one without is not. Reading never
-trusts what it finds: a damaged line or file is skipped or refused with a sentence.
+The engine writes `config.json`, and `end` to have a training ended early; the worker writes the
+rest, and takes `end` away once it has ended. Checkpoints let an unfinished run go on after its last
+epoch. `result.json` comes last and is put in place by a rename, so that a folder with a result is
+finished and one without is not. Reading never trusts what it finds: a damaged line is skipped, a
+file that is not what it should be is refused with a sentence.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import safetensors
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from informer.config import RunConfig, from_nested
+from informer.files import (
+    LINE_BYTES,
+    ProtocolError,
+    append_line,
+    checkpoints,
+    is_intact,
+    read_file,
+    replace_text,
+)
+
+FILE_BYTES = 2**24
+"""Of a configuration, a result or its details, at most."""
+METRICS_BYTES = 2**26
+LOG_BYTES = 2**23
+"""Of a log, from which on only its end is kept."""
+LOG_KEPT_BYTES = 2**20
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -100,13 +117,23 @@ class Failure(Record):
     """Result of a run that ended in an error. `message` is for people, `traceback` for the log."""
 
     status: Literal["failed"] = "failed"
-    error_class: Literal["config", "data", "nonfinite", "out_of_memory", "error"]
+    error_class: Literal[
+        "config", "data", "nonfinite", "out_of_memory", "disk", "device", "protocol", "error"
+    ]
     message: str
     traceback: str = ""
 
 
 Result = Annotated[Success | Failure, Field(discriminator="status")]
-_RESULT: TypeAdapter[Success | Failure] = TypeAdapter(Result)
+
+
+class _ResultFile(Record):
+    """A result and the SHA-256 of the configuration that it belongs to."""
+
+    config: str
+    result: Result
+
+
 _METRIC: TypeAdapter[Progress | Epoch] = TypeAdapter(
     Annotated[Progress | Epoch, Field(discriminator="kind")]
 )
@@ -130,13 +157,13 @@ class RunDir:
 
     @property
     def weights(self) -> Path:
-        """The best weights so far."""
+        """The best weights."""
         return self.path / "model.safetensors"
 
     @property
-    def checkpoint(self) -> Path:
-        """What the next epoch depends on, while the run is unfinished."""
-        return self.path / "checkpoint.safetensors"
+    def end(self) -> Path:
+        """Asks the worker to end the training; it is gone when the worker has."""
+        return self.path / "end"
 
     @property
     def details(self) -> Path:
@@ -156,81 +183,137 @@ class RunDir:
     def create(self, config: RunConfig) -> int:
         """Make the folder ready for `config`, and return after which epoch training goes on.
 
-        What an unfinished attempt at the same configuration left is kept as far as its last
-        checkpoint; anything else is removed.
+        What an unfinished attempt at the same configuration left is kept as far as its newest
+        checkpoint that can be used; anything else is removed.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        epoch = self._resumable_epoch(config)
-        kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch) and r.epoch <= epoch]
-        stale = [self.result, self.details]
-        if len(kept) == epoch > 0:
+        same = self._is_of(config)
+        epoch, _ = (same and self.checkpoint()) or (0, None)
+        useless = [path for number, path in checkpoints(self.path) if number > epoch or not epoch]
+        stale = [self.result, self.details, self.weights, self.end, *self.path.glob(".*.tmp")]
+        if epoch:
+            kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)][:epoch]
             replace_text(self.metrics, "".join(f"{r.model_dump_json()}\n" for r in kept))
         else:
-            stale += [self.checkpoint, self.weights, self.metrics, self.log]
-            epoch = 0
-        for file in stale:
+            stale += [self.metrics, self.log]
+        for file in [*stale, *useless]:
             file.unlink(missing_ok=True)
+        if same and useless:
+            where = f"goes on after epoch {epoch}" if epoch else "begins anew"
+            names = ", ".join(path.name for path in useless)
+            append_line(self.log, f"Damaged, or without its records: {names}. Training {where}.")
         replace_text(self.config, config.model_dump_json(indent=2))
         return epoch
 
-    def _resumable_epoch(self, config: RunConfig) -> int:
+    def _is_of(self, config: RunConfig) -> bool:
         try:
-            return int(read_facts(self.checkpoint)["epoch"]) if self.read_config() == config else 0
-        except (OSError, ValueError, KeyError):
-            return 0
+            return self.read_config() == config
+        except (OSError, ValueError, RecursionError):
+            return False
+
+    def checkpoint(self) -> tuple[int, Path] | None:
+        """Return the newest checkpoint that is intact and has all its epochs recorded."""
+        try:
+            records = self.read_metrics()[0]
+        except ProtocolError:
+            return None
+        recorded = [record.epoch for record in records if isinstance(record, Epoch)]
+        for epoch, path in checkpoints(self.path):
+            if recorded[:epoch] == list(range(1, epoch + 1)) and is_intact(path):
+                return epoch, path
+        return None
 
     def read_config(self) -> RunConfig:
-        """Return the configuration; raises ConfigError or OSError."""
-        return from_nested(json.loads(self.config.read_text("utf-8")))
+        """Return the configuration; raises ConfigError, ProtocolError or OSError."""
+        return from_nested(json.loads(read_file(self.config, FILE_BYTES)))
 
     def append(self, record: Progress | Epoch) -> None:
-        """Append a metric record as one line."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(record.model_dump_json() + "\n")
+        """Append a metric record as one line; an epoch's is on the disk when this returns."""
+        durable = isinstance(record, Epoch)
+        append_line(self.metrics, record.model_dump_json(), durable=durable)
 
     def read_metrics(self, offset: int = 0) -> tuple[list[Progress | Epoch], int]:
         """Return the records from byte `offset` on, and the offset to go on from.
 
         A last line without its newline is left for the next call; a damaged line is skipped.
+
+        Raises:
+            ProtocolError: the file is not what a worker writes.
         """
-        if not self.metrics.exists():
+        try:
+            block = read_file(self.metrics, METRICS_BYTES, offset)
+        except FileNotFoundError:
             return [], offset
-        with self.metrics.open("rb") as file:
-            file.seek(offset)
-            block = file.read()
         complete = block[: block.rfind(b"\n") + 1]
+        if len(block) - len(complete) > LINE_BYTES:
+            raise ProtocolError(f"{self.metrics} has a line of more than {LINE_BYTES:,} bytes.")
         return list(_records(complete)), offset + len(complete)
 
     def write_result(self, result: Success | Failure) -> None:
         """Put the result in place, all at once."""
-        replace_text(self.result, result.model_dump_json(indent=2))
+        file = _ResultFile(config=self._config_digest(), result=result)
+        replace_text(self.result, file.model_dump_json(indent=2))
 
     def read_result(self) -> Success | Failure | None:
         """Return the result, or None while there is none.
 
-        A file that is no valid result reads as a failure: it must never count as a success.
+        What is no valid result of this folder's configuration and records reads as a failure: it
+        must never count as a success.
         """
         try:
-            return _RESULT.validate_json(self.result.read_bytes())
+            return self._checked_result()
         except FileNotFoundError:
             return None
         except ValidationError:
-            return Failure(error_class="error", message=f"{self.result} is not a valid result.")
+            message = f"{self.result} is not a valid result."
+        except (ProtocolError, OSError) as error:
+            message = str(error)
+        return Failure(error_class="protocol", message=message)
+
+    def _checked_result(self) -> Success | Failure:
+        file = _ResultFile.model_validate_json(read_file(self.result, FILE_BYTES), strict=True)
+        if file.config != self._config_digest():
+            raise ProtocolError(f"{self.result} belongs to another configuration.")
+        if isinstance(file.result, Success):
+            epochs = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)]
+            if not _fits(file.result, epochs):
+                raise ProtocolError(f"{self.result} does not fit the epochs in {self.metrics}.")
+        return file.result
+
+    def _config_digest(self) -> str:
+        try:
+            return hashlib.sha256(read_file(self.config, FILE_BYTES)).hexdigest()
+        except FileNotFoundError:
+            return ""
 
     def read_details(self) -> Details | None:
         """Return the details of the errors, or None where there are none that can be read."""
         try:
-            return Details.model_validate_json(self.details.read_bytes())
-        except (OSError, ValidationError):
+            return Details.model_validate_json(read_file(self.details, FILE_BYTES))
+        except (OSError, ProtocolError, ValidationError):
             return None
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the worker's log."""
-        if not self.log.exists():
+        try:
+            size = self.log.lstat().st_size
+            block = read_file(self.log, 200 * lines, max(0, size - 200 * lines))
+        except (OSError, ProtocolError):
             return ""
-        with self.log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 200 * lines))
-            return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        return "\n".join(block.decode("utf-8", "replace").splitlines()[-lines:])
+
+    def trim_log(self) -> None:
+        """Keep only the end of a log that has grown too long; its writer may go on meanwhile."""
+        try:
+            size = self.log.lstat().st_size
+            if size <= LOG_BYTES:
+                return
+            tail = read_file(self.log, size, size - LOG_KEPT_BYTES)[-LOG_KEPT_BYTES:]
+        except (FileNotFoundError, ProtocolError):
+            return
+        with self.log.open("ab") as file:
+            file.truncate(0)
+            file.write(b"(What stood before was too long to keep.)\n" + tail)
 
 
 def _records(block: bytes) -> Iterator[Progress | Epoch]:
@@ -241,21 +324,17 @@ def _records(block: bytes) -> Iterator[Progress | Epoch]:
             continue
 
 
-def read_facts(path: Path) -> dict[str, str]:
-    """Return the facts that a safetensors file carries; raises OSError or ValueError."""
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            facts: dict[str, str] | None = file.metadata()
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is damaged ({error}).") from error
-    return facts or {}
+def _fits(result: Success, epochs: Sequence[Epoch]) -> bool:
+    """Tell whether a result is what a training with these epochs ends with."""
+    if [epoch.epoch for epoch in epochs] != list(range(1, result.epochs + 1)):
+        return False
+    best = epochs[result.best_epoch - 1].val_mse if 1 <= result.best_epoch <= len(epochs) else None
+    return best is not None and math.isclose(best, result.val_mse, rel_tol=1e-9)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader sees the old file or the whole new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+def what_takes_memory(config: RunConfig) -> str:
+    """Return the settings to lower where memory has run out, with their values."""
+    return (
+        f"data.batch_size ({config.data.batch_size}), data.seq_len ({config.data.seq_len}) "
+        f"or model.d_model ({config.model.d_model})"
+    )

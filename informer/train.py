@@ -53,7 +53,7 @@ def main(
         raise Refusal(f"{run.path} holds a finished run; take another --tag, or --overwrite it.")
     try:
         if overwrite:
-            run.checkpoint.unlink(missing_ok=True)
+            run.config.unlink(missing_ok=True)  # what is in the folder then counts for nothing
         if epoch := run.create(config):
             click.echo(f"{run.path} is unfinished: training goes on after epoch {epoch}.")
     except OSError as error:

@@ -4,12 +4,13 @@ The recipe is that of Informer2020 where the configuration does not say otherwis
 differences: evaluation covers all windows and is exact, the test part is looked at once, with the
 weights that were best on validation, and weights that gave no finite error are never kept.
 
-A training that was interrupted goes on from its last epoch and ends with the same bits.
+A training that was interrupted goes on from its last epoch and ends with the same bits on a CPU.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import logging
 import math
 import os
@@ -22,7 +23,7 @@ from collections.abc import Callable, Mapping
 # times as long, not twice. Read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-import safetensors.torch
+import safetensors
 import torch
 from torch import Tensor, nn
 
@@ -34,6 +35,7 @@ from informer import checkpoint
 from informer.checkpoint import Standing
 from informer.config import RunConfig, TrainingConfig
 from informer.cost import steps_per_epoch
+from informer.files import checkpoints, replace_text
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import (
@@ -45,7 +47,7 @@ from informer.rundir import (
     RunDir,
     Success,
     judged_on,
-    replace_text,
+    what_takes_memory,
 )
 from informer.schedule import learning_rate
 
@@ -78,11 +80,19 @@ class DeviceError(ValueError):
     """The device that was asked for is not there."""
 
 
+class AskedToEnd(BaseException):
+    """The training was asked to end; no error, and its checkpoints stay."""
+
+
 def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> Success | Failure:
     """Train `config` in the folder `run`, and leave metrics, weights and result there.
 
     Every record is appended to the folder and then given to `on_record`. An error becomes a
-    `Failure`; only what is meant to end the process (such as KeyboardInterrupt) is raised.
+    `Failure`.
+
+    Raises:
+        AskedToEnd: the file `end` was put into the folder.
+        OSError: not even the result can be written.
     """
 
     def record(metric: Progress | Epoch) -> None:
@@ -98,7 +108,8 @@ def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> 
         _log.exception("Training failed.")
     run.write_result(result)
     if isinstance(result, Success):
-        run.checkpoint.unlink(missing_ok=True)
+        for _, path in checkpoints(run.path):
+            path.unlink()
     return result
 
 
@@ -113,12 +124,16 @@ def failure(error: Exception, config: RunConfig) -> Failure:
         case NonfiniteError():
             return Failure(error_class="nonfinite", message=str(error), traceback=text)
         case _ if _out_of_memory(error):
-            message = (
-                f"Memory ran out on {config.training.device}; lower "
-                f"data.batch_size ({config.data.batch_size}), data.seq_len ({config.data.seq_len}) "
-                f"or model.d_model ({config.model.d_model})."
-            )
+            device = config.training.device
+            message = f"Memory ran out on {device}; lower {what_takes_memory(config)}."
             return Failure(error_class="out_of_memory", message=message, traceback=text)
+        case _ if _disk_full(error):
+            message = f"The disk is full or a quota is used up ({error}); free some space."
+            return Failure(error_class="disk", message=message, traceback=text)
+        case _ if _device_lost(error):
+            first = str(error).strip().partition("\n")[0]
+            message = f"The GPU failed ({first}); see whether nvidia-smi still finds it."
+            return Failure(error_class="device", message=message, traceback=text)
         case _ if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             message = "training.compile failed on this machine; set it to false."
             return Failure(error_class="config", message=message, traceback=text)
@@ -138,6 +153,12 @@ def use_threads(count: int) -> None:
         if hasattr(library, "mallopt"):  # glibc
             library.mallopt(_M_MMAP_THRESHOLD, 2**30)
             library.mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
+def use_memory_share(share: float) -> None:
+    """Take no more than this share of the memory of the GPU, where there is one."""
+    if share < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(share)
 
 
 def choose_device(name: str) -> torch.device:
@@ -221,8 +242,8 @@ class Training:
             and standing.epoch - standing.best_epoch < training.patience
         ):
             self._epoch()
-        weights = safetensors.torch.load_file(self._run.weights, device=str(self._device))
-        self.model.load_state_dict(weights)
+        self.model.load_state_dict(standing.best)
+        checkpoint.save_weights(self._run.weights, standing.best)
         val, test = self._evaluate(self._val), self._evaluate(self._test)
         details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
         replace_text(self._run.details, details.model_dump_json())
@@ -241,11 +262,10 @@ class Training:
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""
-        if not self._run.checkpoint.exists():
+        found = self._run.checkpoint()
+        if found is None:
             return Standing()
-        standing = checkpoint.load(
-            self._run.checkpoint, self.model, self._optimizer, self._order, self._device
-        )
+        standing = checkpoint.load(found[1], self.model, self._optimizer, self._order, self._device)
         _log.info("Goes on after epoch %s.", standing.epoch)
         return standing
 
@@ -260,7 +280,9 @@ class Training:
         seconds = time.monotonic() - began
         if finite and val.mse < standing.best_mse:
             standing.best_epoch, standing.best_mse, standing.best_mae = epoch, val.mse, val.mae
-            checkpoint.save_tensors(self._run.weights, self.model.state_dict(), {})
+            standing.best = {
+                name: value.to("cpu", copy=True) for name, value in self.model.state_dict().items()
+            }
         standing.epoch = epoch
         standing.seconds += seconds
         self._record(
@@ -278,7 +300,7 @@ class Training:
                 f"The validation error became {val.mse} after epoch {epoch}; {self._blame()}."
             )
         checkpoint.save(
-            self._run.checkpoint,
+            self._run.path,
             standing,
             self.model,
             self._optimizer,
@@ -316,6 +338,8 @@ class Training:
 
     def _forecast(self, values: Tensor, known: Tensor) -> Tensor:
         """Return the forecast in float32, whatever the precision of the products inside."""
+        if self._run.end.exists():
+            raise AskedToEnd
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16):
             model = self._trained if self.model.training else self.model
             forecast: Tensor = model(values, known)
@@ -375,6 +399,20 @@ def _optimizer(training: TrainingConfig, model: nn.Module) -> torch.optim.Optimi
 def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate" in str(error)
+    )
+
+
+def _disk_full(error: Exception) -> bool:
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, safetensors.SafetensorError):  # has the code in its text alone
+        return any(f"(os error {code})" in str(error) for code in codes)
+    return isinstance(error, OSError) and error.errno in codes
+
+
+def _device_lost(error: Exception) -> bool:
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError)
+        and any(sign in str(error) for sign in ("CUDA error", "CUDA driver", "cuDNN error"))
     )
 
 

@@ -30,10 +30,11 @@ from informer.rundir import RunDir
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.liveness import HEARTBEAT_SECONDS, same_process
+from nas_engine.machine import cuda_devices
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted
 from nas_engine.planning import Planning, planner_of
-from nas_engine.search import ASKING, Limits
+from nas_engine.search import ASKING, Limits, SearchSpec
 from nas_engine.service.cost import beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
@@ -43,12 +44,14 @@ from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import Ended, Trainer, TrainerError
 from nas_engine.trainers.local import LocalTrainer
-from nas_engine.trainers.pool import Pool
+from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from nas_engine.llm import LanguageModel
     from nas_engine.pruning import Pruner
+
+MakeTrainer = Callable[[int, SearchSpec], Trainer]
 
 LOOP_SECONDS = 0.1
 REST_SECONDS = 1.0
@@ -72,13 +75,23 @@ def main(db: Path, command_id: int) -> None:
             handlers=[log_handler(settings)],
         )
         workspace.create()
-        make = partial(LocalTrainer, settings.worker_environment(), workspace.worker_log)
+        make = partial(local_trainer, workspace, settings)
         serve(workspace, settings, make, command_id, told_to_end)
     except LeaseLost as error:
         _log.error("%s", error)
         os._exit(1)  # at once: a thread may wait for a language model
     except (SettingsError, StoreError) as error:
         raise click.ClickException(str(error)) from None
+
+
+def local_trainer(
+    workspace: Workspace, settings: Settings, slot: int, spec: SearchSpec
+) -> LocalTrainer:
+    """Return the trainer of a slot on this machine, with its share of the GPUs that are there."""
+    device = str(spec.start()["training.device"])
+    shared, share = device_share(slot, spec.slots, cuda_devices(device))
+    environment = {**settings.worker_environment(), **shared}
+    return LocalTrainer(environment, workspace.worker_log, slot, memory_share=share)
 
 
 def log_handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:
@@ -92,7 +105,7 @@ def log_handler(settings: Settings, stream: TextIO | None = None) -> logging.Han
 def serve(
     workspace: Workspace,
     settings: Settings,
-    make_trainer: Callable[[int], Trainer],
+    make_trainer: MakeTrainer,
     command_id: int,
     told_to_end: threading.Event | None = None,
 ) -> None:
@@ -101,7 +114,7 @@ def serve(
     Args:
         workspace: has the command.
         settings: keys, addresses and paths.
-        make_trainer: makes the trainer of a slot, by its number.
+        make_trainer: makes the trainer of a slot, by its number and the search.
         command_id: what to carry out.
         told_to_end: set from outside when the engine shall end, with the search paused.
 
@@ -172,7 +185,7 @@ class Engine:
         workspace: Workspace,
         settings: Settings,
         writer: Writer,
-        make_trainer: Callable[[int], Trainer],
+        make_trainer: MakeTrainer,
         search_id: int,
     ) -> None:
         """Take on a search; `writer` has its lease."""
@@ -180,7 +193,8 @@ class Engine:
         self._settings = settings
         self._writer = writer
         self._search_id = search_id
-        self._trainers = Pool(make_trainer, self._search().spec.slots)
+        self._spec = self._search().spec
+        self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
         self._work: dict[int | None, Future[None]] = {}  # by trial; the baselines under None
         self._woken = threading.Event()
@@ -249,6 +263,7 @@ class Engine:
         if why_not := self._too_many_failures(search):
             self._pause(why_not)
             return bool(self._work)
+        self._spec = search.spec
         self._trainers.resize(search.spec.slots)
         spent = self._spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -36,6 +37,19 @@ def gpus() -> tuple[GPU, ...]:
         return tuple(_gpu(line) for line in found.stdout.splitlines() if line.strip())
     except (subprocess.SubprocessError, OSError, ValueError):
         return ()
+
+
+def cuda_devices(device: str) -> list[str]:
+    """Return the GPUs, as CUDA names them, over which a search on `device` spreads its slots.
+
+    Args:
+        device: the setting `training.device`. One that names a GPU leaves nothing to choose from.
+    """
+    if device not in ("auto", "cuda"):
+        return []
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = map(str, range(len(gpus()))) if visible is None else visible.split(",")
+    return [name for name in named if name] if gpus() else []
 
 
 @functools.cache

@@ -82,7 +82,10 @@ def run(fault: Fault, folder: Path) -> Outcome:
             server.stop_listening()
         with _logged(settings) as log, patch.object(engine, "LOOP_SECONDS", 0.01):
             engine.serve(
-                workspace, settings, lambda slot: FakeTrainer(), send(workspace, Start(spec=spec))
+                workspace,
+                settings,
+                lambda slot, spec: FakeTrainer(),
+                send(workspace, Start(spec=spec)),
             )
     with reading(workspace) as reader:
         assert reader is not None

@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.cost",
         "informer.estimate",
         "informer.failpoint",
+        "informer.files",
         "informer.rundir",
         "data.registry",
     ),

@@ -223,7 +223,12 @@ def test_a_configuration_outside_the_grid_is_refused(change: dict[str, Value]) -
 
 def test_a_search_gets_the_recorded_results(workspace: Workspace) -> None:
     trainer, spec = RecordedTrainer(), SearchSpec(settings=dict(START), max_trials=1)
-    serve(workspace, load_settings(), lambda slot: trainer, send(workspace, Start(spec=spec), None))
+    serve(
+        workspace,
+        load_settings(),
+        lambda slot, spec: trainer,
+        send(workspace, Start(spec=spec), None),
+    )
     state = load_agent_state(workspace.db)
     assert [trial.state for trial in state.trials] == ["completed"]
     assert trainer.trained

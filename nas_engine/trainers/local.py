@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import psutil
 from pydantic import TypeAdapter
 
-from informer.rundir import Failure, RunDir, Success
+from informer.files import ProtocolError
+from informer.rundir import RunDir, Success, what_takes_memory
 from nas_engine.liveness import process_start
 from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import Ended, TrainerError, Watch, Worker
 from nas_engine.workspace import PROJECT
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
+MEMORY_SECONDS = 0.5
+"""Between two looks at the memory of the worker and its children."""
+PATIENCE_SECONDS = 2.0
+"""That a worker has to end a training when it is asked to; after that it is killed."""
+
+COMMAND = (sys.executable, "-m", "informer")
+MARK = "NAS_WORKER"
+"""Environment variable by which what a worker has started is known, wherever it hides."""
+
+_SPOILED = ("device", "out_of_memory")
+"""Failures after which the next training gets a fresh process."""
 
 _BASELINES = TypeAdapter(list[BaselineRow])
 
@@ -29,46 +44,103 @@ class LocalTrainer:
     parent: `train` must always be called from the same, long-lived thread.
     """
 
-    def __init__(self, environment: Mapping[str, str], output: Path, slot: int) -> None:
-        """Prepare a worker with `environment`; what it prints outside a run goes to `output`."""
-        self._environment = dict(environment)
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        output: Path,
+        slot: int = 0,
+        threads: int = 1,
+        memory_share: float = 1.0,
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        """Prepare a worker; none is started before the first training.
+
+        Args:
+            environment: All that the worker's environment holds.
+            output: File to which goes what it prints outside a training.
+            slot: Place of this trainer among those of an engine.
+            threads: That the worker computes with on a CPU.
+            memory_share: Of the memory of its GPU that it may take.
+            command: Starts the worker.
+        """
+        self._mark = uuid.uuid4().hex
+        self._environment = {**environment, MARK: self._mark}
         self._output = output
         self._slot = slot
+        self._command = [
+            *command,
+            *("--threads", str(threads)),
+            *("--memory-share", str(memory_share)),
+            *("--parent", str(os.getpid())),
+        ]
         self._worker: subprocess.Popen[bytes] | None = None
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
-        """Train in the worker; one that dies, hangs or is told to stop does not harm the next."""
+        """Train in the worker; one that dies, hangs or is told to end does not harm the next."""
         worker = self._running_worker()
         assert worker.stdin is not None
-        deadline = time.monotonic() + watch.limit_seconds
-        offset = 0
+        start = process_start(worker.pid)
         try:
             worker.stdin.write(f"{run.path.resolve()}\n".encode())
             worker.stdin.flush()
         except BrokenPipeError:
-            return self._crashed(run, worker)
-        watch.started(Worker(worker.pid, process_start(worker.pid) or 0.0, self._slot))
+            start = None
+        if start is None:
+            return self._lost(run, worker)
+        watch.started(Worker(worker.pid, start, self._slot))
+        try:
+            return self._follow(run, watch, worker)
+        except ProtocolError as error:
+            return self._killed(Ended("failed", "protocol", str(error)))
+        except BaseException:  # of the watch: nobody follows this training any more
+            self.close()
+            raise
+        finally:
+            run.trim_log()
+            run.end.unlink(missing_ok=True)
+
+    def _follow(
+        self, run: RunDir, watch: Watch, worker: subprocess.Popen[bytes]
+    ) -> Success | Ended:
+        """Report the records of a training until it has ended, or has to."""
+        began = time.monotonic()
+        next_memory, offset = began, 0
+        asked: Ended | None = None  # what the worker has been asked to end with
+        patience = 0.0
         while True:
-            result = run.read_result()
             gone = worker.poll() is not None
+            has_ended = asked is not None and not run.end.exists()
+            result = run.read_result()
             records, offset = run.read_metrics(offset)
             if records:
                 watch.report(records)
-            if isinstance(result, Failure):
-                return Ended("failed", result.error_class, result.message)
-            if result is not None:
+            if isinstance(result, Success):
                 return result
+            if result is not None:
+                ended = Ended("failed", result.error_class, result.message)
+                return self._killed(ended) if result.error_class in _SPOILED else ended
             if gone:
-                return self._crashed(run, worker)
-            if (ended := watch.ending()) is not None:
-                self.close()
-                return ended
-            if time.monotonic() > deadline:
-                self.close()
+                return self._lost(run, worker)
+            now = time.monotonic()
+            if asked is not None and (has_ended or now > patience):
+                return asked if has_ended else self._killed(asked)
+            ending = watch.ending()
+            if ending is not None and ending.state != "pruned":
+                return self._killed(ending)
+            if ending is not None and asked is None:
+                run.end.touch()
+                asked, patience = ending, now + PATIENCE_SECONDS
+            if now - began > watch.limit_seconds:
                 minutes = watch.limit_seconds / 60
-                return Ended(
-                    "failed", "time", f"The training was ended at its limit of {minutes:g} minutes."
-                )
+                message = f"The training was ended at its limit of {minutes:g} minutes."
+                return self._killed(Ended("failed", "time", message))
+            if now >= next_memory:
+                next_memory = now + MEMORY_SECONDS
+                if (taken := _memory(worker.pid)) > watch.memory_bytes:
+                    return self._killed(_took_too_much(run, taken, watch.memory_bytes))
+            if not run.path.is_dir():
+                raise ProtocolError(f"{run.path} is no longer there.")
+            run.trim_log()
             time.sleep(POLL_SECONDS)
 
     def baselines(self, folder: RunDir) -> list[BaselineRow]:
@@ -90,32 +162,48 @@ class LocalTrainer:
         return _BASELINES.validate_json(output.read_bytes())
 
     def close(self) -> None:
-        """Kill the worker."""
-        if self._worker is not None:
-            self._worker.kill()
-            self._worker.wait()
-            if self._worker.stdin is not None:
-                self._worker.stdin.close()
-            self._worker = None
+        """Kill the worker and all that it has started, at once."""
+        worker, self._worker = self._worker, None
+        if worker is None:
+            return
+        if worker.poll() is None:  # else its id may be another process's by now
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+        assert worker.stdin is not None
+        worker.stdin.close()
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == self._mark:
+                    process.kill()
+            except psutil.Error:
+                continue
+
+    def _killed(self, ended: Ended) -> Ended:
+        self.close()
+        return ended
 
     def _running_worker(self) -> subprocess.Popen[bytes]:
         if self._worker is not None and self._worker.poll() is None:
             return self._worker
         self.close()
         with self._output.open("ab") as output:
-            self._worker = subprocess.Popen(
-                [sys.executable, "-m", "informer"],
+            self._worker = subprocess.Popen(  # noqa: S603
+                self._command,
                 cwd=PROJECT,
                 env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         return self._worker
 
-    def _crashed(self, run: RunDir, worker: subprocess.Popen[bytes]) -> Ended:
+    def _lost(self, run: RunDir, worker: subprocess.Popen[bytes]) -> Ended:
         code = worker.wait()
         self.close()
+        if code == os.EX_IOERR:
+            message = f"The worker could not write to {run.path}; {self._output} says why."
+            return Ended("failed", "disk", message)
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         tail = run.log_tail(5)
         return Ended(
@@ -123,3 +211,28 @@ class LocalTrainer:
             "process lost",
             f"The worker process was lost ({cause}); {run.log} has its last lines. {tail}".strip(),
         )
+
+
+def _memory(pid: int) -> int:
+    """Return the bytes of main memory that a process and all below it hold."""
+    total = 0
+    try:
+        parent = psutil.Process(pid)
+        tree = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    for process in tree:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total
+
+
+def _took_too_much(run: RunDir, taken: int, limit: int) -> Ended:
+    advice = what_takes_memory(run.read_config())
+    message = (
+        f"The training took {taken / 1e6:,.0f} MB of memory, more than the {limit / 1e6:,.0f} MB "
+        f"that it may; lower {advice}."
+    )
+    return Ended("failed", "out_of_memory", message)

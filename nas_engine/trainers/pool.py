@@ -1,68 +1,158 @@
-"""Trainings side by side: a trainer for each slot, driven from a thread of its own."""
+"""Several trainers side by side, one for each slot."""
 
 from __future__ import annotations
 
+import dataclasses
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from informer.rundir import RunDir, Success
 from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import Ended, Trainer, Watch
 
-WAIT_SECONDS = 0.05
+POLL_SECONDS = 0.05
+
+
+def device_share(slot: int, slots: int, devices: Sequence[str]) -> tuple[Mapping[str, str], float]:
+    """Return the environment that gives a slot its GPU, and its share of that GPU's memory.
+
+    Slots are dealt to `devices` (as CUDA names them) in turn; without devices, all share the one
+    that the configuration names.
+    """
+    if not devices:
+        return {}, 1 / slots
+    number = slot % len(devices)
+    return {"CUDA_VISIBLE_DEVICES": devices[number]}, 1 / len(range(number, slots, len(devices)))
+
+
+class PoolClosed(RuntimeError):
+    """The pool was closed while a training was under way: it has no end that could be recorded."""
+
+
+class _Slot:
+    """A trainer and the thread that all its calls are made from, made anew when slots change."""
+
+    def __init__(self, number: int, trainer: Trainer, generation: int) -> None:
+        self.number, self.trainer, self.generation = number, trainer, generation
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix=f"slot-{number}")
+
+    def close(self) -> None:
+        self.thread.submit(self.trainer.close).result()
+        self.thread.shutdown()
 
 
 class Pool:
-    """Trains in as many slots as there are; who comes first is served first.
+    """A trainer with slots: `train` may be called from any thread and waits for a free slot.
 
-    To the kernel a worker is the child of the thread that started it, and dies with it: each slot
-    keeps its thread for as long as it keeps its trainer.
+    The functions of a watch are called from the slot's thread, and `ending` also from the caller's.
     """
 
     def __init__(self, make: Callable[[int], Trainer], slots: int) -> None:
+        """Prepare `slots` slots; `make` returns the trainer of a slot when it is first needed."""
         self._make = make
-        self._slots: dict[int, tuple[Trainer, ThreadPoolExecutor]] = {}
-        self._free: list[int] = []
-        self._wanted = 0
+        self._slots = slots
+        self._generation = 0
+        self._free: dict[int, _Slot] = {}
+        self._busy: dict[int, _Slot] = {}
+        self._waiting: deque[object] = deque()
+        self._closed = False
         self._changed = threading.Condition()
-        self.resize(slots)
 
-    def resize(self, slots: int) -> None:
-        """Have this many slots from now on; what trains beyond them is finished."""
+    @property
+    def slots(self) -> int:
+        """How many trainings may run at once."""
+        return self._slots
+
+    @property
+    def idle(self) -> int:
+        """How many trainings could begin now."""
         with self._changed:
-            self._wanted = slots
-            for slot in range(slots):
-                if slot not in self._slots:
-                    self._slots[slot] = (self._make(slot), ThreadPoolExecutor(1))
-                    self._free.append(slot)
-            self._changed.notify_all()
+            return max(0, self._slots - len(self._busy) - len(self._waiting))
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
-        """Train in the next slot that is free; may be called from any thread."""
-        while True:
-            if (ended := watch.ending()) is not None:
-                return ended
-            with self._changed:
-                slot = next((s for s in sorted(self._free) if s < self._wanted), None)
-                if slot is not None:
-                    self._free.remove(slot)
-                    break
-                self._changed.wait(WAIT_SECONDS)
-        trainer, thread = self._slots[slot]
+        """Train in a free slot, first come, first served.
+
+        Returns what `watch.ending` says if that comes before a slot is free.
+        """
+        taken = self._take(watch)
+        if isinstance(taken, Ended):
+            return taken
+        closing = dataclasses.replace(watch, ending=lambda: self._ending(watch))
         try:
-            return thread.submit(trainer.train, run, watch).result()
+            return taken.thread.submit(taken.trainer.train, run, closing).result()
         finally:
-            with self._changed:
-                self._free.append(slot)
-                self._changed.notify_all()
+            self._give_back(taken)
 
     def baselines(self, folder: RunDir) -> list[BaselineRow]:
-        """Compute the baselines; raises TrainerError."""
-        return self._slots[0][0].baselines(folder)
+        """Compute the baselines in a process of their own, which takes no slot."""
+        return self._make(0).baselines(folder)
+
+    def resize(self, slots: int) -> None:
+        """Change the number of slots; trainings under way are not disturbed.
+
+        Workers are replaced, since their share of a GPU depends on the number: at once where they
+        are free, the others when their training has ended.
+        """
+        with self._changed:
+            if slots == self._slots:
+                return
+            self._slots = slots
+            self._generation += 1
+            replaced, self._free = list(self._free.values()), {}
+            self._changed.notify_all()
+        for slot in replaced:
+            slot.close()
 
     def close(self) -> None:
-        """End all workers."""
-        for trainer, thread in self._slots.values():
-            thread.submit(trainer.close).result()
-            thread.shutdown()
+        """Kill all workers; a training that is under way or waits raises PoolClosed."""
+        with self._changed:
+            self._closed = True
+            free, self._free = list(self._free.values()), {}
+            self._changed.notify_all()
+        for slot in free:
+            slot.close()
+        with self._changed:
+            self._changed.wait_for(lambda: not self._busy)
+
+    def _ending(self, watch: Watch) -> Ended | None:
+        if self._closed:
+            raise PoolClosed
+        return watch.ending()
+
+    def _take(self, watch: Watch) -> _Slot | Ended:
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+        try:
+            while (ending := self._ending(watch)) is None:
+                with self._changed:
+                    if self._waiting[0] is ticket and len(self._busy) < self._slots:
+                        return self._occupy()
+                    self._changed.wait(POLL_SECONDS)
+            return ending
+        finally:
+            with self._changed:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+    def _occupy(self) -> _Slot:
+        number = min(set(range(self._slots)) - set(self._busy))
+        slot = self._free.pop(number, None)
+        if slot is None:
+            slot = _Slot(number, self._make(number), self._generation)
+        self._busy[number] = slot
+        return slot
+
+    def _give_back(self, slot: _Slot) -> None:
+        with self._changed:
+            stays = slot.generation == self._generation and not self._closed
+            if stays:
+                self._free[slot.number] = self._busy.pop(slot.number)
+                self._changed.notify_all()
+        if not stays:
+            slot.close()
+            with self._changed:
+                del self._busy[slot.number]
+                self._changed.notify_all()

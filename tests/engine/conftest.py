@@ -29,7 +29,7 @@ class Bench:
     workspace: Workspace
     trainer: FakeTrainer = field(default_factory=FakeTrainer)
 
-    def make_trainer(self, slot: int) -> Trainer:
+    def make_trainer(self, slot: int, spec: SearchSpec) -> Trainer:
         return self.trainer
 
     def give(self, command: Command, search_id: int | None = None) -> CommandRow:

@@ -47,4 +47,4 @@ class CountingTrainer(FakeTrainer):
 if __name__ == "__main__":
     workspace = Workspace(Path(sys.argv[1]))
     trainer = CountingTrainer(workspace.db.parent / "trainings.txt", float(sys.argv[3]))
-    serve(workspace, load_settings(), lambda slot: trainer, int(sys.argv[2]))
+    serve(workspace, load_settings(), lambda slot, spec: trainer, int(sys.argv[2]))

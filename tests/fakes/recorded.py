@@ -132,10 +132,10 @@ class RecordedTrainer:
         config = run.read_config()
         row = replay(config)
         self.trained.append(run)
-        watch.started(this_process())
+        watch.started(this_process(0))
         for epoch in row.epochs:
-            if (ended := watch.ending()) is not None:
-                return ended
+            if (ending := watch.ending()) is not None:
+                return ending
             steps = config.training.steps_per_epoch
             for record in (Progress(epoch=epoch.epoch, step=1, steps=steps), epoch):
                 run.append(record)

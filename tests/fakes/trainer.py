@@ -29,10 +29,11 @@ def error_of(config: RunConfig) -> float:
     )
 
 
-def this_process() -> Worker:
+def this_process(slot: int) -> Worker:
+    """Return this process as the worker of a slot."""
     start = process_start(os.getpid())
     assert start is not None
-    return Worker(os.getpid(), start, slot=0)
+    return Worker(os.getpid(), start, slot)
 
 
 class FakeTrainer:
@@ -46,7 +47,9 @@ class FakeTrainer:
         epoch_seconds: float = 0.0,
         fail: Callable[[RunConfig], Failure | None] = lambda config: None,
         value: Callable[[RunConfig], float] = error_of,
+        slot: int = 0,
     ) -> None:
+        self.slot = slot
         self.epoch_seconds = epoch_seconds
         self.fail = fail
         self.value = value
@@ -55,7 +58,7 @@ class FakeTrainer:
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
         config = run.read_config()
         self.trained.append(run)
-        watch.started(this_process())
+        watch.started(this_process(self.slot))
         if (failure := self.fail(config)) is not None:
             run.write_result(failure)
             return Ended("failed", failure.error_class, failure.message)
@@ -73,10 +76,10 @@ class FakeTrainer:
                 run.append(part)
                 watch.report([part])
             ends = time.monotonic() + self.epoch_seconds
-            while time.monotonic() < ends:
-                if (ended := watch.ending()) is not None:
-                    return ended
+            while (ending := watch.ending()) is None and time.monotonic() < ends:
                 time.sleep(0.01)
+            if ending is not None:
+                return ending
         result = Success(
             val_mse=value,
             val_mae=value,

@@ -57,7 +57,7 @@ def test_an_unfinished_run_goes_on_and_another_configuration_begins_anew(
     run.create(tiny)
     with pytest.raises(KeyboardInterrupt):
         train(tiny, run, interrupt_in_epoch(2))
-    assert run.checkpoint.exists()
+    assert run.checkpoint() is not None
     begun = invoke(tmp_path, "--config", given, "--tag", "t", "--set", "training.seed=1")
     assert begun.exit_code == 0 and "goes on" not in begun.output
     run.create(tiny)
