@@ -17,6 +17,7 @@ from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTri
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
 from nas_engine.search import ASKING, SPENDING, SearchSpec
+from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import problems_of, step_type
 from nas_engine.store.reader import SearchRow, TrialRow
@@ -78,6 +79,14 @@ def reasons_not_to_start(spec: SearchSpec, settings: Settings) -> list[str]:
             f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
             "the planner tpe, which needs none."
         ]
+    usd = spec.limits.usd
+    if usd is not None and spec.planner in ASKING:
+        least = worst_case("", settings.llm_max_tokens, settings.role("planner")).usd
+        if usd < least:
+            return [
+                f"usd: {usd:.4g} US dollars do not pay for a call of the language model, which can "
+                f"cost {least:.4g} and more; allow more, or choose a planner that asks none."
+            ]
     try:
         load(settings.nas_rules)
     except OwnRulesError as error:

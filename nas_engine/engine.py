@@ -35,7 +35,7 @@ from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted
 from nas_engine.planning import Planning, planner_of
 from nas_engine.search import ASKING, Limits, SearchSpec
-from nas_engine.service.cost import beyond, worst_case
+from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
@@ -206,6 +206,7 @@ class Engine:
         self._rests_until = 0.0
         self._last_beat = time.monotonic()
         self._patience = Patience()
+        self._refused = Booking(0, 0.0)  # what the last call could have cost that was not allowed
         self._preparing = threading.Lock()
         self._planning: Planning | None = None
         self._pruner: Pruner | None = None
@@ -313,9 +314,9 @@ class Engine:
         if hours is not None and read.training_seconds(self._search_id) >= 3600 * hours:
             return f"The budget of {hours:g} hours of training is used up."
         if limits.usd is not None and search.spec.planner in ASKING:
-            least = worst_case("", self._settings.llm_max_tokens, self._settings.role("planner"))
             money, spend = Limits(usd=limits.usd), read.spend(self._search_id)
-            if beyond(money, spend, least):
+            least = worst_case("", self._settings.llm_max_tokens, self._settings.role("planner"))
+            if beyond(money, spend, max(least, self._refused, key=lambda call: call.usd)):
                 return (
                     f"The budget of {limits.usd:.4g} US dollars is used up: "
                     f"{spend.booked_usd:.4g} are booked."
@@ -460,10 +461,14 @@ class Engine:
             from nas_engine.llm import LanguageModel
 
             return LanguageModel(
-                self._settings, writer, self._patience, self._search_id, number, role
+                *(self._settings, writer, self._patience, self._search_id, number, role),
+                on_limit=self._note_refused,
             )
 
         return model
+
+    def _note_refused(self, worst: Booking) -> None:
+        self._refused = worst
 
     def _compute_baselines(self) -> None:
         writer = self._writer.another()

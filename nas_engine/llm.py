@@ -23,6 +23,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.stop import stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_exponential_jitter
 
+from informer.failpoint import failpoint
 from nas_engine.planners.base import AccessDenied
 from nas_engine.service.cost import Booking, beyond, reported, settle, worst_case
 from nas_engine.service.fault import ErrorClass, Fault
@@ -78,8 +79,11 @@ class LanguageModel:
         search_id: int,
         number: int,
         role: Literal["planner", "evaluator"],
+        on_limit: Callable[[Booking], None] = lambda worst: None,
     ) -> None:
+        """Prepare to ask; `on_limit` is told what a call could have cost that was not allowed."""
         self._settings = settings
+        self._on_limit = on_limit
         self._writer = writer
         self._patience = patience
         self._search_id = search_id
@@ -172,18 +176,23 @@ class LanguageModel:
         plain = [{"role": message.type, "content": str(message.text)} for message in messages]
         max_tokens = self._settings.llm_max_tokens
         worst = worst_case(json.dumps([plain, form], ensure_ascii=False), max_tokens, self._role)
-        call = self._writer.reserve_call(
-            search_id=self._search_id,
-            number=self._number,
-            role=self._role.name,
-            attempt=self._attempts,
-            model=self._role.model,
-            messages=plain,
-            worst=worst,
-            base_url=self._role.public_url,
-            temperature=self._role.temperature,
-            max_tokens=max_tokens,
-        )
+        try:
+            call = self._writer.reserve_call(
+                search_id=self._search_id,
+                number=self._number,
+                role=self._role.name,
+                attempt=self._attempts,
+                model=self._role.model,
+                messages=plain,
+                worst=worst,
+                base_url=self._role.public_url,
+                temperature=self._role.temperature,
+                max_tokens=max_tokens,
+            )
+        except LimitReached:
+            self._on_limit(worst)
+            raise
+        failpoint("llm.booked")
         self._attempts += 1
         began = time.monotonic()
         try:
@@ -202,6 +211,7 @@ class LanguageModel:
                 booked=Booking(0, 0.0) if fault.free else None,
             )
             raise
+        failpoint("llm.answered")
         return _Exchange(call, worst, time.monotonic() - began, self._without_key(completion))
 
     def _book(self, exchange: _Exchange, objection: Objection | None) -> None:

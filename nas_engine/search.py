@@ -67,7 +67,11 @@ class Pruning(BaseModel):
 
 
 class Limits(BaseModel):
-    """What may not be exceeded; the planners cannot change it. Spending has no limit at None."""
+    """What may not be exceeded; the planners cannot change it. Spending has no limit at None.
+
+    A search ends when its hours, its hours of training or its US dollars are used up. Without more
+    tokens or calls it goes on without language models.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
