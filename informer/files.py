@@ -27,14 +27,19 @@ def read_file(path: Path, limit: int, offset: int = 0) -> bytes:
     """Return a file from byte `offset` on.
 
     Raises:
-        OSError: there is none, or it cannot be read.
-        ProtocolError: it is a link or no plain file, which may lead out of the folder or never
-            end, or has more than `limit` bytes left.
+        FileNotFoundError: there is none.
+        ProtocolError: it cannot be read, is a link or no plain file, which may lead out of the
+            folder or never end, or has more than `limit` bytes left.
     """
     if path.is_symlink():
         raise ProtocolError(f"{path} is a link, and links in a run folder are not followed.")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ProtocolError(f"{path} cannot be read ({error.strerror}).") from error
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ProtocolError(f"{path} is not a plain file.")
@@ -42,8 +47,11 @@ def read_file(path: Path, limit: int, offset: int = 0) -> bytes:
             raise ProtocolError(
                 f"{path} has {status.st_size:,} bytes; no more than {offset + limit:,} are read."
             )
-        file.seek(offset)
-        return file.read(limit)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            file.seek(offset)
+            return file.read(limit)
+    finally:
+        os.close(descriptor)
 
 
 def append_line(path: Path, line: str, *, durable: bool = False) -> None:

@@ -224,7 +224,7 @@ class RunDir:
         return None
 
     def read_config(self) -> RunConfig:
-        """Return the configuration; raises ConfigError, ProtocolError or OSError."""
+        """Return the configuration; raises ConfigError, ProtocolError or FileNotFoundError."""
         return from_nested(json.loads(read_file(self.config, FILE_BYTES)))
 
     def append(self, record: Progress | Epoch) -> None:
@@ -266,7 +266,7 @@ class RunDir:
             return None
         except ValidationError:
             message = f"{self.result} is not a valid result."
-        except (ProtocolError, OSError) as error:
+        except ProtocolError as error:
             message = str(error)
         return Failure(error_class="protocol", message=message)
 
@@ -290,7 +290,7 @@ class RunDir:
         """Return the details of the errors, or None where there are none that can be read."""
         try:
             return Details.model_validate_json(read_file(self.details, FILE_BYTES))
-        except (OSError, ProtocolError, ValidationError):
+        except (FileNotFoundError, ProtocolError, ValidationError):
             return None
 
     def log_tail(self, lines: int = 20) -> str:
@@ -298,7 +298,7 @@ class RunDir:
         try:
             size = self.log.lstat().st_size
             block = read_file(self.log, 200 * lines, max(0, size - 200 * lines))
-        except (OSError, ProtocolError):
+        except (FileNotFoundError, ProtocolError):
             return ""
         return "\n".join(block.decode("utf-8", "replace").splitlines()[-lines:])
 

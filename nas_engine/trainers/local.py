@@ -31,7 +31,7 @@ COMMAND = (sys.executable, "-m", "informer")
 MARK = "NAS_WORKER"
 """Environment variable by which what a worker has started is known, wherever it hides."""
 
-_SPOILED = ("device", "out_of_memory")
+_SPOILED = ("device", "out_of_memory", "protocol")
 """Failures after which the next training gets a fresh process."""
 
 _BASELINES = TypeAdapter(list[BaselineRow])
@@ -76,7 +76,11 @@ class LocalTrainer:
         self._worker: subprocess.Popen[bytes] | None = None
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
-        """Train in the worker; one that dies, hangs or is told to end does not harm the next."""
+        """Train in the worker; one that dies, hangs or is told to end does not harm the next.
+
+        Raises:
+            TrainerError: no worker can be started.
+        """
         worker = self._running_worker()
         assert worker.stdin is not None
         start = process_start(worker.pid)
@@ -128,7 +132,10 @@ class LocalTrainer:
             if ending is not None and ending.state != "pruned":
                 return self._killed(ending)
             if ending is not None and asked is None:
-                run.end.touch()
+                try:
+                    run.end.touch()
+                except OSError:
+                    return self._killed(ending)
                 asked, patience = ending, now + PATIENCE_SECONDS
             if now - began > watch.limit_seconds:
                 minutes = watch.limit_seconds / 60
@@ -186,16 +193,19 @@ class LocalTrainer:
         if self._worker is not None and self._worker.poll() is None:
             return self._worker
         self.close()
-        with self._output.open("ab") as output:
-            self._worker = subprocess.Popen(  # noqa: S603
-                self._command,
-                cwd=PROJECT,
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        try:
+            with self._output.open("ab") as output:
+                self._worker = subprocess.Popen(  # noqa: S603
+                    self._command,
+                    cwd=PROJECT,
+                    env=self._environment,
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise TrainerError(f"No worker can be started ({error}).") from error
         return self._worker
 
     def _lost(self, run: RunDir, worker: subprocess.Popen[bytes]) -> Ended:
@@ -230,7 +240,10 @@ def _memory(pid: int) -> int:
 
 
 def _took_too_much(run: RunDir, taken: int, limit: int) -> Ended:
-    advice = what_takes_memory(run.read_config())
+    try:
+        advice = what_takes_memory(run.read_config())
+    except (FileNotFoundError, ValueError) as error:
+        raise ProtocolError(f"{run.config} is no longer a valid configuration.") from error
     message = (
         f"The training took {taken / 1e6:,.0f} MB of memory, more than the {limit / 1e6:,.0f} MB "
         f"that it may; lower {advice}."
