@@ -153,9 +153,7 @@ FOLDERS: dict[str, Callable[[RunDir], None]] = {
     "result is a folder": instead("result.json", Path.mkdir),
     "result is a pipe": instead("result.json", lambda path: os.mkfifo(path)),
     "metrics are a pipe": instead("metrics.jsonl", lambda path: os.mkfifo(path)),
-    "a line without end": instead(
-        "metrics.jsonl", lambda path: void(path.write_bytes(b"{" * HUGE))
-    ),
+    "a line without end": instead("metrics.jsonl", endless),
 }
 
 

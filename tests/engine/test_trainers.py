@@ -130,8 +130,8 @@ def test_a_training_that_must_end_is_gone_with_all_that_it_started(
     began = time.monotonic()
     watch = Watch(started, watch.report, watch.ending, 60, GENEROUS)
     assert stubborn.train(folder(tmp_path / "run"), watch) == ending
-    assert time.monotonic() - began < GONE_SECONDS
-    assert marked(mark[0]) == []
+    while marked(mark[0]):
+        assert time.monotonic() - began < GONE_SECONDS
 
 
 def test_a_training_ends_at_its_limit_of_time(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from data.registry import DATASETS, DataError
+from data.registry import DATASETS, DataError, Dataset
 from data.series import Series, series
 from data.source import locate
 from informer.config import RunConfig, Value
@@ -41,6 +41,11 @@ def interrupt_in_epoch(number: int) -> Callable[[Progress | Epoch], None]:
     return interrupt
 
 
+def tiny_dataset() -> Dataset:
+    """Return the synthetic series cut short, so that an epoch takes no time."""
+    return dataclasses.replace(DATASETS["synthetic"], name="tiny", split_rows=(800, 60, 60))
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Keep tests that run at the same time from fighting for cores."""
@@ -53,8 +58,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     """A configuration that trains in a second, on the synthetic series cut short."""
-    dataset = dataclasses.replace(DATASETS["synthetic"], name="tiny", split_rows=(800, 60, 60))
-    monkeypatch.setitem(DATASETS, "tiny", dataset)
+    monkeypatch.setitem(DATASETS, "tiny", tiny_dataset())
     return RunConfig().with_changes(TINY)
 
 

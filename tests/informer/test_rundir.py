@@ -1,0 +1,160 @@
+"""Torn and damaged files of a run folder: what was whole stays, and what follows is not harmed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from informer.__main__ import serve
+from informer.config import RunConfig
+from informer.files import KEPT_CHECKPOINTS, checkpoints, is_intact, keep_checkpoint
+from informer.rundir import Epoch, Failure, Progress, RunDir
+
+CONFIG = RunConfig()
+SEED = 7
+
+
+def epoch(number: int) -> Epoch:
+    return Epoch(epoch=number, train_loss=0.1, val_mse=0.5, val_mae=0.6, lr=1e-4, seconds=12.5)
+
+
+def three_lines() -> list[Progress | Epoch]:
+    return [epoch(4), Progress(epoch=5, step=17, steps=268), epoch(5)]
+
+
+def written(run: RunDir) -> bytes:
+    for record in (epoch(3), *three_lines()):
+        run.append(record)
+    return run.metrics.read_bytes()
+
+
+def cuts(content: bytes, lines: int = 3) -> Iterator[int]:
+    """Return every byte at which the last lines can be cut."""
+    start = len(b"".join(content.splitlines(keepends=True)[:-lines]))
+    yield from range(start, len(content) + 1)
+
+
+def test_metrics_cut_at_any_byte_lose_the_torn_line_alone(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    content = written(run)
+    tried = 0
+    for cut in cuts(content):
+        run.metrics.write_bytes(content[:cut])
+        whole = [epoch(3), *three_lines()][: content[:cut].count(b"\n")]
+        before, offset = run.read_metrics()
+        assert before == whole
+        run.append(epoch(9))
+        run.append(epoch(10))
+        assert run.read_metrics()[0] == [*whole, epoch(9), epoch(10)]
+        assert run.read_metrics(offset)[0] == [epoch(9), epoch(10)], "the reader lost its place"
+        tried += 1
+    assert tried > 200
+
+
+def test_a_log_cut_at_any_byte_goes_on_in_a_line_of_its_own(tmp_path: Path) -> None:
+    """The worker opens it anew for each training, here for one that it refuses."""
+    run = RunDir(tmp_path)
+    run.config.write_text("{}")
+    content = "Goes on after epoch 3.\nepoch 4: 0.25\nvérité 0,3\n".encode()
+    for cut in cuts(content):
+        run.log.write_bytes(content[:cut])
+        run.config.write_text("broken")
+        serve(run)
+        result = run.read_result()
+        assert isinstance(result, Failure) and result.error_class == "config"
+        lines = run.log.read_bytes().splitlines()
+        assert lines == content[:cut].splitlines()
+        assert run.log.read_bytes()[-1:] in (b"\n", b"")
+        run.log_tail()
+
+
+@pytest.fixture
+def attempt(tmp_path: Path) -> RunDir:
+    """A run of which five epochs are trained, with two checkpoints."""
+    run = RunDir(tmp_path / "run")
+    run.create(CONFIG)
+    for number in range(1, 6):
+        run.append(Progress(epoch=number, step=1, steps=9))
+        run.append(epoch(number))
+        checkpoint(run, number)
+    return run
+
+
+def checkpoint(run: RunDir, number: int) -> None:
+    temporary = run.path / ".checkpoint.tmp"
+    temporary.write_bytes(random.Random(number).randbytes(5000))
+    keep_checkpoint(run.path, number, temporary)
+
+
+def epochs(run: RunDir) -> list[int]:
+    return [record.epoch for record in run.read_metrics()[0] if isinstance(record, Epoch)]
+
+
+def test_the_two_newest_checkpoints_are_kept(attempt: RunDir) -> None:
+    assert [number for number, _ in checkpoints(attempt.path)] == [5, 4]
+    assert KEPT_CHECKPOINTS == 2
+    assert attempt.create(CONFIG) == 5
+    assert epochs(attempt) == [1, 2, 3, 4, 5]
+
+
+def test_a_damaged_checkpoint_is_never_used_and_the_one_before_is_which_the_log_says(
+    attempt: RunDir,
+) -> None:
+    """50 truncations and 20 flipped bits."""
+    dice = random.Random(SEED)
+    (_, newest), (_, before) = checkpoints(attempt.path)
+    content, kept, records = newest.read_bytes(), before.read_bytes(), attempt.metrics.read_bytes()
+    damaged = [content[: dice.randrange(len(content))] for _ in range(50)]
+    damaged += [flipped(content, dice.randrange(8 * len(content))) for _ in range(20)]
+    for bad in damaged:
+        newest.write_bytes(bad)
+        before.write_bytes(kept)
+        attempt.metrics.write_bytes(records)
+        attempt.log.unlink(missing_ok=True)
+        assert attempt.create(CONFIG) == 4
+        assert attempt.checkpoint() == (4, before)
+        assert epochs(attempt) == [1, 2, 3, 4], "the metrics go on from where training does"
+        assert not newest.exists()
+        said = attempt.log_tail()
+        assert newest.name in said and "goes on after epoch 4" in said
+    assert len(damaged) == 70
+
+
+def flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_training_begins_anew_where_both_checkpoints_are_damaged(attempt: RunDir) -> None:
+    for _, path in checkpoints(attempt.path):
+        path.write_bytes(b"")
+    assert attempt.create(CONFIG) == 0
+    assert checkpoints(attempt.path) == []
+    assert epochs(attempt) == []
+    assert "begins anew" in attempt.log_tail()
+
+
+def test_a_checkpoint_whose_epochs_were_not_all_recorded_is_not_used(attempt: RunDir) -> None:
+    lines = attempt.metrics.read_text().splitlines(keepends=True)
+    attempt.metrics.write_text("".join(lines[:-1]) + lines[-1][:20])  # a power cut took the rest
+    assert attempt.create(CONFIG) == 4
+    assert epochs(attempt) == [1, 2, 3, 4]
+
+
+def test_a_checkpoint_cannot_be_a_link_out_of_the_folder(attempt: RunDir, tmp_path: Path) -> None:
+    (_, newest), _ = checkpoints(attempt.path)
+    newest.rename(tmp_path / newest.name)
+    newest.symlink_to(tmp_path / newest.name)
+    assert not is_intact(newest)
+    assert attempt.create(CONFIG) == 4
+
+
+def test_an_attempt_at_another_configuration_leaves_nothing(attempt: RunDir) -> None:
+    attempt.end.touch()
+    (attempt.path / ".result.json.tmp").write_text("half")
+    assert attempt.create(CONFIG.with_changes({"training.seed": 1})) == 0
+    assert [path.name for path in attempt.path.iterdir()] == ["config.json"]
