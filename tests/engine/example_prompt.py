@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from informer.config import RunConfig
@@ -47,11 +48,13 @@ def example(folder: Path) -> str:
     bench.search(**spec.model_dump())
     with reading(bench.workspace) as reader:
         assert reader is not None
-        view = View.of(reader, 1, NUMBER)
-    optimiser = OptunaPlanner("tpe")
-    for trial in view.trials:
-        optimiser.observe(trial)
-    question = ask_text(view, several(view, optimiser.study(view)))
+        everything = View.of(reader, 1, NUMBER)
+        earlier = [trial for trial in everything.trials if trial.number < NUMBER]
+        view = replace(everything, trials=earlier)
+        optimiser = OptunaPlanner("tpe")
+        for trial in view.trials:
+            optimiser.observe(trial)
+        question = ask_text(view, several(view, optimiser.study(view)))
     return f"{prompt('planner_system')}\n{question}".strip()
 
 

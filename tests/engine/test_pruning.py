@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from nas_engine.api import AgentState
+from nas_engine.planners.base import View
+from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.pruning import WINDOW, Pruner, Reached
 from nas_engine.search import Pruning
+from nas_engine.store.reader import reading
+from nas_engine.workspace import Workspace
+from tests.engine.conftest import Bench
+from tests.engine.recorded_search import recorded_spec
+from tests.fakes.recorded import RecordedTrainer
 
 EPOCHS = 6
 METHODS = [
@@ -164,3 +174,51 @@ def test_slots_that_report_at_the_same_time_lose_nothing() -> None:
         assert (pruner.ending(number) is None) == (last == EPOCHS)
     ended = sum(pruner.ending(number) is not None for number in range(1, 200))
     assert 50 < ended < 199
+
+
+# -- in a search --------------------------------------------------------------------------------
+
+
+def test_a_pruned_trial_is_neither_result_nor_failure(tmp_path: Path) -> None:
+    state = recorded_search(tmp_path, Pruning(method="successive_halving"))
+    pruned = [trial for trial in state.trials if trial.state == "pruned"]
+    completed = [trial for trial in state.trials if trial.state == "completed"]
+    assert len(completed) >= 3 and len(pruned) >= 10
+    for trial in pruned:
+        assert (trial.rule, trial.accepted, trial.val_mse) == ("pruned", False, None)
+        assert trial.error.startswith("Ended after epoch") and trial.error in str(trial.verdict)
+        assert trial.number > 0
+    with reading(Workspace(tmp_path / "nas.db")) as reader:
+        assert reader is not None
+        lengths = Counter(row.number for row in reader.epochs(1))
+        for trial in pruned:
+            assert f"after epoch {lengths[trial.number]} of 4" in trial.error
+            assert len(reader.runs(1, trial.number)) == 1  # no further seed
+        known = Pruner.of(reader, 1)
+        endings = {trial.number: known.ending(trial.number) for trial in state.trials}
+    assert {number: text for number, text in endings.items() if text} == {
+        trial.number: trial.error for trial in pruned
+    }
+
+
+def test_pruned_trials_are_told_to_the_optimiser_as_such(tmp_path: Path) -> None:
+    state = recorded_search(tmp_path, Pruning(method="successive_halving"))
+    planner = OptunaPlanner("tpe")
+    with reading(Workspace(tmp_path / "nas.db")) as reader:
+        assert reader is not None
+        view = View.of(reader, 1, len(state.trials))
+        for trial in view.trials:
+            planner.observe(trial)
+        told = planner.study(view).trials
+        last = {row.number: row for row in reader.epochs(1)}
+    for row, trial in zip(told, state.trials, strict=True):
+        assert row.state.name == {"pruned": "PRUNED", "completed": "COMPLETE"}[trial.state]
+        end = last[trial.number]
+        expected = {end.epoch: end.val_mse} if trial.state == "pruned" else {}
+        assert row.intermediate_values == expected
+
+
+def recorded_search(folder: Path, pruning: Pruning) -> AgentState:
+    bench = Bench(Workspace(folder / "nas.db"), RecordedTrainer())
+    spec = recorded_spec(planner="random", max_trials=30, pruning=pruning)
+    return bench.search(**spec.model_dump())
