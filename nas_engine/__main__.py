@@ -1,5 +1,5 @@
 """`python -m nas_engine`."""
 
-from nas_engine.cli import main
+from nas_engine.cli.main import main
 
 main()

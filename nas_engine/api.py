@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from informer.config import Value
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import EngineState, engine_state
 from nas_engine.search import SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.store.reader import (
     BaselineRow,
-    EngineRow,
     EventRow,
     SearchRow,
     TrialRow,
@@ -59,7 +58,7 @@ def run_nas_optimization(
         settings: dotted keys in which the starting configuration differs from the preset, such as
             `{"training.epochs": 1}`.
         db: database of the workspace; NAS_DB where absent.
-        **spec: other fields of `nas_engine.search.SearchSpec`, such as `planner="random"`.
+        **spec: other fields of `nas_engine.search.SearchSpec`, such as `planner="random"` or `slots=2`.
 
     Raises:
         SearchError: the search was refused, or paused for a reason that a person must see to.
@@ -124,17 +123,17 @@ def follow(
             for event in reader.events(search_id, limit=1000, after=last):
                 on_event(event)
                 last = event.id
-        if engine_state(engine) in ("none", "lost"):
+        if (ended := engine_state(engine)) in ("none", "lost"):
             break
         time.sleep(FOLLOW_SECONDS)
     state = load_agent_state(workspace.db, search_id)
-    if complaint := _complaint(state.search, engine):
+    if complaint := _complaint(state.search, ended):
         raise SearchError(complaint)
     return state
 
 
-def _complaint(search: SearchRow, engine: EngineRow | None) -> str:
-    if engine is not None or search.state == "running":
+def _complaint(search: SearchRow, engine: EngineState) -> str:
+    if engine == "lost" or search.state == "running":
         return (
             f"The engine of search {search.id} was lost; nothing finished is lost: "
             f"`python -m nas_engine resume {search.id}` goes on from there."

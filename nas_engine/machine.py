@@ -1,4 +1,4 @@
-"""What this machine has: GPUs and memory. Asked once, without torch."""
+"""What this machine has: GPUs, cores and memory. Asked once, without torch."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from informer.estimate import process_memory, training_memory
 
 SHARE = 0.85
 """Of its memory that a training may take: the rest is for what else runs."""
+MOST_SLOTS = 8
+"""Trainings at once that are proposed on CPUs: more wait for memory rather than for cores."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,22 @@ def cuda_devices(device: str) -> list[str]:
 def main_memory() -> int:
     """Return the main memory in bytes."""
     return int(psutil.virtual_memory().total)
+
+
+@functools.cache
+def cores() -> int:
+    """Return the CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_slots(config: RunConfig) -> int:
+    """Return how many trainings of `config` this machine does well at once: one a GPU or core."""
+    if _on_gpu(config):
+        return len(gpus())
+    fitting = memory_allowed(config) // memory_needed(config)
+    return max(1, min(cores(), MOST_SLOTS, fitting))
 
 
 def memory_needed(config: RunConfig) -> int:

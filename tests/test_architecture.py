@@ -88,7 +88,7 @@ LIGHT = {
     "nas_engine.proposals": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.graph": ("torch", "streamlit"),
     "nas_engine.engine": ("torch", "streamlit"),
-    "nas_engine.cli": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
+    "nas_engine.cli.main": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
 }
 
 OURS = ("pages", "nas_engine", "informer", "data")

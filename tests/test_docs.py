@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nas_engine.cli import main, settings_table
+from nas_engine.cli.main import main
+from nas_engine.cli.output import settings_table
 from nas_engine.settings import Settings
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -120,6 +120,23 @@ class RunRow:
 
 
 @dataclass(frozen=True)
+class TrainingRow:
+    """A run that trains now, or trained when its engine was lost: what a slot does."""
+
+    number: int
+    seed: int
+    attempt: int
+    slot: int | None
+    worker_pid: int | None
+    epoch: int | None
+    step: int | None
+    steps: int | None
+    epochs: int  # that it is planned for
+    epoch_seconds: float | None  # mean of those that have ended
+    started_at: float | None
+
+
+@dataclass(frozen=True)
 class EpochRow:
     """Figures of one epoch of a run; None where they were not finite."""
 
@@ -208,6 +225,7 @@ class CommandRow:
     id: int
     search_id: int | None
     kind: str
+    payload: str  # the command as JSON
     author: str
     state: str
     answer: str
@@ -324,6 +342,29 @@ class Reader:
             FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
+
+    def training(self, search_id: int) -> list[TrainingRow]:
+        """Return what trains now, by slot."""
+        return self._rows(
+            TrainingRow,
+            """SELECT r.number, r.seed, r.attempt, r.slot, r.worker_pid, r.epoch, r.step, r.steps,
+            json_extract(p.config, '$."training.epochs"') AS epochs,
+            (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
+            r.started_at
+            FROM runs r JOIN trials t USING (search_id, number)
+            JOIN proposals p ON p.id = t.proposal_id
+            WHERE r.search_id = ? AND r.state = 'running' ORDER BY r.slot, r.id""",
+            (search_id,),
+        )
+
+    def training_seconds(self, search_id: int) -> float:
+        """Return the seconds of all epochs that have ended, over all slots."""
+        (seconds,) = self._connection.execute(
+            """SELECT coalesce(sum(e.seconds), 0.0) FROM runs r JOIN epochs e ON e.run_id = r.id
+            WHERE r.search_id = ?""",
+            (search_id,),
+        ).fetchone()
+        return float(seconds)
 
     def noise(self, search_id: int) -> Noise | None:
         """Return how far trainings with other seeds lie apart; None while it is not known."""
@@ -507,7 +548,8 @@ _TRIAL = f"""
 """  # noqa: S608
 
 _COMMAND = """
-    SELECT id, search_id, kind, author, state, answer, created_at, answered_at FROM commands
+    SELECT id, search_id, kind, payload, author, state, answer, created_at, answered_at
+    FROM commands
 """
 
 _BOOLEANS = frozenset({"accepted", "released", "stopping"})

@@ -1,0 +1,69 @@
+"""What people have asked of a search, in words: the table of commands is the record of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+
+from informer.config import Value, short
+from nas_engine.commands import (
+    COMMAND,
+    Change,
+    Control,
+    Decide,
+    Enqueue,
+    OnTrial,
+    Start,
+)
+from nas_engine.store.reader import CommandRow
+
+_ACTS = {
+    "stop_trial": "stop trial {}",
+    "skip": "skip trial {}",
+    "retry": "retry trial {}",
+    "another_seed": "train trial {} with another seed",
+    "to_front": "let trial {} be the next",
+}
+_DECISIONS = {"approved": "approve", "edited": "edit", "rejected": "reject"}
+
+
+def asked(row: CommandRow) -> str:
+    """Return what a command asked for, with the comment that was given."""
+    try:
+        command = COMMAND.validate_json(row.payload)
+    except ValidationError:  # a row is data from outside
+        return f"{row.kind} (malformed)"
+    match command:
+        case Start(spec=spec):
+            return f"start, {spec.max_trials} trials"
+        case Control(kind=kind):
+            return kind
+        case Change():
+            return f"change {_changed(command)}"
+        case Enqueue(parent=parent, changes=changes, comment=comment):
+            base = "the start" if parent is None else f"trial {parent}"
+            return f"enqueue {_listed(changes)} on {base}{_because(comment)}"
+        case OnTrial(kind=kind, number=number, comment=comment):
+            return f"{_ACTS[kind].format(number)}{_because(comment)}"
+        case Decide(decision=decision, proposal_id=proposal, changes=changes, comment=comment):
+            edit = f" to {_listed(changes)}" if changes else ""
+            return f"{_DECISIONS[decision]} proposal {proposal}{edit}{_because(comment)}"
+
+
+def _changed(command: Change) -> str:
+    parts = {"trials": command.max_trials, "slots": command.slots, "mode": command.mode}
+    listed = [f"{name} to {value}" for name, value in parts.items() if value is not None]
+    listed += [
+        f"{name} to {'none' if value is None else format(value, 'g')}"
+        for name, value in command.limits.items()
+    ]
+    return ", ".join(listed) or "nothing"
+
+
+def _listed(changes: Mapping[str, Value]) -> str:
+    return ", ".join(f"{short(key)}={short(value)}" for key, value in changes.items()) or "nothing"
+
+
+def _because(comment: str) -> str:
+    return f": {comment}" if comment else ""

@@ -1,0 +1,73 @@
+"""What the commands share: options, and refusals in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+from pydantic import ValidationError
+
+from informer.config import Value
+from nas_engine.api import SearchError, load_agent_state
+from nas_engine.settings import SettingsError, load_settings
+from nas_engine.space import SpaceError, value_of
+from nas_engine.store.schema import StoreError
+from nas_engine.workspace import Workspace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Refused(click.ClickException):
+    """Something that cannot be done as asked: one sentence, exit code 2."""
+
+    exit_code = 2
+
+
+def plainly(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that a person can mend into one sentence and exit code 2."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (SearchError, StoreError, SettingsError, SpaceError) as error:
+            raise Refused(str(error)) from None
+        except ValidationError as error:
+            fault = error.errors()[0]
+            raise Refused(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+
+    return wrapped
+
+
+db_option = click.option(
+    "--db",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Database of the workspace; NAS_DB, else workspace/nas.db.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+search_argument = click.argument("search_id", metavar="[SEARCH]", type=int, required=False)
+
+
+def workspace_of(db: Path | None) -> Workspace:
+    """Return the workspace that a command is for."""
+    return load_settings().workspace if db is None else Workspace(db.expanduser().absolute())
+
+
+def known_search(workspace: Workspace, search_id: int | None) -> int:
+    """Return the search that is meant, the newest by default; raises SearchError."""
+    return load_agent_state(workspace.db, search_id).search.id
+
+
+def assignments(texts: Iterable[str]) -> dict[str, Value]:
+    """Read several KEY=VALUE; a value is JSON where it can be, else text."""
+    found: dict[str, Value] = {}
+    for text in texts:
+        key, equals, raw = text.partition("=")
+        if not equals or not key:
+            raise Refused(f"{text[:80]!r} must have the form KEY=VALUE.")
+        found[key] = value_of(raw)
+    return found

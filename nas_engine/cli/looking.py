@@ -1,0 +1,160 @@
+"""What searches hold: `list`, `show`, `export`, `log`, and the `settings` of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from nas_engine.api import load_agent_state
+from nas_engine.audit import asked
+from nas_engine.cli.common import (
+    Refused,
+    db_option,
+    json_option,
+    known_search,
+    plainly,
+    search_argument,
+    workspace_of,
+)
+from nas_engine.cli.output import (
+    as_csv,
+    as_json_value,
+    clock,
+    engine_words,
+    print_search,
+    print_standing,
+    settings_table,
+    table,
+)
+from nas_engine.liveness import engine_state
+from nas_engine.store.reader import CommandRow, EventRow, reading
+
+
+@click.command("list")
+@db_option
+@json_option
+@plainly
+def list_searches(db: Path | None, as_json: bool) -> None:
+    """List all searches, newest first."""
+    workspace = workspace_of(db)
+    with reading(workspace) as reader:
+        rows = (
+            [
+                {
+                    "search": row.id,
+                    "title": row.spec.title(),
+                    "state": engine_words(row.state, engine_state(reader.engine(row.id))),
+                    "trials": f"{row.finished}/{row.max_trials}",
+                    "best": row.best,
+                }
+                for row in reader.searches()
+            ]
+            if reader
+            else []
+        )
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif rows:
+        click.echo(table(rows))
+    else:
+        click.echo(f"There is no search in {workspace.db} yet.")
+
+
+@click.command()
+@search_argument
+@click.option("--trial", type=int, help="Show everything about one trial.")
+@db_option
+@json_option
+@plainly
+def show(search_id: int | None, trial: int | None, db: Path | None, as_json: bool) -> None:
+    """Show a search and its trials, or one trial (the newest search by default)."""
+    workspace = workspace_of(db)
+    state = load_agent_state(workspace.db, search_id)
+    if trial is None:
+        print_search(state, as_json)
+        if not as_json:
+            print_standing(workspace, state.search)
+        return
+    found = next((row for row in state.trials if row.number == trial), None)
+    if found is None:
+        raise Refused(f"Search {state.search.id} has no trial {trial}.")
+    facts = dataclasses.asdict(found)
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:<12} {json.dumps(value, ensure_ascii=False)}")
+
+
+@click.command()
+@search_argument
+@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: stdout.")
+@db_option
+@plainly
+def export(
+    search_id: int | None, kind: Literal["csv", "json"], output: Path | None, db: Path | None
+) -> None:
+    """Write all trials of a search as CSV or JSON, one column per setting."""
+    state = load_agent_state(workspace_of(db).db, search_id)
+    text = as_csv(state) if kind == "csv" else json.dumps(as_json_value(state), indent=2) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, "utf-8")
+    except OSError as error:
+        raise Refused(f"{output} cannot be written ({error.strerror}).") from None
+    click.echo(f"{len(state.trials)} trials written to {output}.", err=True)
+
+
+@click.command()
+@search_argument
+@click.option("--events", is_flag=True, help="What happened, in place of what people asked for.")
+@db_option
+@json_option
+@plainly
+def log(search_id: int | None, events: bool, db: Path | None, as_json: bool) -> None:
+    """List who asked what of a search and when, with the answers (the newest by default)."""
+    workspace = workspace_of(db)
+    chosen = known_search(workspace, search_id)
+    with reading(workspace) as reader:
+        assert reader is not None, "a search is known"
+        lines: list[dict[str, Any]] = (
+            [_event_line(event) for event in reader.events(chosen, limit=10_000)]
+            if events
+            else [_command_line(row) for row in reader.commands(chosen)]
+        )
+    if as_json:
+        click.echo(json.dumps(lines, indent=2))
+    elif lines:
+        click.echo(table([{**line, "time": clock(line["time"])} for line in lines]))
+    else:
+        click.echo(f"Search {chosen} has no such line yet.")
+
+
+def _command_line(row: CommandRow) -> dict[str, Any]:
+    return {
+        "time": row.created_at,
+        "author": row.author,
+        "asked": asked(row),
+        "state": row.state,
+        "answer": row.answer,
+    }
+
+
+def _event_line(event: EventRow) -> dict[str, Any]:
+    return {"time": event.created_at, "level": event.level, "text": event.text}
+
+
+@click.command()
+def settings() -> None:
+    """Print every setting of a run as a Markdown table: what --set takes."""
+    click.echo(settings_table(), nl=False)
+
+
+COMMANDS = (list_searches, show, export, log, settings)

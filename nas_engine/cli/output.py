@@ -1,0 +1,177 @@
+"""Searches as text, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from informer.config import PRESETS, fields
+from nas_engine.api import AgentState, get_best_run
+from nas_engine.liveness import EngineState, engine_state
+from nas_engine.space import describe
+from nas_engine.standing import budgets, ends_first, seconds_left
+from nas_engine.store.reader import SearchRow, TrialRow, reading
+from nas_engine.workspace import Workspace
+
+
+def print_search(state: AgentState, as_json: bool) -> None:
+    """Print a search and its trials."""
+    if as_json:
+        click.echo(json.dumps(as_json_value(state), indent=2))
+        return
+    search, best = state.search, get_best_run(state)
+    click.echo(
+        f"Search {search.id}: {search.spec.title()}, {search.state}, "
+        f"{search.finished} of {search.max_trials} trials, {search.active_seconds:.0f} s"
+        + (f". {search.reason}" if search.reason else "")
+    )
+    if state.trials:
+        click.echo(table([_trial_line(trial) for trial in state.trials]))
+    for row in state.baselines:
+        if row.split == "val":
+            click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
+    if best is not None:
+        click.echo(f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better).")
+
+
+def print_standing(workspace: Workspace, search: SearchRow) -> None:
+    """Print whether an engine works on a search, what its slots do and what is left of budgets."""
+    with reading(workspace) as reader:
+        assert reader is not None, "a search is known"
+        engine = reader.engine(search.id)
+        trainings = reader.training(search.id)
+        found = budgets(search, reader.spend(search.id), reader.training_seconds(search.id))
+    state = engine_state(engine)
+    click.echo(
+        f"Engine: {state}" + (f", process {engine.pid}" if engine and state in LIVING else "")
+    )
+    if trainings and state in LIVING:
+        lines = [
+            {
+                "slot": run.slot,
+                "trial": run.number,
+                "seed": run.seed,
+                "epoch": f"{run.epoch or 0}/{run.epochs}",
+                "step": f"{run.step or 0}/{run.steps or '?'}",
+                "worker": run.worker_pid,
+                "seconds left": seconds_left(run),
+            }
+            for run in trainings
+        ]
+        click.echo(table(lines))
+    first = ends_first(found)
+    for budget in found:
+        mark = ", ends first" if budget is first and len(found) > 1 else ""
+        click.echo(f"Budget: {budget.used:.4g} of {budget.limit:g} {budget.name}{mark}")
+
+
+LIVING = ("alive", "stalled")
+
+
+def engine_words(state: str, engine: EngineState) -> str:
+    """Return the state of a search; one that should have an engine and has none says so."""
+    if state in ("running", "stopping") and engine not in LIVING:
+        return f"{state}, engine lost"
+    return state
+
+
+def settings_table() -> str:
+    """Return the table of `docs/configuration.md`."""
+    lines = [
+        "| setting | default | small | valid | planners vary | meaning |",
+        "|---|---|---|---|---|---|",
+    ]
+    small = PRESETS["small"].config().flat()
+    for key, field in fields().items():
+        if field.options is not None:
+            valid = ", ".join(str(option) for option in field.options)
+        elif field.low is not None and field.high is not None:
+            valid = f"{field.low:g} to {field.high:g}"
+        else:
+            valid = "a known name" if key == "data.dataset" else "a column of the data set"
+        own = "" if small[key] == field.default else str(small[key])
+        varied = describe(field.search) if field.search else "no"
+        lines.append(f"| `{key}` | {field.default} | {own} | {valid} | {varied} | {field.help} |")
+    return "\n".join(lines) + "\n"
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return rows that have the same keys as a table with aligned columns."""
+    lines = [{name: _text(value) for name, value in row.items()} for row in rows]
+    lines.insert(0, {name: name for name in rows[0]})
+    widths = {name: max(len(line[name]) for line in lines) for name in lines[0]}
+    return "\n".join(
+        "  ".join(line[name].ljust(width) for name, width in widths.items()).rstrip()
+        for line in lines
+    )
+
+
+def clock(moment: float) -> str:
+    """Return a moment as date and time on this machine."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def as_json_value(state: AgentState) -> dict[str, Any]:
+    """Return a search as plain data."""
+    search = dataclasses.asdict(state.search)
+    search["spec"] = state.search.spec.model_dump()
+    return {
+        "search": search,
+        "trials": [dataclasses.asdict(trial) for trial in state.trials],
+        "baselines": [dataclasses.asdict(row) for row in state.baselines],
+    }
+
+
+def as_csv(state: AgentState) -> str:
+    """Return one line per trial; text that a spreadsheet would run as a formula is quoted."""
+    lines = []
+    for trial in state.trials:
+        facts = dataclasses.asdict(trial)
+        config = facts.pop("config")
+        facts["changes"], facts["original"] = json.dumps(trial.changes), json.dumps(trial.original)
+        lines.append(facts | config)
+    out = io.StringIO()
+    if lines:
+        writer = csv.DictWriter(out, fieldnames=list(lines[0]))
+        writer.writeheader()
+        writer.writerows(
+            [{key: _safe_cell(value) for key, value in line.items()} for line in lines]
+        )
+    return out.getvalue()
+
+
+def _safe_cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _trial_line(trial: TrialRow) -> dict[str, object]:
+    return {
+        "trial": trial.number,
+        "state": trial.state,
+        "verdict": {None: "", True: "accepted", False: "rejected"}[trial.accepted],
+        "val_mse": _mean(trial),
+        "source": trial.source,
+        "epochs": trial.epochs,
+        "seconds": trial.seconds,
+        "changes": ", ".join(f"{key}={_text(value)}" for key, value in trial.changes.items()),
+    }
+
+
+def _mean(trial: TrialRow) -> str:
+    """Return the error of a trial, with spread and number of its seeds where there are several."""
+    if trial.val_mse is None or trial.spread is None:
+        return _text(trial.val_mse)
+    return f"{trial.val_mse:.4g} ±{trial.spread:.2g} ({trial.seeds})"
+
+
+def _text(value: object) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

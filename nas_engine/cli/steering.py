@@ -1,0 +1,186 @@
+"""Commands to a search that runs or rests: controls, changes, acts on trials, decisions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from nas_engine.api import load_agent_state
+from nas_engine.cli.common import (
+    Refused,
+    assignments,
+    db_option,
+    known_search,
+    plainly,
+    search_argument,
+    workspace_of,
+)
+from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial
+from nas_engine.search import SPENDING, Limits
+from nas_engine.supervisor import request
+
+ACTS: dict[str, Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]] = {
+    "stop": "stop_trial",
+    "skip": "skip",
+    "retry": "retry",
+    "another-seed": "another_seed",
+    "to-front": "to_front",
+}
+DECISIONS: dict[str, Literal["approved", "edited", "rejected"]] = {
+    "approve": "approved",
+    "edit": "edited",
+    "reject": "rejected",
+}
+CONTROLS: dict[Literal["pause", "stop", "cancel"], str] = {
+    "pause": "Start no new trials; running ones finish.",
+    "stop": "Start no new trials; running ones finish, and the search ends.",
+    "cancel": "End a search now; running trials are killed.",
+}
+
+
+def _give(db: Path | None, search_id: int | None, command: Command) -> None:
+    """Give a command and print the engine's answer."""
+    workspace = workspace_of(db)
+    answer = request(workspace, command, known_search(workspace, search_id))
+    if not answer.ok:
+        raise Refused(answer.text)
+    click.echo(answer.text)
+
+
+def _control(kind: Literal["pause", "stop", "cancel"], description: str) -> click.Command:
+    @search_argument
+    @db_option
+    @plainly
+    def control(search_id: int | None, db: Path | None) -> None:
+        _give(db, search_id, Control(kind=kind))
+
+    return click.command(kind, help=description)(control)
+
+
+search_of = click.argument("search_id", metavar="SEARCH", type=int)
+reason_option = click.option("--reason", default="", help="Why; it is kept with the trial.")
+
+
+@click.command()
+@search_of
+@click.option("--max-trials", type=int, help="Trials in all; more let a finished search go on.")
+@click.option("--slots", type=int, help="Trials that are trained at once.")
+@click.option("--auto", "mode", flag_value="auto", help="Train proposals without a review.")
+@click.option("--review", "mode", flag_value="review", help="Let each proposal wait for a person.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=f"A budget: {', '.join(SPENDING)}; NAME=none takes it away; repeatable.",
+)
+@db_option
+@plainly
+def change(
+    search_id: int,
+    max_trials: int | None,
+    slots: int | None,
+    mode: Literal["auto", "review"] | None,
+    limits: tuple[str, ...],
+    db: Path | None,
+) -> None:
+    """Change budgets, slots or mode of a search, while it runs or after it has ended."""
+    given = {
+        name: None if value == "none" else value for name, value in assignments(limits).items()
+    }
+    if unknown := [name for name in given if name not in SPENDING]:
+        raise Refused(f"{unknown[0]} is no budget; --limit takes {', '.join(SPENDING)}.")
+    Limits.model_validate(given)
+    if max_trials is None and slots is None and mode is None and not given:
+        raise Refused("Say what to change: --max-trials, --slots, --auto, --review or --limit.")
+    command = Change.model_validate(
+        {"max_trials": max_trials, "slots": slots, "mode": mode, "limits": given}
+    )
+    _give(db, search_id, command)
+
+
+@click.command()
+@search_of
+@click.argument("number", metavar="TRIAL", type=int)
+@click.argument("act", type=click.Choice(list(ACTS)))
+@reason_option
+@db_option
+@plainly
+def trial(search_id: int, number: int, act: str, reason: str, db: Path | None) -> None:
+    """Stop, skip or retry a trial, train it with another seed, or let it be the next.
+
+    stop ends its training at once; skip takes a queued one out of the queue; retry trains one
+    again that failed, crashed, was stopped or pruned; another-seed trains a completed one once more
+    and judges it anew; to-front lets a queued one be the next.
+    """
+    _give(db, search_id, OnTrial(kind=ACTS[act], number=number, comment=reason))
+
+
+@click.command()
+@search_of
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    required=True,
+    metavar="KEY=VALUE",
+    help="A setting that differs from the parent's; repeatable.",
+)
+@click.option("--parent", type=int, help="Trial that is changed; default: the start.")
+@reason_option
+@db_option
+@plainly
+def enqueue(
+    search_id: int, settings: tuple[str, ...], parent: int | None, reason: str, db: Path | None
+) -> None:
+    """Have a configuration of your own trained as a trial of the search."""
+    _give(db, search_id, Enqueue(parent=parent, changes=assignments(settings), comment=reason))
+
+
+@click.command()
+@search_of
+@click.argument("number", metavar="TRIAL", type=int)
+@click.argument("decision", type=click.Choice(list(DECISIONS)))
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="With edit.")
+@click.option("--reason", default="", help="Why; a rejection needs one.")
+@db_option
+@plainly
+def decide(
+    search_id: int,
+    number: int,
+    decision: str,
+    settings: tuple[str, ...],
+    reason: str,
+    db: Path | None,
+) -> None:
+    """Approve, edit or reject the proposal of a trial that waits.
+
+    An edit changes the given settings of the proposal and approves the result.
+    """
+    if decision == "reject" and not reason:
+        raise Refused("A rejection needs a --reason: the planner reads it.")
+    if (decision == "edit") != bool(settings):
+        raise Refused("--set belongs to edit, and edit needs at least one --set.")
+    state = load_agent_state(workspace_of(db).db, search_id)
+    row = next((row for row in state.trials if row.number == number), None)
+    if row is None or row.state != "proposed":
+        raise Refused(f"Trial {number} of search {search_id} does not wait for a decision.")
+    command = Decide(
+        proposal_id=row.proposal_id,
+        version=row.version,
+        decision=DECISIONS[decision],
+        changes={**row.changes, **assignments(settings)} if decision == "edit" else {},
+        comment=reason,
+    )
+    _give(db, search_id, command)
+
+
+COMMANDS = (
+    *(_control(kind, description) for kind, description in CONTROLS.items()),
+    change,
+    trial,
+    enqueue,
+    decide,
+)

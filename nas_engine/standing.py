@@ -1,0 +1,65 @@
+"""How far a search is: its budgets, which of them ends first, and when trainings end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nas_engine.store.reader import SearchRow, Spend, TrainingRow
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One limit of a search that ends it."""
+
+    name: str  # as in `search.Limits`, or "trials"
+    used: float
+    limit: float
+
+    @property
+    def share(self) -> float:
+        """The used part, from 0 to 1."""
+        return min(1.0, self.used / self.limit) if self.limit else 1.0
+
+
+def budgets(search: SearchRow, spend: Spend, training_seconds: float) -> list[Budget]:
+    """Return the budgets that a search has, trials first.
+
+    Args:
+        search: whose budgets.
+        spend: what its calls of language models came to.
+        training_seconds: of all its trainings, over all slots.
+    """
+    limits = search.spec.limits
+    used = {
+        "hours": search.active_seconds / 3600,
+        "training_hours": training_seconds / 3600,
+        "usd": spend.booked_usd,
+        "tokens": spend.booked_tokens,
+        "calls": spend.calls,
+    }
+    return [
+        Budget("trials", search.finished, search.max_trials),
+        *(
+            Budget(name, amount, limit)
+            for name, amount in used.items()
+            if (limit := getattr(limits, name)) is not None
+        ),
+    ]
+
+
+def ends_first(found: Sequence[Budget]) -> Budget | None:
+    """Return the budget that ends first if all go on as until now; None before anything is used.
+
+    All of them are used from the start of the search on, so it is the one with the largest share.
+    """
+    used = [budget for budget in found if budget.share > 0]
+    return max(used, key=lambda budget: budget.share, default=None)
+
+
+def seconds_left(run: TrainingRow) -> float | None:
+    """Return how long a training goes on if it gets all its epochs; None before one has ended."""
+    if run.epoch_seconds is None or run.epoch is None:
+        return None
+    begun = min(1.0, run.step / run.steps) if run.step and run.steps else 0.0
+    return max(0.0, run.epochs - (run.epoch - 1) - begun) * run.epoch_seconds
