@@ -58,7 +58,8 @@ def run_nas_optimization(
         settings: dotted keys in which the starting configuration differs from the preset, such as
             `{"training.epochs": 1}`.
         db: database of the workspace; NAS_DB where absent.
-        **spec: other fields of `nas_engine.search.SearchSpec`, such as `planner="random"` or `slots=2`.
+        **spec: other fields of `nas_engine.search.SearchSpec`, such as `planner="random"` or
+            `slots=2`.
 
     Raises:
         SearchError: the search was refused, or paused for a reason that a person must see to.

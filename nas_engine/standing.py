@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nas_engine.store.reader import SearchRow, Spend, TrainingRow
+from nas_engine.store.reader import SearchRow, Spend, TrainingRow, TrialRow
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,29 @@ def ends_first(found: Sequence[Budget]) -> Budget | None:
     return max(used, key=lambda budget: budget.share, default=None)
 
 
-def seconds_left(run: TrainingRow) -> float | None:
+def run_seconds_left(run: TrainingRow) -> float | None:
     """Return how long a training goes on if it gets all its epochs; None before one has ended."""
-    if run.epoch_seconds is None or run.epoch is None:
+    if run.epoch_seconds is None:
         return None
-    begun = min(1.0, run.step / run.steps) if run.step and run.steps else 0.0
-    return max(0.0, run.epochs - (run.epoch - 1) - begun) * run.epoch_seconds
+    return (1.0 - run_share(run)) * run.epochs * run.epoch_seconds
+
+
+def run_share(run: TrainingRow) -> float:
+    """Return the part of a training that is done, from 0 to 1."""
+    if run.epoch is None:
+        return 0.0
+    begun = run.step / run.steps if run.step and run.steps else 0.0
+    return min(1.0, (run.epoch - 1 + min(1.0, begun)) / run.epochs)
+
+
+def search_seconds_left(search: SearchRow, trials: Sequence[TrialRow]) -> float | None:
+    """Estimate the time to the last trial: mean time of a finished one x those left, by slots."""
+    spent = [
+        trial.ended_at - trial.started_at
+        for trial in trials
+        if trial.ended_at is not None and trial.started_at is not None
+    ]
+    left = search.max_trials - search.finished
+    if left <= 0 or not spent or search.state in ("stopped", "completed"):
+        return None
+    return left * sum(spent) / len(spent) / search.spec.slots

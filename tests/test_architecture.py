@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("pages._parts", "nas_engine.settings"),
     "pages": (
         "pages._parts",
+        "nas_engine.audit",
         "nas_engine.commands",
         "nas_engine.curves",
         "nas_engine.evaluator",
@@ -25,6 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.search",
         "nas_engine.settings",
         "nas_engine.space",
+        "nas_engine.standing",
         "nas_engine.store.reader",
         "nas_engine.store.schema",
         "nas_engine.supervisor",

@@ -16,7 +16,7 @@ from informer.config import PRESETS, fields
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.liveness import EngineState, engine_state
 from nas_engine.space import describe
-from nas_engine.standing import budgets, ends_first, seconds_left
+from nas_engine.standing import budgets, ends_first, run_seconds_left
 from nas_engine.store.reader import SearchRow, TrialRow, reading
 from nas_engine.workspace import Workspace
 
@@ -61,7 +61,7 @@ def print_standing(workspace: Workspace, search: SearchRow) -> None:
                 "epoch": f"{run.epoch or 0}/{run.epochs}",
                 "step": f"{run.step or 0}/{run.steps or '?'}",
                 "worker": run.worker_pid,
-                "seconds left": seconds_left(run),
+                "seconds left": run_seconds_left(run),
             }
             for run in trainings
         ]

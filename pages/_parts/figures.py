@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Literal
 
 import pandas as pd
@@ -64,7 +64,7 @@ def history(
 ) -> Figure:
     """Draw val_mse by trial, the best so far, the baselines, and the trials without a result."""
     scored = [trial for trial in trials if trial.val_mse is not None]
-    lost = [trial for trial in trials if trial.val_mse is None and trial.ended_at is not None]
+    unscored = [trial for trial in trials if trial.val_mse is None]
     last = max((trial.number for trial in trials), default=0)
     values = [trial.val_mse for trial in scored if trial.val_mse is not None]
     data = [
@@ -74,8 +74,7 @@ def history(
     if scored:
         data.append(_best_so_far(scored, last))
         data.append(_dots(scored, incumbent))
-    if lost:
-        data.append(_lost(lost))
+    data += _at_the_foot(unscored)
     layout = _layout("Trial", "val_mse", "history")
     layout["xaxis"] |= {"range": [-0.6, max(last, 4) + 0.6], "tickformat": "d", "zeroline": False}
     if last < 12:
@@ -90,7 +89,7 @@ def curves(
     baselines: Sequence[BaselineRow],
     incumbent: int | None,
     log: bool = False,
-    emphasised: int | None = None,
+    emphasised: Collection[int] = (),
 ) -> Figure:
     """Draw a metric by epoch, one line per trial, and the baselines where they have the metric.
 
@@ -111,7 +110,7 @@ def curves(
         for row in near(_of_split(baselines, "val"), values, metric)
     ]
     data += [
-        _line(number, rows, metric, incumbent, thick=number == emphasised)
+        _line(number, rows, metric, incumbent, thick=number in emphasised)
         for number, rows in sorted(lines.items())
     ]
     layout = _layout("Epoch", METRICS[metric], f"curves-{metric}-{log}")
@@ -272,19 +271,31 @@ def _verdict(trial: TrialRow) -> str:
     return "accepted" if trial.accepted else "rejected"
 
 
-def _lost(lost: Sequence[TrialRow]) -> dict[str, Any]:
+_FOOT = {  # what trials without a result are called and marked by, and their states
+    "open": ("triangle-right-open", ("proposed", "queued", "running", "stalled", "paused")),
+    "pruned": ("line-ns-open", ("pruned",)),
+    "stopped": ("square-open", ("stopped",)),
+    "no result": ("x-thin-open", ("completed", "failed", "crashed", "rejected")),
+}
+
+
+def _at_the_foot(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
     """Mark trials without a result at the foot of the chart, outside the scale of errors."""
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "no result",
-        "x": [trial.number for trial in lost],
-        "y": [0.03] * len(lost),
-        "yaxis": "y2",
-        "marker": {"symbol": "x-thin", "size": 9, "line": {"width": 2, "color": MUTED}},
-        "hovertext": [f"trial {trial.number}: {trial.state}" for trial in lost],
-        "hoverinfo": "text",
-    }
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": name,
+            "x": [trial.number for trial in found],
+            "y": [0.03] * len(found),
+            "yaxis": "y2",
+            "marker": {"symbol": symbol, "size": 9, "color": MUTED, "line": {"width": 2}},
+            "hovertext": [f"trial {trial.number}: {trial.state}" for trial in found],
+            "hoverinfo": "text",
+        }
+        for name, (symbol, states) in _FOOT.items()
+        if (found := [trial for trial in trials if trial.state in states])
+    ]
 
 
 def _line(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
-from nas_engine.commands import Control, Decide
+from nas_engine.commands import Command
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import Reader, SearchRow, reading
 from nas_engine.store.schema import StoreError
@@ -20,6 +21,9 @@ START, LIVE = "pages/search/start.py", "pages/search/live.py"
 REVIEW, COMPARE = "pages/search/review.py", "pages/runs/compare.py"
 DATA = "pages/data/data.py"
 TRANSCRIPT = "pages/agent/transcript.py"
+
+ANSWER_SECONDS = 8.0
+"""How long an answer stays on a page that draws itself anew all the time."""
 
 
 def settings() -> Settings:
@@ -102,7 +106,7 @@ def asked_trial() -> int | None:
     return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
-def give(command: Control | Decide, search_id: int) -> Answer:
+def give(command: Command, search_id: int) -> Answer:
     """Give a command to the engine of a search and return its answer."""
     try:
         return request(settings().workspace, command, search_id, wait_seconds=10.0)
@@ -110,8 +114,13 @@ def give(command: Control | Decide, search_id: int) -> Answer:
         return Answer(False, str(error), search_id)
 
 
+def give_and_show(command: Command, search_id: int, key: str) -> None:
+    """Give a command and leave the answer where `show_answer` finds it."""
+    st.session_state[key] = give(command, search_id), time.monotonic()
+
+
 def show_answer(key: str) -> None:
-    """Show the answer that a callback left under `key`, once."""
-    answer: Answer | None = st.session_state.pop(key, None)
-    if answer is not None:
+    """Show the answer that was left under `key`, for as long as it takes to read."""
+    answer, since = st.session_state.get(key, (None, 0.0))
+    if answer is not None and time.monotonic() - since < ANSWER_SECONDS:
         (st.success if answer.ok else st.error)(plain(answer.text))

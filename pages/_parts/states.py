@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nas_engine.liveness import EngineState
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.liveness import LEASE_SECONDS, EngineState, boot_id
+from nas_engine.store.reader import EngineRow, SearchRow, TrialRow
+from pages._parts.text import seconds_text
 
 Colour = Literal["green", "blue", "orange", "red", "gray", "violet"]
 
@@ -22,12 +23,12 @@ class State:
 
 TRIAL_STATES = {
     "proposed": State("◇", "violet", "waits for a person"),
-    "queued": State("○", "gray", "will be trained next"),
+    "queued": State("○", "gray", "waits for a slot"),
     "running": State("▶", "blue", "trains"),
     "stalled": State("▷", "orange", "trains, but has shown no progress for a while"),
     "paused": State("‖", "gray", "will go on"),
     "completed": State("✓", "green", "trained to its end and was judged"),
-    "pruned": State("✂", "orange", "was ended early, since it was clearly worse"),
+    "pruned": State("✂", "orange", "was ended early, since it fell behind the others"),
     "stopped": State("■", "gray", "was ended by a person"),
     "failed": State("✕", "red", "raised an error"),
     "crashed": State("✕", "red", "its process was lost"),
@@ -37,10 +38,17 @@ TRIAL_STATES = {
 SEARCH_STATES = {
     "running": State("▶", "blue", "trials are planned and trained"),
     "paused": State("‖", "orange", "no new trials; Resume goes on"),
-    "stopping": State("■", "orange", "ends as soon as the running trial has"),
+    "stopping": State("■", "orange", "ends as soon as the running trials have"),
     "stopped": State("■", "gray", "ended by a person; Resume goes on"),
-    "completed": State("✓", "green", "the trial budget is spent"),
+    "completed": State("✓", "green", "a budget is spent; a larger one lets it go on"),
     "engine lost": State("✕", "red", "its process is gone; Resume continues it"),
+}
+
+ENGINE_STATES: dict[EngineState, State] = {
+    "none": State("–", "gray", "no process works on this search"),
+    "alive": State("●", "green", "its process works"),
+    "stalled": State("◐", "orange", "its process lives but does not show it"),
+    "lost": State("✕", "red", "its process has ended without a word"),
 }
 
 SOURCES = {
@@ -65,6 +73,39 @@ def shown_state(search: SearchRow, engine: EngineState) -> str:
     if search.state in ("running", "stopping") and engine not in ("alive", "stalled"):
         return "engine lost"
     return search.state
+
+
+def engine_text(engine: EngineRow | None, state: EngineState, now: float) -> str:
+    """Return the state of an engine in a few words; `now` is of `liveness.boot_clock`."""
+    if state == "none" or engine is None:
+        return "no engine"
+    if state == "stalled":
+        return f"engine stalled for {seconds_text(now - engine.heartbeat)}"
+    return f"engine {state}"
+
+
+def engine_trouble(engine: EngineRow | None, state: EngineState, now: float) -> str:
+    """Return what is wrong with an engine and what to do, empty where nothing is."""
+    if engine is None:
+        return ""
+    if state == "lost":
+        gone = (
+            f"its process {engine.pid} has ended without a word"
+            if engine.boot == boot_id()
+            else "the machine was restarted while it ran"
+        )
+        return (
+            f"The engine of this search is lost: {gone}. Nothing that was finished is lost; "
+            "Resume goes on from the last epochs."
+        )
+    if state == "stalled":
+        return (
+            f"The engine's process {engine.pid} lives but has not shown it for "
+            f"{seconds_text(now - engine.heartbeat)}: the machine is overloaded, or the process is "
+            f"held. After {LEASE_SECONDS:.0f} s another engine may take its place; end process "
+            f"{engine.pid} to let Resume start one."
+        )
+    return ""
 
 
 def verdict_text(trial: TrialRow, incumbent: int | None) -> str:

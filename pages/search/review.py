@@ -9,16 +9,14 @@ from typing import Literal
 import pandas as pd
 import streamlit as st
 
-from informer.config import ConfigError, Value, from_flat
-from informer.cost import parameters
+from informer.config import Value
 from nas_engine.commands import Decide
 from nas_engine.liveness import EngineState, engine_state
-from nas_engine.machine import memory_needed
-from nas_engine.proposals import Record, check, differences, near_duplicates, outcome
-from nas_engine.space import editable_keys, step_type
+from nas_engine.proposals import Record, differences
+from nas_engine.space import step_type
 from nas_engine.store.reader import SearchRow, TrialRow
-from pages._parts.forms import settings_by_section, settings_in_grid
-from pages._parts.opening import LIVE, choose_search, give, searched, show_answer
+from pages._parts.editor import edit, show_estimate, weights
+from pages._parts.opening import LIVE, choose_search, give_and_show, searched, show_answer
 from pages._parts.states import SOURCES
 from pages._parts.text import (
     changes_text,
@@ -27,7 +25,6 @@ from pages._parts.text import (
     expected_text,
     plain,
     readable,
-    seconds_text,
     value_text,
 )
 
@@ -77,20 +74,6 @@ def read(search_id: int) -> Snapshot:
         return Snapshot(search, engine_state(reader.engine(search_id)), reader.trials(search_id))
 
 
-def weights(config: Mapping[str, Value]) -> int | None:
-    """Return the number of parameters of a configuration, None where it is not valid."""
-    try:
-        built = from_flat(config)
-    except ConfigError:
-        return None
-    return parameters(built)
-
-
-def edited_changes(parent: Mapping[str, Value], held: Mapping[str, Value]) -> dict[str, Value]:
-    """Return every setting of a form whose value differs from the parent's."""
-    return {key: value for key, value in held.items() if parent.get(key) != value}
-
-
 # -- one proposal -------------------------------------------------------------------------------
 
 
@@ -99,16 +82,14 @@ def decide(
 ) -> None:
     """Send a decision on the version that was shown; its answer is shown with the next run."""
     with st.spinner("Waiting for the engine…"):
-        st.session_state[ANSWER] = give(
-            Decide(
-                proposal_id=trial.proposal_id,
-                version=trial.version,
-                decision=decision,
-                changes=changes,
-                comment=comment,
-            ),
-            search_id,
+        command = Decide(
+            proposal_id=trial.proposal_id,
+            version=trial.version,
+            decision=decision,
+            changes=changes,
+            comment=comment,
         )
+        give_and_show(command, search_id, ANSWER)
     st.rerun()
 
 
@@ -162,19 +143,6 @@ def show_difference(
     show_estimate(record, config)
 
 
-def show_estimate(record: Record, config: Mapping[str, Value]) -> None:
-    """Say what the training will take, and which trials were as good as the same."""
-    try:
-        built = from_flat(config)
-    except ConfigError:
-        return
-    seconds = record.seconds(built)
-    time = f" · {seconds_text(seconds)} of training" if seconds is not None else ""
-    st.caption(f"Estimated: {memory_needed(built) / 1e6:,.0f} MB of memory{time}")
-    for near in near_duplicates(record, built)[:3]:
-        st.caption(f"As good as the same: trial {near.number}, {plain(outcome(near))}")
-
-
 def show_approve_and_reject(trial: TrialRow, search_id: int, prefix: str) -> None:
     """Draw the buttons that decide on the proposal as it stands."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -204,20 +172,8 @@ def show_approve_and_reject(trial: TrialRow, search_id: int, prefix: str) -> Non
 def show_editor(
     trial: TrialRow, search_id: int, record: Record, parent: Mapping[str, Value], prefix: str
 ) -> None:
-    """Draw the form of an edited proposal, checked at every change."""
-    changed = [key for key in editable_keys() if key in differences(parent, trial.config)]
-    others = [key for key in editable_keys() if key not in changed]
-    held = settings_in_grid(changed, trial.config, prefix)
-    with st.expander("All other settings", key=f"{prefix}-others"):
-        held |= settings_by_section(others, trial.config, prefix)
-    changes = edited_changes(parent, held)
-    problems = check(record, parent, changes, by="person")
-    st.caption(f"Would be tried: {plain(changes_text(changes, parent), 600)}")
-    after = weights({**parent, **changes})
-    st.caption(f"Parameters: {count_text(weights(parent))} → {count_text(after)}")
-    show_estimate(record, {**parent, **changes})
-    for problem in problems:
-        st.error(plain(problem))
+    """Draw the form of an edited proposal."""
+    changes, problems = edit(record, parent, trial.config, prefix)
     comment = st.text_input(
         "Why this edit", key=f"{prefix}-edit-comment", max_chars=4000, placeholder="Optional"
     )
@@ -225,7 +181,7 @@ def show_editor(
         "Approve edited",
         type="primary",
         key=f"{prefix}-approve-edited",
-        disabled=bool(problems),
+        disabled=bool(problems) or not changes,
         help="Mend what is listed above first." if problems else None,
         icon=":material/check:",
     ):

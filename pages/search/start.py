@@ -10,13 +10,14 @@ from streamlit.delta_generator import DeltaGenerator
 from data.registry import DataError, find, names
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
-from nas_engine.machine import gpus, memory_needed
+from nas_engine.machine import default_slots, gpus, memory_needed
 from nas_engine.proposals import too_large
 from nas_engine.search import (
     ASKING,
     Limits,
     Narrowing,
     PlannerName,
+    Pruning,
     Rules,
     SearchSpec,
     default_planner,
@@ -41,6 +42,16 @@ PLANNER_HELP = (
     "proposes each change. Hybrid: TPE owns the study, the language model proposes candidates on a "
     "share of the trials that follows what they earn. Rules: one setting at a time, in the known "
     "order of gain. Random: the reference that a planner must beat."
+)
+PRUNING: dict[str, str] = {
+    "none": "Off",
+    "successive_halving": "Successive halving",
+    "hyperband": "Hyperband",
+}
+PRUNING_HELP = (
+    "Trials that fall behind others at the same epoch end early. Successive halving: at each step "
+    "the best go on. Hyperband: the same with several first steps, for tasks in which early epochs "
+    "say little."
 )
 SPACE_HELP = """
 One setting a line; what is not named keeps its range.
@@ -171,17 +182,50 @@ def choose_space() -> tuple[dict[str, Narrowing], list[str]]:
         return {}, [str(error)]
 
 
-def choose_advanced(start: dict[str, Value], prefix: str) -> tuple[dict[str, Value], Limits, Rules]:
+def choose_pruning() -> Pruning:
+    """Let early ends of trials be chosen, and how eager they are."""
+    start = Pruning()
+    with st.grid(3, min_column_width=190, vertical_alignment="bottom"):
+        method = st.segmented_control(
+            "Pruning",
+            list(PRUNING),
+            default=start.method,
+            required=True,
+            format_func=PRUNING.__getitem__,
+            key="start-pruning",
+            help=PRUNING_HELP,
+        )
+        figures = {
+            name: st.number_input(
+                str(Pruning.model_fields[name].description),
+                least,
+                most,
+                getattr(start, name),
+                key=f"start-pruning-{name}",
+                disabled=method == "none",
+            )
+            for name, least, most in (("reduction", 2, 16), ("min_epochs", 1, 1000))
+        }
+    return Pruning.model_validate({"method": method, **figures}) if method != "none" else start
+
+
+def choose_advanced(
+    start: dict[str, Value], prefix: str
+) -> tuple[dict[str, Value], Pruning, Limits, Rules]:
     """Let everything else be chosen."""
-    with st.expander("Advanced: architecture, training, limits, rules", key="start-advanced"):
+    with st.expander(
+        "Advanced: architecture, training, pruning, limits, rules", key="start-advanced"
+    ):
         st.caption("Values of trial 0. Planners change those that the search space lists.")
         keys = [key for key in fields() if key not in TASK_SETTINGS]
         held = settings_by_section(keys, start, prefix)
+        st.markdown("**Early ends**")
+        pruning = choose_pruning()
         st.markdown("**Limits**")
         limits = figures_in_grid(Limits(), "start-limit")
         st.markdown("**Rules of the evaluator**")
         rules = figures_in_grid(Rules(), "start-rule")
-    return held, limits, rules
+    return held, pruning, limits, rules
 
 
 # -- what the choices come to -------------------------------------------------------------------
@@ -197,7 +241,8 @@ def show_cost(spec: SearchSpec) -> list[str]:
     st.caption(
         f"Trial 0 has {count_text(weights)} parameters and needs about "
         f"{memory_needed(config) / 1e6:,.0f} MB · planners vary {len(space(spec))} "
-        f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs."
+        f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs, "
+        f"{spec.slots} at once."
     )
     return [f"Trial 0: {sentence}" for sentence in too_large(spec, config)]
 
@@ -257,8 +302,17 @@ with task_column, st.container(border=True, height="stretch"):
     task = choose_task(base, form)
 with search_column, st.container(border=True, height="stretch"):
     st.subheader("Plan", anchor=False)
-    max_trials = st.number_input(
+    left, right = st.columns(2)
+    max_trials = left.number_input(
         "Trial budget", 1, 100_000, 20, key="start-trials", help="Trial 0 is the starting point"
+    )
+    slots = right.number_input(
+        "Slots",
+        1,
+        64,
+        default_slots(PRESETS[preset_name].config()),
+        key=f"{form}-slots",
+        help="Trials that are trained at once: one on each GPU, else on each core, is a good start",
     )
     planner_name = choose_planner(environment)
     guidance = choose_guidance(planner_name)
@@ -270,7 +324,7 @@ with search_column, st.container(border=True, height="stretch"):
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space()
     space_table = st.container()
-advanced, limits, rules = choose_advanced(base, form)
+advanced, pruning, limits, rules = choose_advanced(base, form)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:
@@ -282,6 +336,8 @@ try:
         space=narrowed,
         guidance=guidance,
         max_trials=max_trials,
+        slots=slots,
+        pruning=pruning,
         rules=rules,
         limits=limits,
     )

@@ -1,0 +1,113 @@
+"""What a person can do with one trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+from nas_engine.commands import OnTrial
+from nas_engine.store.reader import TrialRow
+from pages._parts.controls import ANSWER
+from pages._parts.opening import give_and_show
+from pages._parts.snapshot import Snapshot
+from pages._parts.states import TRIAL_STATES
+
+Kind = Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]
+
+
+@dataclass(frozen=True)
+class Act:
+    """How an act on a trial is offered, and in which of its states it is possible."""
+
+    label: str
+    icon: str
+    states: tuple[str, ...]
+    help: str
+
+
+ACTS: dict[Kind, Act] = {
+    "stop_trial": Act(
+        "Stop it", ":material/stop:", ("running", "stalled"), "Ends its training at once."
+    ),
+    "skip": Act("Skip", ":material/skip_next:", ("queued",), "Takes it out of the queue."),
+    "to_front": Act(
+        "To the front", ":material/vertical_align_top:", ("queued",), "Lets it be the next."
+    ),
+    "retry": Act(
+        "Retry",
+        ":material/replay:",
+        ("failed", "crashed", "stopped", "pruned"),
+        "Trains it again.",
+    ),
+    "another_seed": Act(
+        "Another seed",
+        ":material/casino:",
+        ("completed",),
+        "Trains it once more with another seed and judges it anew.",
+    ),
+}
+
+
+def trial_key(search_id: int) -> str:
+    """Return where the number of the chosen trial is kept."""
+    return f"live-trial-{search_id}"
+
+
+def first_choice(snapshot: Snapshot) -> int:
+    """Return the trial that is offered first: one that trains, else the newest."""
+    found = snapshot.running or snapshot.trials
+    return found[-1].number
+
+
+def show_acts(snapshot: Snapshot) -> None:
+    """Draw the choice of a trial and a button for each act; each sends the version drawn here."""
+    if not snapshot.trials:
+        return
+    trials = {trial.number: trial for trial in snapshot.trials}
+    key = trial_key(snapshot.search.id)
+    if st.session_state.get(key) not in trials:
+        st.session_state[key] = first_choice(snapshot)
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        number = st.selectbox(
+            "Trial",
+            sorted(trials, reverse=True),
+            key=key,
+            format_func="Trial {}".format,
+            label_visibility="collapsed",
+            width=130,
+        )
+        trial = trials[int(number)]
+        state = TRIAL_STATES[trial.state]
+        st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
+        comment = f"{key}-comment"
+        st.text_input(
+            "Why",
+            key=comment,
+            placeholder="Why (optional)",
+            label_visibility="collapsed",
+            max_chars=4000,
+            width=220,
+        )
+        for kind, act in ACTS.items():
+            st.button(
+                act.label,
+                key=f"live-act-{kind.replace('_', '-')}",
+                icon=act.icon,
+                disabled=trial.state not in act.states,
+                help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
+                on_click=_act,
+                args=(kind, trial, snapshot.search.id, comment),
+            )
+
+
+def _act(kind: Kind, trial: TrialRow, search_id: int, comment: str) -> None:
+    command = OnTrial(
+        kind=kind,
+        number=trial.number,
+        version=trial.trial_version,
+        comment=st.session_state.get(comment, ""),
+    )
+    give_and_show(command, search_id, ANSWER)
+    st.session_state[comment] = ""

@@ -1,0 +1,161 @@
+"""The state of a search and its engine, the buttons for all of it, and changes while it runs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import streamlit as st
+
+from nas_engine.commands import Change, Control
+from nas_engine.liveness import boot_clock
+from nas_engine.search import SPENDING, Limits
+from nas_engine.store.reader import SearchRow
+from pages._parts.opening import give_and_show
+from pages._parts.snapshot import Snapshot
+from pages._parts.states import (
+    ENGINE_STATES,
+    SEARCH_STATES,
+    engine_text,
+    engine_trouble,
+    shown_state,
+)
+from pages._parts.text import plain
+
+ANSWER = "live-answer"
+CHANGE = "live-change"  # whether the form of changes is open
+HELP = """
+- **Pause**: no new trials; running ones finish.
+- **Resume**: goes on from what is recorded.
+- **Stop**: no new trials; running ones finish, and the search ends.
+- **Cancel**: running trials are killed, and the search ends.
+- **Change**: budgets, slots and review, also of a search that has ended.
+"""
+Order = Literal["pause", "resume", "stop", "cancel"]
+
+
+def show_state(snapshot: Snapshot) -> None:
+    """Draw the state of search and engine, and the buttons that make sense in it."""
+    search, now = snapshot.search, boot_clock()
+    name = shown_state(search, snapshot.engine)
+    state, engine = SEARCH_STATES[name], ENGINE_STATES[snapshot.engine]
+    process = f" (process {snapshot.engine_row.pid})" if snapshot.engine_row else ""
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+            st.badge(f"{state.symbol} {name}", color=state.colour, help=state.meaning)
+            st.badge(
+                f"{engine.symbol} {engine_text(snapshot.engine_row, snapshot.engine, now)}",
+                color=engine.colour,
+                help=f"{engine.meaning}{process}",
+            )
+            for fact in facts(search):
+                st.badge(fact, color="gray")
+        show_controls(snapshot)
+    if search.reason:
+        st.info(plain(search.reason))
+    if trouble := engine_trouble(snapshot.engine_row, snapshot.engine, now):
+        st.warning(plain(trouble))
+    if search.state in ("paused", "stopping") and snapshot.running and snapshot.lives:
+        numbers = ", ".join(str(trial.number) for trial in snapshot.running)
+        st.caption(f"No new trial begins; trial {numbers} still finishes.")
+
+
+def facts(search: SearchRow) -> list[str]:
+    """Return what kind of search it is, in a few words each."""
+    spec = search.spec
+    slots = f"{spec.slots} slots" if spec.slots > 1 else "1 slot"
+    found = [f"{spec.mode} mode", f"preset {spec.preset}", slots]
+    if spec.pruning.method != "none":
+        found.append(spec.pruning.method.replace("_", " "))
+    return found
+
+
+def show_controls(snapshot: Snapshot) -> None:
+    """Draw the buttons; those that would change nothing are disabled."""
+    search, lives = snapshot.search, snapshot.lives
+    resumable = search.state in ("paused", "stopped") or (search.state != "completed" and not lives)
+    with st.container(horizontal=True, width="content", vertical_alignment="center"):
+        st.caption("Controls", help=HELP)
+        _button(search, "pause", "Pause", ":material/pause:", search.state == "running" and lives)
+        _button(search, "resume", "Resume", ":material/play_arrow:", resumable, primary=resumable)
+        _button(search, "stop", "Stop", ":material/stop:", search.state in ("running", "paused"))
+        with st.popover("Cancel", key="live-cancel", icon=":material/cancel:", disabled=not lives):
+            st.write("The running trials are killed and their trainings are lost.")
+            _button(search, "cancel", "Cancel the search", None, lives, primary=True)
+        change = st.popover("Change", key=CHANGE, icon=":material/tune:", on_change="rerun")
+        if change.open:
+            with change:
+                show_change(search)
+
+
+def _button(
+    search: SearchRow,
+    order: Order,
+    label: str,
+    icon: str | None,
+    possible: bool,
+    primary: bool = False,
+) -> None:
+    st.button(
+        label,
+        key=f"live-{order}-button",
+        icon=icon,
+        type="primary" if primary else "secondary",
+        disabled=not possible,
+        on_click=give_and_show,
+        args=(Control(kind=order, version=search.version), search.id, ANSWER),
+    )
+
+
+# -- changes ------------------------------------------------------------------------------------
+
+
+def show_change(search: SearchRow) -> None:
+    """Draw the form of what may be changed; it begins anew when another change was applied."""
+    prefix = f"change-{search.id}-{search.version}"
+    spec = search.spec
+    held: dict[str, Any] = {}
+    left, right = st.columns(2)
+    with left:
+        held["max_trials"] = st.number_input(
+            "Trials", 1, 100_000, search.max_trials, key=f"{prefix}-trials"
+        )
+    with right:
+        held["slots"] = st.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
+    review = st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
+    held["mode"] = "review" if review else "auto"
+    limits: dict[str, float | None] = {}
+    for place, name in zip(st.columns(2) * 3, SPENDING, strict=False):
+        field = Limits.model_fields[name]
+        whole = field.annotation == int | None
+        with place:
+            limits[name] = st.number_input(
+                str(field.description),
+                min_value=0 if whole else 0.0,
+                value=getattr(spec.limits, name),
+                step=1 if whole else None,
+                format="%d" if whole else "%g",
+                key=f"{prefix}-{name}",
+                placeholder="no limit",
+            )
+    command = changed(search, held, limits)
+    if (
+        st.button("Apply", type="primary", key=f"{prefix}-apply", disabled=command is None)
+        and command is not None
+    ):
+        give_and_show(command, search.id, ANSWER)
+        st.rerun(scope="fragment")
+
+
+def changed(
+    search: SearchRow, held: dict[str, Any], limits: dict[str, float | None]
+) -> Change | None:
+    """Return the command for what differs from the search, None where nothing does."""
+    spec = search.spec
+    now = {"max_trials": search.max_trials, "slots": spec.slots, "mode": spec.mode}
+    parts = {name: value for name, value in held.items() if value != now[name]}
+    budgets = {name: value for name, value in limits.items() if value != getattr(spec.limits, name)}
+    if not parts and not budgets:
+        return None
+    return Change(version=search.version, limits=budgets, **parts)

@@ -1,0 +1,74 @@
+"""A configuration of one's own, put into the queue of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from informer.config import Value
+from nas_engine.commands import Enqueue
+from nas_engine.proposals import Record
+from nas_engine.store.reader import SearchRow, TrialRow
+from pages._parts.editor import edit
+from pages._parts.figures import trial_name
+from pages._parts.opening import give_and_show, searched, show_answer
+
+ANSWER = "enqueue-answer"
+START = "The starting configuration"
+
+
+def bases(search: SearchRow, trials: list[TrialRow]) -> dict[int | None, Mapping[str, Value]]:
+    """Return what can be changed, by trial: the incumbent first, the start (None) last."""
+    best = [trial for trial in trials if trial.number == search.incumbent]
+    others = [trial for trial in reversed(trials) if trial.number != search.incumbent]
+    found: dict[int | None, Mapping[str, Value]] = {
+        trial.number: trial.config for trial in (*best, *others)
+    }
+    return found | {None: search.spec.start()}
+
+
+@st.fragment
+def show_enqueue(search_id: int) -> None:
+    """Draw the form where it is asked for; it does not tick, so that nothing moves under a hand."""
+    place = st.expander(
+        "Enqueue a configuration",
+        key="live-enqueue",
+        icon=":material/playlist_add:",
+        on_change="rerun",
+    )
+    if not place.open:
+        return
+    with searched() as reader:
+        search, trials = reader.search(search_id), reader.trials(search_id)
+    if search is None:  # the page above says so
+        return
+    with place:
+        configs = bases(search, trials)
+        names = {
+            number: START if number is None else trial_name(number, search.incumbent)
+            for number in configs
+        }
+        parent = st.selectbox(
+            "Start from",
+            list(configs),
+            format_func=names.__getitem__,
+            key=f"enqueue-{search_id}-parent",
+            width=260,
+        )
+        config = configs[parent]
+        prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"
+        changes, problems = edit(Record(search.spec, trials), config, config, prefix)
+        comment = st.text_input(
+            "Why", key=f"{prefix}-comment", max_chars=4000, placeholder="Optional"
+        )
+        if st.button(
+            "Enqueue",
+            type="primary",
+            key=f"{prefix}-go",
+            icon=":material/playlist_add:",
+            disabled=bool(problems) or not changes,
+        ):
+            command = Enqueue(parent=parent, changes=changes, comment=comment)
+            give_and_show(command, search_id, ANSWER)
+        show_answer(ANSWER)

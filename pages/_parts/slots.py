@@ -1,0 +1,78 @@
+"""What happens at this moment: who waits, what trains in which slot, what comes next."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from nas_engine.standing import run_seconds_left, run_share
+from nas_engine.store.reader import TrainingRow
+from pages._parts.opening import REVIEW
+from pages._parts.snapshot import Snapshot
+from pages._parts.text import seconds_text
+
+
+def progress_text(run: TrainingRow) -> str:
+    """Return how far a training is."""
+    head = f"▶ Trial {run.number} trains · seed {run.seed}"
+    if run.step is None or not run.steps:
+        return f"{head} · loading data"
+    return f"{head} · epoch {run.epoch} of {run.epochs} · step {run.step} of {run.steps}"
+
+
+def worker_text(run: TrainingRow) -> str:
+    """Return where a training runs and how long it still takes."""
+    left = run_seconds_left(run)
+    parts = [
+        "no slot" if run.slot is None else f"slot {run.slot}",
+        "no process yet" if run.worker_pid is None else f"process {run.worker_pid}",
+        "time left not known yet" if left is None else f"at most about {seconds_text(left)} left",
+    ]
+    if run.attempt > 1:
+        parts.append(f"attempt {run.attempt}")
+    return " · ".join(parts)
+
+
+def free_slots(slots: int, trainings: list[TrainingRow]) -> int:
+    """Return how many slots train nothing."""
+    return max(0, slots - len(trainings))
+
+
+def show_now(snapshot: Snapshot) -> None:
+    """Draw it."""
+    for waiting in snapshot.waiting:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(f":violet[**◇ Trial {waiting.number} waits for your decision.**]")
+            st.page_link(
+                REVIEW,
+                label="Review it",
+                icon=":material/arrow_forward:",
+                query_params={"search": str(snapshot.search.id)},
+            )
+    if snapshot.engine == "lost" and snapshot.trainings:
+        cut = ", ".join(f"trial {run.number} (seed {run.seed})" for run in snapshot.trainings)
+        st.caption(f"In training when the engine was lost: {cut}.")
+    if not snapshot.lives:
+        return
+    with st.grid("auto", min_column_width=380, key="live-slots"):
+        for run in snapshot.trainings:
+            with st.container(border=True, gap="xsmall"):
+                st.progress(run_share(run), text=progress_text(run))
+                st.caption(worker_text(run))
+    if idle := idle_text(snapshot):
+        st.caption(idle)
+    if snapshot.queue:
+        numbers = ", ".join(str(trial.number) for trial in snapshot.queue)
+        st.caption(f"In the queue, the next one first: trial {numbers}.")
+
+
+def idle_text(snapshot: Snapshot) -> str:
+    """Return what slots without a training wait for, empty where none is free."""
+    free = free_slots(snapshot.search.spec.slots, snapshot.trainings)
+    if not free:
+        return ""
+    if not snapshot.baselines:
+        return "The engine is computing the baselines."
+    if snapshot.search.state != "running" or (snapshot.waiting and not snapshot.queue):
+        return ""
+    slots = "A slot is free" if free == 1 else f"{free} slots are free"
+    return f"{slots}: the planner is choosing what comes next."

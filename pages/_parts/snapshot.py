@@ -1,0 +1,116 @@
+"""One search as the Live page shows it, read in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from nas_engine.evaluator import Noise
+from nas_engine.liveness import EngineState, engine_state
+from nas_engine.standing import Budget, budgets
+from nas_engine.store.reader import (
+    BaselineRow,
+    EngineRow,
+    EpochRow,
+    EventRow,
+    SearchRow,
+    Spend,
+    TrainingRow,
+    TrialRow,
+)
+from pages._parts.opening import searched
+
+CURVES = 8  # more cannot be told apart at a glance; Compare has them all
+
+
+Mark = tuple[str, int, int, EngineState]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A search, its engine, and what it has come to."""
+
+    search: SearchRow
+    engine_row: EngineRow | None
+    engine: EngineState
+    trials: list[TrialRow]
+    trainings: list[TrainingRow]
+    epochs: list[EpochRow]
+    noise: Noise | None
+    spend: Spend
+    budgets: list[Budget]
+    baselines: list[BaselineRow]
+    events: list[EventRow]
+
+    @property
+    def running(self) -> list[TrialRow]:
+        """The trials that train."""
+        return [row for row in self.trials if row.state in ("running", "stalled")]
+
+    @property
+    def waiting(self) -> list[TrialRow]:
+        """The trials that wait for a person."""
+        return [row for row in self.trials if row.state == "proposed"]
+
+    @property
+    def queue(self) -> list[TrialRow]:
+        """The trials that wait for a slot, the next one first."""
+        queued = [row for row in self.trials if row.state == "queued"]
+        return sorted(queued, key=lambda row: (-row.priority, row.number))
+
+    @property
+    def lives(self) -> bool:
+        """Whether an engine works on the search."""
+        return self.engine in ("alive", "stalled")
+
+    @property
+    def mark(self) -> Mark:
+        """What changes when a search at rest goes on, or a command has changed something."""
+        return _mark(self.search, self.engine_row)
+
+
+def read(search_id: int) -> Snapshot:
+    """Read a search; where there is none any more, say so and stop the page."""
+    with searched() as reader:
+        search = reader.search(search_id)
+        if search is None:
+            st.error(f"Search {search_id} is no longer in this workspace.")
+            st.stop()
+        trials = reader.trials(search_id)
+        engine = reader.engine(search_id)
+        spend = reader.spend(search_id)
+        return Snapshot(
+            search=search,
+            engine_row=engine,
+            engine=engine_state(engine),
+            trials=trials,
+            trainings=reader.training(search_id),
+            epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
+            noise=reader.noise(search_id),
+            spend=spend,
+            budgets=budgets(search, spend, reader.training_seconds(search_id)),
+            baselines=reader.baselines(search_id),
+            events=reader.events(search_id),
+        )
+
+
+def read_mark(search_id: int) -> Mark | None:
+    """Read the mark of a search alone; None where there is none any more."""
+    with searched() as reader:
+        search = reader.search(search_id)
+        return None if search is None else _mark(search, reader.engine(search_id))
+
+
+def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:
+    token = 0 if engine is None else engine.token
+    return search.state, search.version, token, engine_state(engine)
+
+
+def worth_watching(trials: Sequence[TrialRow], incumbent: int | None) -> list[int]:
+    """Return the trials whose curves are drawn: the first, the incumbent and the newest."""
+    begun = [trial.number for trial in trials if trial.run_id is not None]
+    fixed = [number for number in begun if number in (0, incumbent)]
+    newest = [number for number in begun if number not in fixed][-(CURVES - len(fixed)) :]
+    return sorted({*fixed, *newest})
