@@ -62,7 +62,7 @@ def _changed(command: Change) -> str:
 
 
 def _listed(changes: Mapping[str, Value]) -> str:
-    return ", ".join(f"{short(key)}={short(value)}" for key, value in changes.items()) or "nothing"
+    return ", ".join(f"{key[:60]}={short(value)}" for key, value in changes.items()) or "nothing"
 
 
 def _because(comment: str) -> str:

@@ -357,15 +357,6 @@ class Reader:
             (search_id,),
         )
 
-    def training_seconds(self, search_id: int) -> float:
-        """Return the seconds of all epochs that have ended, over all slots."""
-        (seconds,) = self._connection.execute(
-            """SELECT coalesce(sum(e.seconds), 0.0) FROM runs r JOIN epochs e ON e.run_id = r.id
-            WHERE r.search_id = ?""",
-            (search_id,),
-        ).fetchone()
-        return float(seconds)
-
     def noise(self, search_id: int) -> Noise | None:
         """Return how far trainings with other seeds lie apart; None while it is not known."""
         rows = self._connection.execute(

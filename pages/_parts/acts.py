@@ -69,37 +69,39 @@ def show_acts(snapshot: Snapshot) -> None:
     key = trial_key(snapshot.search.id)
     if st.session_state.get(key) not in trials:
         st.session_state[key] = first_choice(snapshot)
-    with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        number = st.selectbox(
-            "Trial",
-            sorted(trials, reverse=True),
-            key=key,
-            format_func="Trial {}".format,
-            label_visibility="collapsed",
-            width=130,
-        )
-        trial = trials[int(number)]
-        state = TRIAL_STATES[trial.state]
-        st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
-        comment = f"{key}-comment"
-        st.text_input(
-            "Why",
-            key=comment,
-            placeholder="Why (optional)",
-            label_visibility="collapsed",
-            max_chars=4000,
-            width=220,
-        )
-        for kind, act in ACTS.items():
-            st.button(
-                act.label,
-                key=f"live-act-{kind.replace('_', '-')}",
-                icon=act.icon,
-                disabled=trial.state not in act.states,
-                help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
-                on_click=_act,
-                args=(kind, trial, snapshot.search.id, comment),
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown("**Act on**", width="content")
+            number = st.selectbox(
+                "Trial",
+                sorted(trials, reverse=True),
+                key=key,
+                format_func="Trial {}".format,
+                label_visibility="collapsed",
+                width=130,
             )
+            trial = trials[int(number)]
+            state = TRIAL_STATES[trial.state]
+            st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
+            comment = f"{key}-comment"
+            st.text_input(
+                "Why",
+                key=comment,
+                placeholder="Why (optional, kept in the record)",
+                label_visibility="collapsed",
+                max_chars=4000,
+            )
+        with st.container(horizontal=True):
+            for kind, act in ACTS.items():
+                st.button(
+                    act.label,
+                    key=f"live-act-{kind.replace('_', '-')}",
+                    icon=act.icon,
+                    disabled=trial.state not in act.states,
+                    help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
+                    on_click=_act,
+                    args=(kind, trial, snapshot.search.id, comment),
+                )
 
 
 def _act(kind: Kind, trial: TrialRow, search_id: int, comment: str) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
 from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
 from nas_engine.machine import memory_needed
-from nas_engine.proposals import Record, check, differences, near_duplicates, outcome
+from nas_engine.proposals import Record, check, near_duplicates, outcome
 from nas_engine.space import editable_keys
 from pages._parts.forms import settings_by_section, settings_in_grid
 from pages._parts.text import changes_text, count_text, plain, seconds_text
@@ -43,23 +43,24 @@ def show_estimate(record: Record, config: Mapping[str, Value]) -> None:
 
 
 def edit(
-    record: Record, parent: Mapping[str, Value], start: Mapping[str, Value], prefix: str
+    record: Record,
+    parent: Mapping[str, Value],
+    start: Mapping[str, Value],
+    first: Collection[str],
+    prefix: str,
 ) -> tuple[dict[str, Value], list[str]]:
     """Draw the form and return the changes to the parent, and a sentence for each fault of them.
 
     Args:
         record: what the changes are checked against.
         parent: the configuration that is changed.
-        start: what the form begins with; where it differs from the parent, it stands first.
+        start: what the form begins with.
+        first: the settings that are seen at once; the others fold away.
         prefix: of the widgets' keys, unique to the page and the form.
     """
-    changed = [key for key in editable_keys() if key in differences(parent, start)]
-    others = [key for key in editable_keys() if key not in changed]
-    held = settings_in_grid(changed, start, prefix) if changed else {}
-    if changed:
-        with st.expander("All other settings", key=f"{prefix}-others"):
-            held |= settings_by_section(others, start, prefix)
-    else:
+    held = settings_in_grid([key for key in editable_keys() if key in first], start, prefix)
+    with st.expander("All other settings", key=f"{prefix}-others"):
+        others = [key for key in editable_keys() if key not in first]
         held |= settings_by_section(others, start, prefix)
     changes = edited_changes(parent, held)
     if not changes:

@@ -58,7 +58,8 @@ def show_enqueue(search_id: int) -> None:
         )
         config = configs[parent]
         prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"
-        changes, problems = edit(Record(search.spec, trials), config, config, prefix)
+        record = Record(search.spec, trials)
+        changes, problems = edit(record, config, config, record.space, prefix)
         comment = st.text_input(
             "Why", key=f"{prefix}-comment", max_chars=4000, placeholder="Optional"
         )

@@ -74,12 +74,15 @@ def history(
     if scored:
         data.append(_best_so_far(scored, last))
         data.append(_dots(scored, incumbent))
-    data += _at_the_foot(unscored)
+    data += (foot := _at_the_foot(unscored))
     layout = _layout("Trial", "val_mse", "history")
     layout["xaxis"] |= {"range": [-0.6, max(last, 4) + 0.6], "tickformat": "d", "zeroline": False}
     if last < 12:
         layout["xaxis"]["dtick"] = 1
-    layout["yaxis2"] = {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True}
+    if foot:  # a strip of its own below the scale of errors
+        layout["yaxis"]["domain"] = [0.1, 1]
+        layout["yaxis2"] = {"domain": [0, 0.08], "visible": False, "fixedrange": True}
+        layout["xaxis"]["anchor"] = "y2"
     return {"data": data, "layout": layout}
 
 
@@ -287,7 +290,7 @@ def _at_the_foot(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
             "mode": "markers",
             "name": name,
             "x": [trial.number for trial in found],
-            "y": [0.03] * len(found),
+            "y": [0] * len(found),
             "yaxis": "y2",
             "marker": {"symbol": symbol, "size": 9, "color": MUTED, "line": {"width": 2}},
             "hovertext": [f"trial {trial.number}: {trial.state}" for trial in found],

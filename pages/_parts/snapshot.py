@@ -14,7 +14,6 @@ from nas_engine.store.reader import (
     BaselineRow,
     EngineRow,
     EpochRow,
-    EventRow,
     SearchRow,
     Spend,
     TrainingRow,
@@ -42,7 +41,6 @@ class Snapshot:
     spend: Spend
     budgets: list[Budget]
     baselines: list[BaselineRow]
-    events: list[EventRow]
 
     @property
     def running(self) -> list[TrialRow]:
@@ -92,7 +90,6 @@ def read(search_id: int) -> Snapshot:
             spend=spend,
             budgets=budgets(search, spend, reader.training_seconds(search_id)),
             baselines=reader.baselines(search_id),
-            events=reader.events(search_id),
         )
 
 

@@ -7,7 +7,6 @@ from functools import partial
 import streamlit as st
 
 from nas_engine.curves import curves_of
-from nas_engine.workspace import Workspace
 from pages._parts.acts import show_acts, trial_key
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
@@ -15,12 +14,12 @@ from pages._parts.figures import METRICS, curves, history, near
 from pages._parts.head import show_head
 from pages._parts.live_chart import chart
 from pages._parts.opening import choose_search, settings, show_answer
-from pages._parts.record import show_record
+from pages._parts.past import show_past
 from pages._parts.selection import rows_to_numbers
 from pages._parts.slots import show_now
 from pages._parts.snapshot import Snapshot, read, read_mark
 from pages._parts.tables import trial_columns, trial_frame
-from pages._parts.text import clock_text, error_text, plain, readable
+from pages._parts.text import error_text, plain
 
 TICK_SECONDS = 1.0
 MARKS = "Filled: accepted. Open: rejected. At the foot: trials without a result, yet or for good."
@@ -108,24 +107,6 @@ def choose_row(search_id: int, shown: list[int]) -> None:
         st.session_state[trial_key(search_id)] = numbers[0]
 
 
-def show_log(snapshot: Snapshot, workspace: Workspace) -> None:
-    """Draw the newest lines of the search's log, and what workers of failed trials said."""
-    st.markdown("**Log**")
-    lines = [
-        f"{clock_text(event.created_at)}  {event.level:<7}  {readable(event.text)}"
-        for event in snapshot.events
-    ]
-    with st.container(height=220, autoscroll=True, key="live-log"):
-        st.code("\n".join(lines) or "No event yet.", language=None, wrap_lines=True)
-    failed = [trial for trial in snapshot.trials if trial.state in ("failed", "crashed")]
-    for trial in failed[-5:]:
-        kind = f" ({trial.error_class})" if trial.error_class else ""
-        label = f"Trial {trial.number} {trial.state}{kind}: {trial.error or 'no message'}"
-        with st.expander(plain(label, 200)):
-            tail = workspace.run_dir(snapshot.search.id, trial.number).log_tail(30)
-            st.code(readable(tail) or "The worker left no log.", language=None, wrap_lines=True)
-
-
 # -- page ---------------------------------------------------------------------------------------
 
 
@@ -141,8 +122,6 @@ def draw(search_id: int, ticking: bool) -> None:
     show_charts(snapshot)
     show_acts(snapshot)
     show_trials(snapshot)
-    show_log(snapshot, settings().workspace)
-    show_record(search_id)
 
 
 def look(search_id: int, seen: tuple[object, ...]) -> None:
@@ -153,7 +132,9 @@ def look(search_id: int, seen: tuple[object, ...]) -> None:
 
 chosen = choose_search("Live")
 drawn = read(chosen.id)
-st.fragment(draw, run_every=TICK_SECONDS if drawn.lives else None)(chosen.id, drawn.lives)
+tick = TICK_SECONDS if drawn.lives else None
+st.fragment(draw, run_every=tick)(chosen.id, drawn.lives)
 show_enqueue(chosen.id)
+st.fragment(show_past, run_every=tick)(chosen.id, settings().workspace)
 if not drawn.lives:
     st.fragment(look, run_every=TICK_SECONDS)(chosen.id, drawn.mark)

@@ -173,7 +173,9 @@ def show_editor(
     trial: TrialRow, search_id: int, record: Record, parent: Mapping[str, Value], prefix: str
 ) -> None:
     """Draw the form of an edited proposal."""
-    changes, problems = edit(record, parent, trial.config, prefix)
+    changes, problems = edit(
+        record, parent, trial.config, differences(parent, trial.config), prefix
+    )
     comment = st.text_input(
         "Why this edit", key=f"{prefix}-edit-comment", max_chars=4000, placeholder="Optional"
     )

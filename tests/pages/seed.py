@@ -10,6 +10,7 @@ from typing import Literal
 
 from informer.config import Value, from_flat
 from informer.rundir import Epoch, Failure, Progress, Success
+from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, send
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
@@ -17,7 +18,7 @@ from nas_engine.service.cost import Booking, Usage
 from nas_engine.space import step_type
 from nas_engine.store.reader import BaselineRow, reading
 from nas_engine.store.writer import Lease, Writer
-from nas_engine.trainers.base import Ended
+from nas_engine.trainers.base import Ended, Worker
 from nas_engine.workspace import Workspace
 
 EVIL = (
@@ -123,15 +124,16 @@ class Seed:
         self.writer.log(self.id, f"Trial {number} failed: {message}", number, "warning")
         self.backdate(number, 4.0)
 
-    def running(self, number: int, epochs: int = 2) -> None:
+    def running(self, number: int, epochs: int = 2) -> int:
         run = self.writer.begin_run(self.id, number, 2021)
         self.writer.add_metrics(
             *(self.id, number, run),
             [*curve(0.36, 6)[:epochs], Progress(epoch=epochs + 1, step=120, steps=268)],
         )
+        return run
 
     def backdate(self, number: int, seconds: float) -> None:
-        self.writer._execute(
+        self.sql(
             "UPDATE trials SET started_at = ended_at - ? WHERE search_id = ? AND number = ?",
             (seconds, self.id, number),
         )
@@ -172,15 +174,28 @@ class Seed:
                 booked=Booking(2052, 0.00871),
             )
 
-    def lease(self, alive: bool, pid: int | None = None) -> None:
-        """Give the search an engine: process `pid` (this one), or one that has ended."""
+    def lease(self, alive: bool, pid: int | None = None, silent: float = 0.0) -> None:
+        """Give the search an engine: process `pid` (this one), or one that has ended.
+
+        It has shown that it lives `silent` seconds ago.
+        """
         if alive:
             self.writer.take_lease(self.id, pid)
             self.writer.beat(412.0)
+            silence = (silent, self.id)
+            self.sql("UPDATE engines SET heartbeat = heartbeat - ? WHERE search_id = ?", silence)
             return
         ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         self.writer.take_lease(self.id, ended.pid)
         ended.communicate()
+
+    def asked(self, command: Command, answer: str, applied: bool = True) -> None:
+        """Record that somebody gave a command and what was answered."""
+        self.writer.answer(send(self.workspace, command, self.id), applied, answer)
+
+    def sql(self, statement: str, parameters: tuple[object, ...] = ()) -> None:
+        """Change what no engine would have to."""
+        self.writer._execute(statement, parameters)
 
 
 def curve(best: float, epochs: int) -> list[Progress | Epoch]:
@@ -266,6 +281,47 @@ def eventful(workspace: Workspace, alive: bool | None = None) -> int:
     return seed.id
 
 
+def busy(workspace: Workspace, alive: bool = True, silent: float = 0.0) -> int:
+    """Seed a search with two slots that train, a queue and trials that ended early; its id."""
+    seed = Seed(
+        workspace,
+        planner="tpe",
+        slots=2,
+        max_trials=12,
+        pruning={"method": "successive_halving"},
+        limits={"hours": 0.25, "training_hours": 2.0},
+    )
+    seed.sql("UPDATE searches SET active_seconds = 412 WHERE id = ?", (seed.id,))
+    widths = (64, 128, 32, 256, 96, 80, 160, 48, 112)
+    for number, width in enumerate(widths):
+        changes: dict[str, Value] = {"model.d_ff": width} if number else {}
+        seed.propose(number, "tpe" if number else "default", 0 if number else None, changes)
+    seed.train(0, 0.4962, 0.5012, 0.5062)
+    seed.train(1, 0.4481)
+    for number, state, sentence in (
+        (2, "pruned", "Fell behind the others at epoch 2."),
+        (3, "stopped", "Stopped by a person."),
+    ):
+        run = seed.running(number)
+        ended = Ended(state, state, sentence)
+        seed.writer.end_without_result(seed.id, number, run, ended)
+        seed.judge(number)
+    seed.fail(4)
+    for slot, number in enumerate((5, 6)):
+        run = seed.running(number, epochs=2 + slot)
+        seed.writer.set_worker(run, Worker(pid=41_200 + slot, process_start=0.0, slot=slot))
+    seed.writer.to_front(seed.id, 8)
+    seed.asked(Change(slots=2, limits={"hours": 0.25}), "Changed: slots 2, hours 0.25.")
+    seed.asked(OnTrial(kind="stop_trial", number=3, comment=EVIL), "Trial 3 is being stopped.")
+    seed.asked(OnTrial(kind="to_front", number=8), "Trial 8 is the next.")
+    seed.asked(Control(kind="pause", version=1), "The search has changed meanwhile.", False)
+    seed.asked(Enqueue(parent=1, changes={"model.d_ff": 112}), "Trial 8 is queued.")
+    seed.asked(Decide(proposal_id=2, version=1, decision="approved"), "Trial 1 is approved.")
+    seed.lease(alive, silent=silent)
+    seed.close()
+    return seed.id
+
+
 def small(workspace: Workspace, trials: int = 1) -> int:
     """Seed a search of a few good trials in auto mode, and return its id."""
     seed = Seed(workspace, planner="tpe", max_trials=5, settings={"data.pred_len": 48})
@@ -291,7 +347,7 @@ def all_failed(workspace: Workspace) -> int:
 def untouched(workspace: Workspace) -> int:
     """Seed a search that has only just been created, and return its id."""
     seed = Seed(workspace, settings={"data.pred_len": 192})
-    seed.writer._execute("DELETE FROM baselines WHERE search_id = ?", (seed.id,))
+    seed.sql("DELETE FROM baselines WHERE search_id = ?", (seed.id,))
     seed.close()
     return seed.id
 
@@ -301,11 +357,13 @@ if __name__ == "__main__":  # for looking at the pages: a workspace whose engine
 
     place = Workspace(Path(sys.argv[1]))
     all_failed(place), small(place, 3)
-    number = eventful(place, alive=True)
-    with reading(place) as reader:
-        engine = reader.engine(number) if reader else None
-    assert engine is not None
-    keeper = Writer(place, Lease(number, engine.token))
+    keepers = []
+    for number in (eventful(place, alive=True), busy(place)):
+        with reading(place) as reader:
+            engine = reader.engine(number) if reader else None
+        assert engine is not None
+        keepers.append(Writer(place, Lease(number, engine.token)))
     while True:
-        keeper.beat(1.0)
+        for keeper in keepers:
+            keeper.beat(1.0)
         time.sleep(1)
