@@ -72,7 +72,7 @@ def default_slots(config: RunConfig) -> int:
     """Return how many trainings of `config` this machine does well at once: one a GPU or core."""
     if _on_gpu(config):
         return len(gpus())
-    fitting = memory_allowed(config) // memory_needed(config)
+    fitting = memory_allowed(config, slots=1) // memory_needed(config)
     return max(1, min(cores(), MOST_SLOTS, fitting))
 
 

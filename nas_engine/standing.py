@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from nas_engine.search import ASKING
 from nas_engine.store.reader import SearchRow, Spend, TrainingRow, TrialRow
+
+ENDING = ("trials", "hours", "training_hours", "usd")
+"""Budgets that end a search; without tokens or calls, the built-in planner proposes."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """One limit of a search that ends it."""
+    """What a search may spend of something."""
 
     name: str  # as in `search.Limits`, or "trials"
     used: float
@@ -31,13 +35,12 @@ def budgets(search: SearchRow, spend: Spend, training_seconds: float) -> list[Bu
         training_seconds: of all its trainings, over all slots.
     """
     limits = search.spec.limits
-    used = {
+    used: dict[str, float] = {
         "hours": search.active_seconds / 3600,
         "training_hours": training_seconds / 3600,
-        "usd": spend.booked_usd,
-        "tokens": spend.booked_tokens,
-        "calls": spend.calls,
     }
+    if search.spec.planner in ASKING:
+        used |= {"usd": spend.booked_usd, "tokens": spend.booked_tokens, "calls": spend.calls}
     return [
         Budget("trials", search.finished, search.max_trials),
         *(
@@ -49,11 +52,11 @@ def budgets(search: SearchRow, spend: Spend, training_seconds: float) -> list[Bu
 
 
 def ends_first(found: Sequence[Budget]) -> Budget | None:
-    """Return the budget that ends first if all go on as until now; None before anything is used.
+    """Return the budget that ends the search if all goes on as until now; None before it began.
 
     All of them are used from the start of the search on, so it is the one with the largest share.
     """
-    used = [budget for budget in found if budget.share > 0]
+    used = [budget for budget in found if budget.name in ENDING and budget.share > 0]
     return max(used, key=lambda budget: budget.share, default=None)
 
 

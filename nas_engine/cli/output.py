@@ -68,7 +68,7 @@ def print_standing(workspace: Workspace, search: SearchRow) -> None:
         click.echo(table(lines))
     first = ends_first(found)
     for budget in found:
-        mark = ", ends first" if budget is first and len(found) > 1 else ""
+        mark = ", ends the search first" if budget is first else ""
         click.echo(f"Budget: {budget.used:.4g} of {budget.limit:g} {budget.name}{mark}")
 
 

@@ -50,6 +50,12 @@ ACTS: dict[Kind, Act] = {
 }
 
 
+def possible(kind: Kind, trial: TrialRow) -> bool:
+    """Tell whether an act makes sense on a trial as it stands; the engine decides."""
+    ending = kind == "stop_trial" and trial.stopping
+    return trial.state in ACTS[kind].states and not ending
+
+
 def trial_key(search_id: int) -> str:
     """Return where the number of the chosen trial is kept."""
     return f"live-trial-{search_id}"
@@ -97,7 +103,7 @@ def show_acts(snapshot: Snapshot) -> None:
                     act.label,
                     key=f"live-act-{kind.replace('_', '-')}",
                     icon=act.icon,
-                    disabled=trial.state not in act.states,
+                    disabled=not possible(kind, trial),
                     help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
                     on_click=_act,
                     args=(kind, trial, snapshot.search.id, comment),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import streamlit as st
@@ -10,7 +11,8 @@ from nas_engine.commands import Change, Control
 from nas_engine.liveness import boot_clock
 from nas_engine.search import SPENDING, Limits
 from nas_engine.store.reader import SearchRow
-from pages._parts.opening import give_and_show
+from nas_engine.supervisor import Answer
+from pages._parts.opening import give_and_show, leave
 from pages._parts.snapshot import Snapshot
 from pages._parts.states import (
     ENGINE_STATES,
@@ -113,49 +115,60 @@ def _button(
 
 def show_change(search: SearchRow) -> None:
     """Draw the form of what may be changed; it begins anew when another change was applied."""
-    prefix = f"change-{search.id}-{search.version}"
-    spec = search.spec
-    held: dict[str, Any] = {}
+    prefix, spec = f"change-{search.id}-{search.version}", search.spec
     left, right = st.columns(2)
-    with left:
-        held["max_trials"] = st.number_input(
-            "Trials", 1, 100_000, search.max_trials, key=f"{prefix}-trials"
-        )
-    with right:
-        held["slots"] = st.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
-    review = st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
-    held["mode"] = "review" if review else "auto"
-    limits: dict[str, float | None] = {}
+    left.number_input("Trials", 1, 100_000, search.max_trials, key=f"{prefix}-max_trials")
+    right.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
+    st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
     for place, name in zip(st.columns(2) * 3, SPENDING, strict=False):
-        field = Limits.model_fields[name]
-        whole = field.annotation == int | None
         with place:
-            limits[name] = st.number_input(
-                str(field.description),
-                min_value=0 if whole else 0.0,
-                value=getattr(spec.limits, name),
-                step=1 if whole else None,
-                format="%d" if whole else "%g",
-                key=f"{prefix}-{name}",
-                placeholder="no limit",
-            )
-    command = changed(search, held, limits)
-    if (
-        st.button("Apply", type="primary", key=f"{prefix}-apply", disabled=command is None)
-        and command is not None
-    ):
+            _limit(name, getattr(spec.limits, name), f"{prefix}-{name}")
+    st.button(
+        "Apply", type="primary", key=f"{prefix}-apply", on_click=_apply, args=(search, prefix)
+    )
+
+
+def _apply(search: SearchRow, prefix: str) -> None:
+    """Send what the form holds now: a figure may have been typed in the same moment."""
+    held = {
+        name: st.session_state[f"{prefix}-{name}"]
+        for name in ("max_trials", "slots", "review", *SPENDING)
+    }
+    if (command := changed(search, held)) is None:
+        leave(ANSWER, Answer(False, "The search has these figures already.", search.id))
+    else:
         give_and_show(command, search.id, ANSWER)
-        st.rerun(scope="fragment")
 
 
-def changed(
-    search: SearchRow, held: dict[str, Any], limits: dict[str, float | None]
-) -> Change | None:
-    """Return the command for what differs from the search, None where nothing does."""
+def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:
+    """Return the command for what a form holds beside the search, None where nothing differs."""
     spec = search.spec
-    now = {"max_trials": search.max_trials, "slots": spec.slots, "mode": spec.mode}
-    parts = {name: value for name, value in held.items() if value != now[name]}
-    budgets = {name: value for name, value in limits.items() if value != getattr(spec.limits, name)}
-    if not parts and not budgets:
-        return None
-    return Change(version=search.version, limits=budgets, **parts)
+    mode = "review" if held["review"] else "auto"
+    limits = {name: held[name] for name in SPENDING if held[name] != getattr(spec.limits, name)}
+    command = Change(
+        version=search.version,
+        max_trials=None if held["max_trials"] == search.max_trials else held["max_trials"],
+        slots=None if held["slots"] == spec.slots else held["slots"],
+        mode=None if mode == spec.mode else mode,
+        limits=limits,
+    )
+    return None if command == Change(version=search.version) else command
+
+
+def _limit(name: str, value: float | None, key: str) -> None:
+    """Draw a number that may be emptied.
+
+    Streamlit lets a number be emptied that has no default, so the value comes by its key.
+    """
+    field = Limits.model_fields[name]
+    whole = field.annotation == int | None
+    st.session_state.setdefault(key, value)
+    st.number_input(
+        str(field.description),
+        min_value=0 if whole else 0.0,
+        value=None,
+        step=1 if whole else None,
+        format="%d" if whole else "%g",
+        key=key,
+        placeholder="no limit",
+    )

@@ -40,7 +40,7 @@ def budget_text(budget: Budget, first: bool) -> str:
     """Return what is used and left of a budget, and whether it is the one that ends first."""
     left = max(0.0, budget.limit - budget.used)
     used, whole, rest = (_amount(budget.name, value) for value in (budget.used, budget.limit, left))
-    ends = " · ends first" if first else ""
+    ends = " · ends the search first" if first else ""
     return f"{BUDGETS[budget.name]}: {used} of {whole}, {rest} left{ends}"
 
 
@@ -111,7 +111,7 @@ def show_metrics(snapshot: Snapshot) -> None:
 
 def show_budgets(found: list[Budget]) -> None:
     """Draw a bar for each budget."""
-    first = ends_first(found) if len(found) > 1 else None
+    first = ends_first(found)
     with st.grid("auto", min_column_width=300, key="live-budgets"):
         for budget in found:
             st.progress(budget.share, text=budget_text(budget, budget is first))

@@ -116,7 +116,12 @@ def give(command: Command, search_id: int) -> Answer:
 
 def give_and_show(command: Command, search_id: int, key: str) -> None:
     """Give a command and leave the answer where `show_answer` finds it."""
-    st.session_state[key] = give(command, search_id), time.monotonic()
+    leave(key, give(command, search_id))
+
+
+def leave(key: str, answer: Answer) -> None:
+    """Leave an answer where `show_answer` finds it."""
+    st.session_state[key] = answer, time.monotonic()
 
 
 def show_answer(key: str) -> None:

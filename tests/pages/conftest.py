@@ -9,7 +9,10 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from nas_engine.workspace import PROJECT
+from nas_engine import supervisor
+from nas_engine.commands import Command
+from nas_engine.supervisor import Answer
+from nas_engine.workspace import PROJECT, Workspace
 
 PAGES = {  # that read the workspace
     "start": "pages/search/start.py",
@@ -21,6 +24,32 @@ PAGES = {  # that read the workspace
 WITHOUT_A_WORKSPACE = {"data": "pages/data/data.py"}
 
 Open = Callable[..., AppTest]
+
+
+class Engine:
+    """Takes commands in the place of a real engine and answers them."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.given: list[tuple[object, int | None]] = []
+
+    def request(
+        self,
+        workspace: Workspace,
+        command: Command,
+        search_id: int | None,
+        wait_seconds: float = 30.0,
+    ) -> Answer:
+        self.given.append((command, search_id))
+        return self.answer
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    stand_in = Engine(Answer(True, "Done.", 1))
+    monkeypatch.setattr(supervisor, "request", stand_in.request)
+    monkeypatch.setattr("pages._parts.opening.request", stand_in.request)
+    return stand_in
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_curves_leave_a_gap_where_a_figure_is_not_finite() -> None:
 
 
 def test_the_incumbent_is_named_and_the_running_trial_is_thick() -> None:
-    figure = curves([*rows(0, 0.5), *rows(1, 0.4)], "val_mse", [], 0, emphasised=1)
+    figure = curves([*rows(0, 0.5), *rows(1, 0.4)], "val_mse", [], 0, emphasised={1})
     assert named(figure, "Trial 0 ★")["line"]["width"] < named(figure, "Trial 1")["line"]["width"]
 
 

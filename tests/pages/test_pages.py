@@ -10,43 +10,17 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from nas_engine import machine, supervisor
-from nas_engine.commands import Control, Decide, Start
+from nas_engine import machine
+from nas_engine.commands import Decide, Start
 from nas_engine.machine import GPU
-from nas_engine.search import Narrowing, SearchSpec
+from nas_engine.search import Narrowing, Pruning, SearchSpec
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from pages._parts.selection import asked_numbers, rows_to_numbers
 from tests.pages import seed
-from tests.pages.conftest import PAGES, WITHOUT_A_WORKSPACE, Open, figure, words
+from tests.pages.conftest import PAGES, WITHOUT_A_WORKSPACE, Engine, Open, figure, words
 
 OF_A_SEARCH = [name for name in PAGES if name != "start"]
-
-
-class Engine:
-    """Takes commands in the place of a real engine and answers them."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.given: list[tuple[object, int | None]] = []
-
-    def request(
-        self,
-        workspace: Workspace,
-        command: Start | Control | Decide,
-        search_id: int | None,
-        wait_seconds: float = 30.0,
-    ) -> Answer:
-        self.given.append((command, search_id))
-        return self.answer
-
-
-@pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    stand_in = Engine(Answer(True, "Done.", 1))
-    monkeypatch.setattr(supervisor, "request", stand_in.request)
-    monkeypatch.setattr("pages._parts.opening.request", stand_in.request)
-    return stand_in
 
 
 def address(app: AppTest, key: str) -> str:
@@ -66,7 +40,7 @@ def test_an_empty_workspace_points_to_start(open_page: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OF_A_SEARCH)
-@pytest.mark.parametrize("kind", ["eventful", "small", "all_failed", "untouched"])
+@pytest.mark.parametrize("kind", ["eventful", "busy", "small", "all_failed", "untouched"])
 def test_every_page_shows_every_kind_of_search(
     open_page: Open, workspace: Workspace, name: str, kind: str
 ) -> None:
@@ -163,7 +137,8 @@ def test_one_click_starts_a_useful_search(open_page: Open, engine: Engine) -> No
     app.button(key="start-go").click().run()
     [(command, search_id)] = engine.given
     assert isinstance(command, Start) and search_id is None
-    assert command.spec == SearchSpec()
+    base = SearchSpec().base()
+    assert command.spec == SearchSpec(slots=machine.default_slots(base))
     assert command.spec.base().data.dataset == "ETTh1"
 
 
@@ -196,6 +171,23 @@ def test_problems_are_shown_and_nothing_is_started(open_page: Open, engine: Engi
     app.button(key="start-go").click().run()
     assert "not started" in app.error[-1].value
     assert engine.given == []
+
+
+def test_slots_pruning_and_budgets_are_chosen(open_page: Open, engine: Engine) -> None:
+    app = open_page("start")
+    assert app.number_input(key="start-pruning-reduction").disabled
+    app.number_input(key="start-small-slots").set_value(3)
+    app.button_group(key="start-pruning").set_value("hyperband").run()
+    app.number_input(key="start-pruning-reduction").set_value(4)
+    app.number_input(key="start-pruning-min_epochs").set_value(2)
+    app.number_input(key="start-limit-hours").set_value(1.5)
+    app.number_input(key="start-limit-training_hours").set_value(4.0).run()
+    assert "3 at once" in words(app)
+    app.button(key="start-go").click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, Start) and command.spec.slots == 3
+    assert command.spec.pruning == Pruning(method="hyperband", reduction=4, min_epochs=2)
+    assert (command.spec.limits.hours, command.spec.limits.training_hours) == (1.5, 4.0)
 
 
 def test_a_model_beyond_the_limit_is_a_sentence(open_page: Open) -> None:
@@ -290,91 +282,6 @@ def test_a_refusal_of_the_engine_is_shown(open_page: Open, engine: Engine) -> No
     app = open_page("start")
     app.button(key="start-go").click().run()
     assert "already running" in app.error[0].value
-
-
-# -- live ---------------------------------------------------------------------------------------
-
-
-def buttons(app: AppTest) -> set[str]:
-    """Return which controls can be used."""
-    return {
-        button.label
-        for button in app.button
-        if str(button.key).startswith("live-") and not button.disabled
-    }
-
-
-def test_a_lost_engine_is_never_shown_as_running(
-    open_page: Open, workspace: Workspace, engine: Engine
-) -> None:
-    seed.eventful(workspace, alive=False)
-    app = open_page("live")
-    assert "engine lost" in words(app)
-    assert "Resume continues" in app.warning[0].value
-    assert {"Resume", "Stop"} <= buttons(app) and "Pause" not in buttons(app)
-    app.button(key="live-resume").click().run()
-    assert engine.given == [(Control(kind="resume"), 1)]
-    assert app.success[0].value == r"Done\."
-
-
-def test_a_living_engine_can_be_paused_stopped_and_cancelled(
-    open_page: Open, workspace: Workspace, engine: Engine
-) -> None:
-    seed.eventful(workspace, alive=True)
-    app = open_page("live")
-    assert "engine alive" in words(app)
-    assert buttons(app) == {"Pause", "Stop", "Cancel the search"}
-    for key, kind in (
-        ("live-pause", "pause"),
-        ("live-stop", "stop"),
-        ("live-cancel-confirmed", "cancel"),
-    ):
-        app.button(key=key).click().run()
-        command, _ = engine.given[-1]
-        assert isinstance(command, Control) and command.kind == kind
-
-
-def test_the_head_tells_what_was_reached(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace, alive=True)
-    text = words(open_page("live"))
-    assert "Trials done 7 / 20" in text
-    assert "Best val_mse ↓ 0.3876 −44.72 % vs trial 0" in text
-    assert "Best baseline ↓ 0.3921 incumbent −1.15 %" in text
-    assert "repeat last value 1.304" in text.replace("\\", ""), "the baseline beyond the scale"
-    assert "Trial 8 waits for your decision" in text
-    assert "CUDA out of memory" in text
-
-
-def test_the_noise_and_the_words_for_curves_are_shown(
-    open_page: Open, workspace: Workspace
-) -> None:
-    seed.eventful(workspace)
-    text = words(open_page("live"))
-    assert "differ by 0.71% (standard deviation, 2 degrees of freedom)" in text
-    assert "0 diverging, 1 over-fitting" in text and "7 too short" in text
-    seed.small(workspace)
-    assert "Noise: not measured" in words(open_page("live"))
-
-
-def test_the_running_trial_shows_its_step(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace, alive=True)
-    assert "Trial 7 trains · epoch 3 of 6 · step 120 of 268" in [
-        bar.text.partition(" ")[2] for bar in open_page("live").progress
-    ]
-
-
-def test_the_chart_follows_the_chosen_metric(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace)
-    app = open_page("live")
-    assert "val_mse" in str(figure(app, 1)["layout"])
-    app.button_group(key="live-metric").set_value("train_loss").run()
-    assert "training loss" in str(figure(app, 1)["layout"])
-
-
-def test_a_search_without_any_result_says_so(open_page: Open, workspace: Workspace) -> None:
-    seed.all_failed(workspace)
-    app = open_page("live")
-    assert "No trial has a result yet" in words(app)
 
 
 # -- review -------------------------------------------------------------------------------------
