@@ -137,36 +137,6 @@ def process(pid: int) -> psutil.Process | None:
         return None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["search", "--dataset", "ETTh9"], "data.dataset must be one of"),
-        (["search", "--set", "model.n_heads=7"], "must divide"),
-        (["search", "--set", "nonsense=1"], "not a setting"),
-        (["search", "--set", "training.epochs"], "KEY=VALUE"),
-        (["search", "--set", "data.target=XX"], "data.target must be a column"),
-        (["search", "--planner", "llm"], "OPENROUTER_API_KEY"),
-        (["search", "--planner", "magic"], "magic"),
-        (["search", "--space", "model.d_model"], "is no narrowing"),
-        (["search", "--space", "model.d_model=32"], "lies outside the space"),
-        (["search", "--space", "training.seed=1,2"], "same for all trials"),
-        (["search", "--limit", "parameters=1"], "parameters: Input should be greater"),
-        (["search", "--rule", "magic=1"], "magic: Extra inputs are not permitted"),
-        (["search", "--max-iterations", "0"], "0"),
-        (["resume"], "There is no search"),
-        (["resume", "7"], "There is no search 7"),
-        (["show", "7"], "There is no search 7"),
-        (["pause"], "There is no search"),
-        (["export"], "There is no search"),
-        (["decide", "1", "1", "reject"], "needs a --reason"),
-    ],
-)
-def test_bad_input_ends_with_one_sentence_and_exit_code_2(
-    workspace: Workspace, arguments: list[str], sentence: str
-) -> None:
-    assert sentence in refusal(nas(workspace, *arguments))
-
-
 def test_a_database_of_a_newer_version_is_refused(workspace: Workspace) -> None:
     writer = Writer(workspace)
     writer._execute(

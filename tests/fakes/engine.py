@@ -10,12 +10,17 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from informer.config import RunConfig
 from informer.rundir import RunDir, Success
+from nas_engine.commands import Start, send
 from nas_engine.engine import serve
+from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
@@ -42,6 +47,20 @@ class CountingTrainer(FakeTrainer):
     def _die_if_told_to(self, moment: str, run: RunDir) -> None:
         if os.environ.get(moment) == run.path.name:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@contextmanager
+def running(
+    workspace: Workspace, spec: SearchSpec, epoch_seconds: float = 60.0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a search by the real engine with the fake trainer, in a process of its own."""
+    command = send(workspace, Start(spec=spec))
+    arguments = (str(workspace.db), str(command), str(epoch_seconds))
+    with subprocess.Popen([sys.executable, "-m", "tests.fakes.engine", *arguments]) as engine:
+        try:
+            yield engine
+        finally:
+            engine.kill()
 
 
 if __name__ == "__main__":
