@@ -273,7 +273,9 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
         return {"trainings": wanted}
     if own is None and decision.rule in OPEN and not cancelled:
         opinion = _consult(use, trial, decision)
+        failpoint("evaluate.advised")
         decision = decision if opinion is None else advised(decision, opinion)
+    failpoint("evaluate.end")
     return {"verdict": _VERDICT.dump_python(decision)}
 
 

@@ -2,7 +2,8 @@
 
 The answer is taken from the tool call, else from a JSON object in the text, both strictly. One that
 is cut off, malformed or refused by `accept` is sent back with the reasons, twice at most. A service
-that fails is asked again after a pause, and then left alone for longer and longer.
+that fails is asked again after a pause, and then left alone for longer and longer. What it has
+answered for the same trial before its engine was lost is taken as it is: no answer is paid twice.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.stop import stop_after_attempt, stop_after_delay
 from tenacity.wait import wait_exponential_jitter
@@ -51,6 +52,8 @@ ECHOED_CHARACTERS = 8_000
 """Of an answer, kept in the transcript and sent back in a repair request."""
 
 KEPT_OF_FAULTS = 400
+
+_COMPLETION = TypeAdapter(Completion)
 
 PROMPTS = Path(__file__).parent / "planners" / "prompts"
 
@@ -111,8 +114,6 @@ class LanguageModel:
                 refused.
             AccessDenied: the key, the account or the model is refused.
         """
-        if reason := self._reason_not_to_ask():
-            raise NoAnswer(reason[1], reason[0])
         messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(question)]
         form = _tool_form(schema)
         repairs = 0
@@ -133,6 +134,10 @@ class LanguageModel:
             messages += _repair(exchange.completion, found)
             repairs += 1
 
+    def conclude(self) -> None:
+        """Have what was answered about this trial taken no more: the next question is put anew."""
+        self._writer.forget_answers(self._search_id, self._number, self._role.name)
+
     def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
         if waits := self._patience.waiting(self._role.base_url, self._role.model):
             return "waiting", waits
@@ -148,6 +153,10 @@ class LanguageModel:
 
     def _complete(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
         """Return the service's next answer; raises NoAnswer and AccessDenied."""
+        if (kept := self._kept(_plain(messages))) is not None:
+            return kept
+        if reason := self._reason_not_to_ask():
+            raise NoAnswer(reason[1], reason[0])
         service = self._role.base_url, self._role.model
         retries = 0 if self._patience.failing(*service) else self._settings.llm_retries
         requests = Retrying(
@@ -171,11 +180,23 @@ class LanguageModel:
         self._patience.answered(*service)
         return exchange
 
+    def _kept(self, messages: list[dict[str, str]]) -> _Exchange | None:
+        """Return the answer that an engine which was lost has had to the same question."""
+        read = self._writer.read
+        call = read.answered_call(self._search_id, self._number, self._role.name, messages)
+        if call is None:
+            return None
+        self._attempts = call.attempt + 1
+        booked = Booking(call.booked_tokens, call.booked_usd)
+        completion = _COMPLETION.validate_json(call.completion)
+        return _Exchange(call.id, booked, call.seconds or 0.0, completion)
+
     def _request(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
         """Make one HTTP request, booked before it is made; raises Fault and LimitReached."""
-        plain = [{"role": message.type, "content": str(message.text)} for message in messages]
+        plain = _plain(messages)
         max_tokens = self._settings.llm_max_tokens
         worst = worst_case(json.dumps([plain, form], ensure_ascii=False), max_tokens, self._role)
+        failpoint("llm.before_booking")
         try:
             call = self._writer.reserve_call(
                 search_id=self._search_id,
@@ -211,22 +232,25 @@ class LanguageModel:
                 booked=Booking(0, 0.0) if fault.free else None,
             )
             raise
-        failpoint("llm.answered")
         return _Exchange(call, worst, time.monotonic() - began, self._without_key(completion))
 
     def _book(self, exchange: _Exchange, objection: Objection | None) -> None:
         """Record what an answer said, cost and was good for."""
         usage = reported(exchange.completion.usage)
+        whole = _COMPLETION.dump_json(exchange.completion).decode()
+        failpoint("llm.answered")
         self._writer.finish_call(
             exchange.call,
             "refused" if objection else "used",
             reply=exchange.completion.said()[:KEPT_CHARACTERS],
+            completion=whole if len(whole) <= KEPT_CHARACTERS else "",
             problem=" ".join(objection.sentences) if objection else "",
             seconds=exchange.seconds,
             error_class=objection.error_class if objection else "",
             usage=usage,
             booked=settle(usage, exchange.worst, self._role),
         )
+        failpoint("llm.recorded")
 
     def _told(self, fault: Fault) -> str:
         """Return what is kept of a fault: cut after the key is out, or half of it would remain."""
@@ -284,6 +308,10 @@ def _checked(
         return answer
     sentences = accept(answer)
     return Objection("unacceptable", sentences) if sentences else answer
+
+
+def _plain(messages: list[BaseMessage]) -> list[dict[str, str]]:
+    return [{"role": message.type, "content": str(message.text)} for message in messages]
 
 
 def _repair(completion: Completion, objection: Objection) -> list[BaseMessage]:

@@ -34,7 +34,7 @@ class View:
     baselines: Sequence[BaselineRow]
     epochs: Callable[[list[int]], Sequence[EpochRow]]  # of trials by number, read when asked for
     noise: Noise | None
-    spend: Spend
+    spend: Spend  # without what planning this trial has taken
 
     @classmethod
     def of(cls, reader: Reader, search_id: int, number: int) -> View:
@@ -52,7 +52,7 @@ class View:
             baselines=reader.baselines(search_id),
             epochs=partial(reader.epochs, search_id),
             noise=reader.noise(search_id),
-            spend=reader.spend(search_id),
+            spend=reader.spend(search_id, without=number),
         )
 
     @cached_property

@@ -86,8 +86,9 @@ class LLMPlanner:
 
     def propose(self, view: View) -> Proposal:
         """Return the model's proposal or a fallback; raises AccessDenied, Stopped."""
+        model = self._model(view.number)
         try:
-            plan = self._model(view.number).ask(
+            plan = model.ask(
                 system=prompt("planner_system"),
                 question=ask_text(view, prompt("request_one", number=str(view.number))),
                 schema=ProposeChange,
@@ -96,6 +97,7 @@ class LLMPlanner:
         except NoAnswer as error:
             return fallback(self._optimiser.propose(view), str(error))
         if plan.stop:
+            model.conclude()  # a person who resumes wants another answer
             raise Stopped(f"The planner sees nothing more worth a trial: {plan.hypothesis}")
         return _proposal(view, plan)
 

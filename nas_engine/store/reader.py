@@ -186,6 +186,18 @@ class LLMCallRow:
 
 
 @dataclass(frozen=True)
+class AnsweredCall:
+    """A call whose whole answer is kept."""
+
+    id: int
+    attempt: int
+    completion: str  # JSON of a service.reply.Completion
+    booked_tokens: int
+    booked_usd: float
+    seconds: float | None
+
+
+@dataclass(frozen=True)
 class Spend:
     """What the calls of a search came to: as reported by the service, and as booked by us."""
 
@@ -435,15 +447,31 @@ class Reader:
             (search_id, number),
         )
 
-    def spend(self, search_id: int) -> Spend:
-        """Return what the calls of a search came to; calls in flight at their worst case."""
+    def answered_call(
+        self, search_id: int, number: int, role: str, messages: list[dict[str, str]]
+    ) -> AnsweredCall | None:
+        """Return the call about a trial that has answered these messages, if there is one."""
+        return self._first(
+            AnsweredCall,
+            """SELECT id, attempt, completion, booked_tokens, booked_usd, seconds FROM llm_calls
+            WHERE search_id = ? AND number = ? AND role = ? AND messages = ? AND completion <> ''
+            ORDER BY id""",
+            (search_id, number, role, json.dumps(messages)),
+        )
+
+    def spend(self, search_id: int, without: int | None = None) -> Spend:
+        """Return what the calls of a search came to, but for those about the trial `without`.
+
+        Calls in flight count at their worst case.
+        """
         (row,) = self._rows(
             Spend,
             """SELECT count(*) AS calls, coalesce(sum(prompt_tokens), 0) AS prompt_tokens,
             coalesce(sum(completion_tokens), 0) AS completion_tokens,
             coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(booked_tokens), 0) AS booked_tokens,
-            coalesce(sum(booked_usd), 0.0) AS booked_usd FROM llm_calls WHERE search_id = ?""",
-            (search_id,),
+            coalesce(sum(booked_usd), 0.0) AS booked_usd FROM llm_calls
+            WHERE search_id = ? AND number IS NOT ?""",
+            (search_id, without),
         )
         return row
 

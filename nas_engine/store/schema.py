@@ -410,6 +410,12 @@ def m006_slots(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m007_answers(db: Database) -> None:
+    """Keep each answer of a language model whole, so that a question is not put twice."""
+    db.execute("ALTER TABLE llm_calls ADD COLUMN completion TEXT NOT NULL DEFAULT ''")
+
+
 class StoreError(RuntimeError):
     """A database that cannot be used; the message is one sentence that says what to do."""
 

@@ -632,6 +632,7 @@ class Writer:
         error_class: ErrorClass | Literal[""] = "",
         usage: Usage | None = None,
         booked: Booking | None = None,
+        completion: str = "",
     ) -> None:
         """Record the answer to a call and what was made of it.
 
@@ -644,18 +645,26 @@ class Writer:
             error_class: the kind of the problem.
             usage: what the service reports.
             booked: what the call took; None: the worst case stands.
+            completion: the whole answer as JSON, for when the same question comes up again.
         """
         self._execute(
             """UPDATE llm_calls SET outcome = ?, reply = ?, problem = ?, seconds = ?,
             error_class = ?, prompt_tokens = ?, completion_tokens = ?, cost_usd = ?,
-            booked_tokens = coalesce(?, booked_tokens), booked_usd = coalesce(?, booked_usd)
-            WHERE id = ?""",
+            booked_tokens = coalesce(?, booked_tokens), booked_usd = coalesce(?, booked_usd),
+            completion = ? WHERE id = ?""",
             (
                 *(outcome, _storable(reply), _storable(problem), seconds, error_class),
                 *(dataclasses.astuple(usage) if usage else (None, None, None)),
                 *(dataclasses.astuple(booked) if booked else (None, None)),
-                call_id,
+                *(_storable(completion), call_id),
             ),
+        )
+
+    def forget_answers(self, search_id: int, number: int, role: str) -> None:
+        """Keep the whole answers about a trial no longer; the transcript stays."""
+        self._execute(
+            "UPDATE llm_calls SET completion = '' WHERE search_id = ? AND number = ? AND role = ?",
+            (search_id, number, role),
         )
 
     def _execute(

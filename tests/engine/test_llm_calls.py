@@ -57,6 +57,7 @@ class Desk:
         self.writer = Writer(workspace)
         self.search_id = self.writer.open_search(SearchSpec(planner="llm", limits=limits))
         self.now = 1000.0
+        self.asked = 0
         self.patience = Patience(clock=lambda: self.now)
         self.settings = Settings(
             openrouter_api_key=SecretStr(KEY),
@@ -70,7 +71,11 @@ class Desk:
         return LanguageModel(self.settings, self.writer, self.patience, self.search_id, 1, role)
 
     def ask(self, accept: Callable[[Plan], list[str]] = lambda plan: []) -> Plan:
-        return self.model().ask("You plan.", "What next?", Plan, accept)
+        self.asked += 1
+        return self.ask_again(accept)
+
+    def ask_again(self, accept: Callable[[Plan], list[str]] = lambda plan: []) -> Plan:
+        return self.model().ask("You plan.", f"What next? ({self.asked})", Plan, accept)
 
     def calls(self) -> list[LLMCallRow]:
         return self.writer.read.llm_calls(self.search_id)
@@ -123,6 +128,26 @@ def test_a_call_is_kept_with_all_its_circumstances(at_desk: Open) -> None:
     assert request["temperature"] == 0.25
     assert request["max_completion_tokens"] == 321
     assert server.headers[0]["accept-encoding"] == "identity"
+
+
+def test_the_same_question_about_a_trial_is_not_paid_twice(at_desk: Open) -> None:
+    desk, server = at_desk(in_turn(text("Wider, I would say."), GOOD))
+    assert desk.ask() == Plan(width=64)
+    spent, calls = desk.writer.read.spend(desk.search_id), desk.calls()
+    assert len(server.requests) == len(calls) == 2
+    assert desk.ask_again() == Plan(width=64)  # as an engine does after one that was killed
+    assert len(server.requests) == 2
+    assert desk.calls() == calls
+    assert desk.writer.read.spend(desk.search_id) == spent
+
+
+def test_what_was_concluded_is_asked_anew(at_desk: Open) -> None:
+    desk, server = at_desk(in_turn(GOOD))
+    desk.ask()
+    desk.model().conclude()
+    desk.ask_again()
+    assert len(server.requests) == 2
+    assert [call.reply for call in desk.calls()] == [desk.calls()[0].reply] * 2
 
 
 def test_roles_have_models_addresses_keys_and_prices_of_their_own(at_desk: Open) -> None:
