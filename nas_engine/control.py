@@ -25,6 +25,7 @@ from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
 
 STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
+ENDED = frozenset({"stopped", "completed"})
 RETRIED = frozenset({"failed", "crashed", "stopped", "pruned"})
 
 
@@ -105,7 +106,7 @@ def _start(scope: Scope, spec: SearchSpec) -> str:
     larger = spec.max_trials > search.max_trials
     if scope.begun and search.state == "running" and not larger:
         raise Refused(f"{scope.name} with these settings is already running; see its Live page.")
-    if search.finished >= search.max_trials and not larger:
+    if search.state in ENDED and search.finished >= search.max_trials and not larger:
         raise Refused(
             f"{scope.name} has already finished its {search.max_trials} trials with these "
             "settings; give a larger number of trials to continue it."
@@ -128,14 +129,14 @@ def _control(scope: Scope, command: Control) -> str:
     if command.kind == "resume":
         if scope.begun and search.state == "running":
             raise Refused(f"{scope.name} is running already.")
-        if search.finished >= search.max_trials:
+        if search.state in ENDED and search.finished >= search.max_trials:
             raise Refused(
                 f"{scope.name} has finished its {search.max_trials} trials; give it more to go on."
             )
         _demand(reasons_not_to_start(search.spec, scope.settings))
         _go_on(scope)
         return f"{scope.name} goes on."
-    if search.state in ("stopped", "completed"):
+    if search.state in ENDED:
         raise Refused(f"{scope.name} has already ended ({search.state}).")
     if command.kind == "pause":
         if search.state == "paused":

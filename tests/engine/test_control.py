@@ -13,6 +13,7 @@ from nas_engine.api import AgentState, SearchError, load_agent_state
 from nas_engine.commands import Control, Decide, Start, send
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
+from nas_engine.store.writer import Writer
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.trainer import FakeTrainer
 
@@ -105,6 +106,15 @@ def test_a_stopped_search_can_be_resumed(bench: Bench, in_background: Background
     bench.give(Control(kind="resume"), 1)
     state = load_agent_state(bench.workspace.db)
     assert [trial.state for trial in state.trials] == ["stopped", "completed", "completed"]
+
+
+def test_a_search_that_was_paused_after_its_last_trial_can_still_complete(bench: Bench) -> None:
+    bench.search(max_trials=1)
+    writer = Writer(bench.workspace)
+    writer.set_search_state(1, "paused", "The engine was told to end.")
+    writer.close()
+    assert bench.give(Control(kind="resume"), 1).state == "applied"
+    assert load_agent_state(bench.workspace.db).search.state == "completed"
 
 
 def test_a_second_start_of_a_running_search_is_refused(
