@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +53,14 @@ def read_file(path: Path, limit: int, offset: int = 0) -> bytes:
             return file.read(limit)
     finally:
         os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or whatever stands in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def append_line(path: Path, line: str, *, durable: bool = False) -> None:

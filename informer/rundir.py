@@ -27,6 +27,7 @@ from informer.files import (
     checkpoints,
     is_intact,
     read_file,
+    remove,
     replace_text,
 )
 
@@ -189,15 +190,14 @@ class RunDir:
         self.path.mkdir(parents=True, exist_ok=True)
         same = self._is_of(config)
         epoch, _ = (same and self.checkpoint()) or (0, None)
+        kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)][:epoch] if epoch else []
         useless = [path for number, path in checkpoints(self.path) if number > epoch or not epoch]
-        stale = [self.result, self.details, self.weights, self.end, *self.path.glob(".*.tmp")]
+        for path in [self.result, self.details, self.weights, self.end, *self.path.glob(".*")]:
+            remove(path)
+        for path in [*useless, *([] if epoch else [self.metrics, self.log])]:
+            remove(path)
         if epoch:
-            kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)][:epoch]
             replace_text(self.metrics, "".join(f"{r.model_dump_json()}\n" for r in kept))
-        else:
-            stale += [self.metrics, self.log]
-        for file in [*stale, *useless]:
-            file.unlink(missing_ok=True)
         if same and useless:
             where = f"goes on after epoch {epoch}" if epoch else "begins anew"
             names = ", ".join(path.name for path in useless)

@@ -180,6 +180,9 @@ def test_a_bad_folder_ends_the_training_with_a_sentence(
     assert (ended.state, ended.error_class) == ("failed", "protocol")
     assert str(run.path) in ended.message and ended.message.endswith(".")
     assert "\n" not in ended.message and len(ended.message) < 400
+    assert run.create(CONFIG) == 0
+    finish(run)
+    assert run.read_result() == RESULT, "the folder cannot be used again"
 
 
 def test_the_folder_that_the_bad_ones_are_made_of_is_good(

@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, Failure, RunDir, Success
+from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "informer", "--threads", "1"]
@@ -37,18 +38,29 @@ def config() -> RunConfig:
 
 
 @pytest.fixture
-def worker(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        COMMAND,
-        cwd=PROJECT,
-        env={**os.environ, "NAS_DATA_DIRS": str(tmp_path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        yield process
-        process.kill()
+def start_worker(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    with ExitStack() as started:
+
+        def start() -> subprocess.Popen[str]:
+            process = subprocess.Popen(
+                COMMAND,
+                cwd=PROJECT,
+                env={**os.environ, "NAS_DATA_DIRS": str(tmp_path)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            started.enter_context(process)
+            started.callback(process.kill)
+            return process
+
+        yield start
+
+
+@pytest.fixture
+def worker(start_worker: Callable[[], subprocess.Popen[str]]) -> subprocess.Popen[str]:
+    return start_worker()
 
 
 def run_folder(path: Path, config: RunConfig) -> RunDir:
@@ -57,10 +69,14 @@ def run_folder(path: Path, config: RunConfig) -> RunDir:
     return run
 
 
-def ask(worker: subprocess.Popen[str], run: RunDir) -> Success | Failure:
+def write_line(worker: subprocess.Popen[str], folder: Path) -> None:
     assert worker.stdin is not None
-    worker.stdin.write(f"{run.path}\n")
+    worker.stdin.write(f"{folder}\n")
     worker.stdin.flush()
+
+
+def ask(worker: subprocess.Popen[str], run: RunDir) -> Success | Failure:
+    write_line(worker, run.path)
     deadline = time.monotonic() + 60
     while (result := run.read_result()) is None:
         assert worker.poll() is None, "the worker is lost"
@@ -100,6 +116,68 @@ def test_one_worker_serves_folder_after_folder_and_survives_a_bad_one(
     worker.stdin.close()
     assert worker.wait(20) == 0
     assert "nowhere is not a folder" in worker.stdout.read()
+
+
+def until_inside_epoch(run: RunDir, number: int) -> None:
+    deadline = time.monotonic() + 60
+    while not any(r.epoch == number for r in run.read_metrics()[0] if isinstance(r, Progress)):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_worker_that_is_killed_inside_an_epoch_costs_no_bit_of_the_result(
+    start_worker: Callable[[], subprocess.Popen[str]], config: RunConfig, tmp_path: Path
+) -> None:
+    config = config.with_changes({"training.epochs": 3, "model.dropout": 0.2})
+    run = run_folder(tmp_path / "killed", config)
+    for number, kind in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
+        process = start_worker()
+        write_line(process, run.path)
+        until_inside_epoch(run, number)
+        process.send_signal(kind)
+        assert process.wait(2) == -kind
+        assert run.read_result() is None
+        assert run.create(config) == number - 1
+    last, whole = start_worker(), run_folder(tmp_path / "whole", config)
+    results = [ask(last, folder) for folder in (run, whole)]
+    assert results[0].model_dump(exclude={"seconds"}) == results[1].model_dump(exclude={"seconds"})
+    assert run.weights.read_bytes() == whole.weights.read_bytes()
+    assert run.details.read_bytes() == whole.details.read_bytes()
+    tables = [
+        [r.model_dump(exclude={"seconds"}) for r in each.read_metrics()[0] if isinstance(r, Epoch)]
+        for each in (run, whole)
+    ]
+    assert tables[0] == tables[1] and len(tables[0]) == 3
+
+
+def test_a_worker_ends_a_training_that_is_asked_to_end_and_takes_the_next(
+    worker: subprocess.Popen[str], config: RunConfig, tmp_path: Path
+) -> None:
+    run = run_folder(tmp_path / "pruned", config.with_changes({"training.epochs": 1000}))
+    write_line(worker, run.path)
+    until_inside_epoch(run, 2)
+    run.end.touch()
+    deadline = time.monotonic() + 10
+    while run.end.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert run.read_result() is None and run.checkpoint() is not None
+    assert "asked to end" in run.log.read_text()
+    assert isinstance(ask(worker, run_folder(tmp_path / "next", config)), Success)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is needed")
+def test_a_worker_that_cannot_write_its_result_exits_and_says_why(
+    worker: subprocess.Popen[str], config: RunConfig, tmp_path: Path
+) -> None:
+    run = run_folder(tmp_path / "run", config)
+    (run.path / ".result.json.tmp").symlink_to("/dev/full")
+    write_line(worker, run.path)
+    assert worker.wait(60) == os.EX_IOERR
+    assert worker.stdout is not None
+    said = worker.stdout.read()
+    assert f"No result could be written to {run.path}" in said and "No space left" in said
+    assert "Traceback" not in said
 
 
 def test_the_worker_dies_with_its_parent(tmp_path: Path, config: RunConfig) -> None:
