@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -71,7 +72,6 @@ class LocalTrainer:
             *command,
             *("--threads", str(threads)),
             *("--memory-share", str(memory_share)),
-            *("--parent", str(os.getpid())),
         ]
         self._worker: subprocess.Popen[bytes] | None = None
 
@@ -86,7 +86,6 @@ class LocalTrainer:
         start = process_start(worker.pid)
         try:
             worker.stdin.write(f"{run.path.resolve()}\n".encode())
-            worker.stdin.flush()
         except BrokenPipeError:
             start = None
         if start is None:
@@ -196,7 +195,8 @@ class LocalTrainer:
         try:
             with self._output.open("ab") as output:
                 self._worker = subprocess.Popen(  # noqa: S603
-                    self._command,
+                    [*self._command, "--parent", str(os.getpid())],
+                    bufsize=0,
                     cwd=PROJECT,
                     env=self._environment,
                     stdin=subprocess.PIPE,
@@ -209,8 +209,10 @@ class LocalTrainer:
         return self._worker
 
     def _lost(self, run: RunDir, worker: subprocess.Popen[bytes]) -> Ended:
-        code = worker.wait()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(PATIENCE_SECONDS)
         self.close()
+        code = worker.returncode
         if code == os.EX_IOERR:
             message = f"The worker could not write to {run.path}; {self._output} says why."
             return Ended("failed", "disk", message)

@@ -18,6 +18,7 @@ from nas_engine.liveness import same_process
 from nas_engine.trainers import local
 from nas_engine.trainers.base import Ended, Watch, Worker
 from nas_engine.trainers.local import MARK, LocalTrainer
+from nas_engine.trainers.pool import device_share
 from tests.fakes.worker import COMMAND
 
 CONFIG = RunConfig().with_changes({"training.epochs": 3})
@@ -220,6 +221,19 @@ def test_a_worker_ends_with_the_process_that_started_it_even_before_it_has_begun
         )
         assert worker.wait(20) == 1
         worker.stdin.close()
+
+
+def test_a_worker_is_told_its_gpu_and_its_share_of_the_memory(tmp_path: Path) -> None:
+    environment, share = device_share(2, 4, ["GPU-a", "GPU-b"])
+    told = LocalTrainer(
+        {**os.environ, **environment}, tmp_path / "output", 2, 1, share, command=COMMAND
+    )
+    log = Log()
+    assert isinstance(told.train(folder(tmp_path / "run"), log.watch()), Success)
+    worker = psutil.Process(log.workers[0].pid)
+    assert worker.environ()["CUDA_VISIBLE_DEVICES"] == "GPU-a"
+    assert "--memory-share 0.5" in " ".join(worker.cmdline())
+    told.close()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux has a score for it")
