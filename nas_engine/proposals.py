@@ -30,6 +30,9 @@ from nas_engine.store.reader import TrialRow
 
 Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback"]
 
+TIMED = 50
+"""Newest trials from which the pace of this machine is taken; an estimate takes 0.3 ms."""
+
 NEAR = 0.02
 """Share of an interval within which two values of a setting are as good as the same."""
 
@@ -67,10 +70,11 @@ class Record:
 
     @cached_property
     def slowness(self) -> float | None:
-        """Seconds that trainings took here over those that were estimated, their median."""
+        """Seconds that the newest trainings took here over those estimated, their median."""
+        timed = [trial for trial in self.trials if trial.seconds and trial.epochs]
         ratios = [
             trial.seconds / estimate
-            for trial in self.trials
+            for trial in timed[-TIMED:]
             if trial.seconds and (estimate := _seconds_estimated(trial))
         ]
         return statistics.median(ratios) if ratios else None
