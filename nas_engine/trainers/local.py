@@ -177,12 +177,11 @@ class LocalTrainer:
             worker.wait()
         assert worker.stdin is not None
         worker.stdin.close()
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get(MARK) == self._mark:
-                    process.kill()
-            except psutil.Error:
-                continue
+        for _ in range(2):  # a process shows no environment in the moment in which it is started
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if process.environ().get(MARK) == self._mark:
+                        process.kill()
 
     def _killed(self, ended: Ended) -> Ended:
         self.close()

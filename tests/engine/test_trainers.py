@@ -19,7 +19,7 @@ from nas_engine.trainers import local
 from nas_engine.trainers.base import Ended, Watch, Worker
 from nas_engine.trainers.local import MARK, LocalTrainer
 from nas_engine.trainers.pool import device_share
-from tests.fakes.worker import COMMAND
+from tests.fakes.worker import COMMAND, FORKED
 
 CONFIG = RunConfig().with_changes({"training.epochs": 3})
 STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
@@ -82,8 +82,9 @@ def marked(mark: str) -> list[psutil.Process]:
     return found
 
 
-def mark_of(worker: Worker) -> str:
-    return psutil.Process(worker.pid).environ()[MARK]
+def mark_of(worker: Worker) -> list[str]:
+    """Return the mark of a worker's processes, which it does not show in its first moment."""
+    return [value for name, value in psutil.Process(worker.pid).environ().items() if name == MARK]
 
 
 def test_one_worker_trains_folder_after_folder_and_tells_who_it_is(
@@ -115,24 +116,27 @@ def test_a_pruned_training_leaves_the_worker_warm_and_goes_on_later_as_if_nothin
 
 
 @pytest.mark.parametrize("ending", [STOPPED, PRUNED], ids=["stopped", "pruned"])
-@pytest.mark.parametrize("mode", ["hang", "stop", "fork"])
+@pytest.mark.parametrize(("mode", "children"), [("hang", 0), ("stop", 0), ("fork", FORKED)])
 def test_a_training_that_must_end_is_gone_with_all_that_it_started(
-    trainer: Callable[..., LocalTrainer], tmp_path: Path, mode: str, ending: Ended
+    trainer: Callable[..., LocalTrainer], tmp_path: Path, mode: str, children: int, ending: Ended
 ) -> None:
     """The worker ignores SIGTERM and the wish to end, is suspended, or has hidden children."""
-    stubborn, log = trainer(FAKE_MODE=mode), Log(0, ending)
+    stubborn, log = trainer(FAKE_MODE=mode), Log()
     mark: list[str] = []
-    watch = log.watch()
+    asked_at: list[float] = []
 
-    def started(worker: Worker) -> None:
-        log.workers.append(worker)
-        mark.append(mark_of(worker))
+    def once_it_is_at_it() -> Ended | None:
+        if not mark:
+            mark.extend(mark_of(log.workers[0]))
+        if not log.records or len(marked(*mark)) <= children:
+            return None
+        asked_at.append(time.monotonic())
+        return ending
 
-    began = time.monotonic()
-    watch = Watch(started, watch.report, watch.ending, 60, GENEROUS)
+    watch = Watch(log.workers.append, log.records.extend, once_it_is_at_it, 60, GENEROUS)
     assert stubborn.train(folder(tmp_path / "run"), watch) == ending
-    while marked(mark[0]):
-        assert time.monotonic() - began < GONE_SECONDS
+    while marked(*mark):
+        assert time.monotonic() - asked_at[0] < GONE_SECONDS
 
 
 def test_a_training_ends_at_its_limit_of_time(

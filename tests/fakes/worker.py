@@ -174,8 +174,12 @@ def _print(folder: Path) -> None:
             log.write(line * 10_000)
 
 
+FORKED = 20
+"""Children of the mode `fork`; every second one hides in a session of its own."""
+
+
 def _fork(folder: Path) -> None:
-    for _ in range(10):
+    for _ in range(FORKED // 2):
         subprocess.Popen(["sleep", "60"])
         subprocess.Popen(["sleep", "60"], start_new_session=True)
     _hang(folder)
