@@ -102,9 +102,8 @@ def load(
             torch.cuda.set_rng_state(tensors["generator.cuda"], device)
         order.set_state(tensors["generator.order"])
         torch.set_rng_state(tensors["generator.cpu"])
-        standing.best = _under(
-            "best." if standing.best_epoch != standing.epoch else "model.", tensors
-        )
+        best_is_newest = standing.best_epoch == standing.epoch
+        standing.best = _under("model." if best_is_newest else "best.", tensors)
     except (OSError, KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be used ({error}).") from error
     return standing
