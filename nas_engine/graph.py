@@ -199,6 +199,7 @@ def _train(
     failpoint("train.before_booking")
     run_id = writer.begin_run(use.search_id, number, seed)
     failpoint("train.booked")
+    watch = _watch(use, writer, trial, repeat, config, run_id)
     outcome: Success | Ended | None = _finished_before(folder, config)
     if outcome is None:
         epoch = folder.create(config)
@@ -206,9 +207,12 @@ def _train(
         goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
         writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
         failpoint("train.folder_ready")
-        outcome = use.trainer.train(folder, _watch(use, writer, trial, repeat, config, run_id))
+        outcome = use.trainer.train(folder, watch)
     else:
-        writer.add_metrics(use.search_id, number, run_id, folder.read_metrics()[0])
+        watch.report(folder.read_metrics()[0])
+    ended = watch.ending()
+    if isinstance(outcome, Success) and ended is not None and ended.state == "pruned":
+        outcome = ended  # whether the worker was done before it was asked to end is chance
     failpoint("train.before_result")
     if isinstance(outcome, Ended):
         if outcome.error_class == "disk":
@@ -230,19 +234,28 @@ def _watch(
     config: RunConfig,
     run_id: int,
 ) -> Watch:
-    """Return how a training is followed: first seeds may be pruned, unless a person wants them."""
+    """Return how a training is followed.
+
+    First seeds are compared, and may be pruned unless a person wants them. After the epoch with
+    which one is to end, nothing is recorded: how far it comes until it has ended is chance.
+    """
     number = trial.number
-    pruner = use.pruner if number > 0 and repeat == 0 and trial.round == 0 else None
+    pruner = use.pruner if number > 0 and repeat == 0 else None
     pruned: list[Ended] = []
 
     def report(records: Sequence[Progress | Epoch]) -> None:
-        writer.add_metrics(use.search_id, number, run_id, records)
-        failpoint("train.reported")
+        kept: list[Progress | Epoch] = []
         for record in records:
+            if pruned:
+                break
+            kept.append(record)
             if pruner is not None and isinstance(record, Epoch):
                 reached = Reached(number, record.epoch, config.training.epochs, record.val_mse)
-                if (why := pruner.report(reached)) is not None:
-                    pruned.append(Ended("pruned", "pruned", why))
+                why = pruner.report(reached)
+                if why is not None and trial.round == 0:
+                    pruned.append(Ended("pruned", "", why))
+        writer.add_metrics(use.search_id, number, run_id, kept)
+        failpoint("train.reported")
 
     return Watch(
         started=lambda worker: writer.set_worker(run_id, worker),

@@ -85,14 +85,18 @@ class Pruner:
     def report(self, reached: Reached) -> str | None:
         """Take note of an epoch; return why the trial shall end now, None where it shall go on.
 
-        One that was reported before, as after a resumed training, changes nothing. One that is not
-        finite is not compared: such a training fails by itself. The last one ends no trial. None is
-        reported, nor written to the database, after a trial was to end, unless it does go on.
+        One that was reported before, as by a resumed training, changes nothing and is answered as
+        then. One that is not finite is not compared: such a training fails by itself. The last one
+        ends no trial. After the one with which a trial was to end none is reported, nor written to
+        the database, unless a person wants it to go on.
         """
         number, epoch, value = reached.number, reached.epoch, reached.val_mse
         with self._lock:
-            if value is None or epoch <= self._last.get(number, 0):
+            last = self._last.get(number, 0)
+            if epoch == last:
                 return self._endings.get(number)
+            if value is None or epoch < last:
+                return None
             while len(self._trials) <= number:
                 self._trials.append(self._study.ask())
             trial, self._last[number] = self._trials[number], epoch
@@ -107,10 +111,7 @@ class Pruner:
             return self._endings.get(number)
 
     def ending(self, number: int) -> str | None:
-        """Return why a trial shall end by its newest epoch, None where it shall go on.
-
-        To be asked before a training is resumed: the engine may have been lost after that epoch.
-        """
+        """Return why a trial shall end by its newest epoch, None where it shall go on."""
         with self._lock:
             return self._endings.get(number)
 

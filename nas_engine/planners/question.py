@@ -150,7 +150,7 @@ def _setting(view: View, key: str, helped: bool) -> str:
 def _budget(view: View) -> str:
     limits, spend = view.spec.limits, view.spend
     lines = [f"This is trial {view.number} of {view.max_trials} (0 to {view.max_trials - 1})."]
-    if seconds := [trial.seconds for trial in view.trials if trial.seconds is not None]:
+    if seconds := [t.seconds for t in view.trials if t.seconds and t.val_mse is not None]:
         lines.append(f"A training has taken {statistics.median(seconds):.6g} s in the middle.")
     for name, limit, used in (
         ("US dollars", limits.usd, spend.booked_usd),

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nas_engine.api import AgentState
+from informer.rundir import Epoch, Progress, RunDir, Success
+from nas_engine.api import AgentState, load_agent_state
+from nas_engine.commands import Control, OnTrial
 from nas_engine.planners.base import View
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.pruning import WINDOW, Pruner, Reached
 from nas_engine.search import Pruning
-from nas_engine.store.reader import reading
+from nas_engine.store.reader import EpochRow, reading
+from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
@@ -183,7 +188,7 @@ def test_a_pruned_trial_is_neither_result_nor_failure(tmp_path: Path) -> None:
     state = recorded_search(tmp_path, Pruning(method="successive_halving"))
     pruned = [trial for trial in state.trials if trial.state == "pruned"]
     completed = [trial for trial in state.trials if trial.state == "completed"]
-    assert len(completed) >= 3 and len(pruned) >= 10
+    assert len(completed) >= 3 and len(pruned) >= 8
     for trial in pruned:
         assert (trial.rule, trial.accepted, trial.val_mse) == ("pruned", False, None)
         assert trial.error.startswith("Ended after epoch") and trial.error in str(trial.verdict)
@@ -218,7 +223,88 @@ def test_pruned_trials_are_told_to_the_optimiser_as_such(tmp_path: Path) -> None
         assert row.intermediate_values == expected
 
 
-def recorded_search(folder: Path, pruning: Pruning) -> AgentState:
-    bench = Bench(Workspace(folder / "nas.db"), RecordedTrainer())
-    spec = recorded_spec(planner="random", max_trials=30, pruning=pruning)
+class Hasty(RecordedTrainer):
+    """Has always ended a training before it is asked to."""
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        records: list[Progress | Epoch] = []
+        outcome = super().train(run, replace(watch, report=records.extend, ending=lambda: None))
+        watch.report(records)
+        return outcome
+
+
+def test_a_worker_that_is_faster_than_its_pruner_makes_no_difference(tmp_path: Path) -> None:
+    found = []
+    for trainer in (RecordedTrainer(), Hasty()):
+        folder = tmp_path / type(trainer).__name__
+        recorded_search(folder, Pruning(method="hyperband"), trainer=trainer)
+        found.append(told_of(folder))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("stops", [(4, 9, 10)], ids=str)
+def test_a_search_whose_engine_began_anew_prunes_as_the_undisturbed_one(
+    stops: tuple[int, ...], tmp_path: Path
+) -> None:
+    pruning = Pruning(method="successive_halving")
+    recorded_search(tmp_path / "whole", pruning, max_trials=16)
+    for max_trials in (*stops, 16):
+        recorded_search(tmp_path / "parts", pruning, max_trials=max_trials)
+    assert told_of(tmp_path / "parts") == told_of(tmp_path / "whole")
+
+
+def test_a_trial_that_was_to_end_is_not_trained_on_by_the_next_engine(tmp_path: Path) -> None:
+    pruning = Pruning(method="successive_halving")
+    state = recorded_search(tmp_path, pruning)
+    last = max(trial.number for trial in state.trials if trial.state == "pruned")
+    before = told_of(tmp_path)
+    database = sqlite3.connect(tmp_path / "nas.db")
+    with database:  # as an engine leaves it that is lost between the epoch and the end
+        database.execute("UPDATE searches SET state = 'paused'")
+        database.execute("DELETE FROM verdicts WHERE number = ?", (last,))
+        database.execute(
+            "UPDATE trials SET state = 'running', ended_at = NULL, error = '' WHERE number = ?",
+            (last,),
+        )
+        database.execute("UPDATE runs SET state = 'running', error = '' WHERE number = ?", (last,))
+    database.close()
+    checkpoints = sqlite3.connect(Workspace(tmp_path / "nas.db").checkpoints)
+    with checkpoints:
+        for table in ("checkpoints", "writes"):
+            checkpoints.execute(f"DELETE FROM {table} WHERE thread_id = ?", (f"1/{last}",))
+    checkpoints.close()
+    bench = Bench(Workspace(tmp_path / "nas.db"), RecordedTrainer())
+    bench.give(Control(kind="resume"), 1)
+    assert told_of(tmp_path) == before
+    assert len(bench.trainer.trained) == 1
+
+
+def test_a_person_may_have_a_pruned_trial_trained_to_its_end(tmp_path: Path) -> None:
+    state = recorded_search(tmp_path, Pruning(method="successive_halving"))
+    number = next(trial.number for trial in state.trials if trial.state == "pruned")
+    bench = Bench(Workspace(tmp_path / "nas.db"), RecordedTrainer())
+    answer = bench.give(OnTrial(kind="retry", number=number), 1)
+    assert answer.state == "applied", answer.answer
+    trial = load_agent_state(bench.workspace.db).trials[number]
+    assert (trial.state, trial.epochs) == ("completed", 4)
+    assert trial.rule not in ("pruned", "no result")
+
+
+def recorded_search(
+    folder: Path,
+    pruning: Pruning,
+    max_trials: int = 20,
+    trainer: RecordedTrainer | None = None,
+) -> AgentState:
+    bench = Bench(Workspace(folder / "nas.db"), trainer or RecordedTrainer())
+    spec = recorded_spec(planner="random", max_trials=max_trials, pruning=pruning)
     return bench.search(**spec.model_dump())
+
+
+def told_of(folder: Path) -> tuple[list[object], list[EpochRow]]:
+    """Return what became of the trials of a search, and all epochs that were recorded."""
+    with reading(Workspace(folder / "nas.db")) as reader:
+        assert reader is not None
+        trials = reader.trials(1)
+        outcomes = [(t.config, t.state, t.val_mse, t.rule, t.error, t.accepted) for t in trials]
+        return [*outcomes], reader.epochs(1)
