@@ -116,7 +116,8 @@ def browsing(screenshot: Path, width: int = 1280, height: int = 900) -> Iterator
         pytest.skip(message)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
-        page = browser.new_page(viewport={"width": width, "height": height})
+        context = browser.new_context(viewport={"width": width, "height": height})
+        page = context.new_page()  # in a context of its own, so that a test may open another tab
         try:
             yield page
         except BaseException:

@@ -46,11 +46,12 @@ def show_state(snapshot: Snapshot) -> None:
     ):
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             st.badge(f"{state.symbol} {name}", color=state.colour, help=state.meaning)
-            st.badge(
-                f"{engine.symbol} {engine_text(snapshot.engine_row, snapshot.engine, now)}",
-                color=engine.colour,
-                help=f"{engine.meaning}{process}",
-            )
+            if name != "engine lost":  # which says it already
+                st.badge(
+                    f"{engine.symbol} {engine_text(snapshot.engine_row, snapshot.engine, now)}",
+                    color=engine.colour,
+                    help=f"{engine.meaning}{process}",
+                )
             for fact in facts(search):
                 st.badge(fact, color="gray")
         show_controls(snapshot)
@@ -60,7 +61,7 @@ def show_state(snapshot: Snapshot) -> None:
         st.warning(plain(trouble))
     if search.state in ("paused", "stopping") and snapshot.running and snapshot.lives:
         numbers = ", ".join(str(trial.number) for trial in snapshot.running)
-        st.caption(f"No new trial begins; trial {numbers} still finishes.")
+        st.caption(f"No new trial begins; still to finish: trial {numbers}.")
 
 
 def facts(search: SearchRow) -> list[str]:

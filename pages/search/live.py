@@ -86,7 +86,10 @@ def show_trials(snapshot: Snapshot) -> None:
         st.info("No trial has begun yet.")
         return
     if all(trial.val_mse is None for trial in snapshot.trials) and search.finished:
-        st.warning("No trial has a result yet: all that ended failed or were turned down.")
+        st.warning(
+            "No trial has a result yet: those that ended failed, or were stopped, pruned or "
+            "turned down."
+        )
     st.dataframe(
         trial_frame(snapshot.trials, search.incumbent, search.id, search.spec.start()),
         key=f"live-trials-{search.id}",

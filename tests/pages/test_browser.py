@@ -5,19 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Locator, Page, Request, expect
 
 from informer.rundir import Epoch
+from nas_engine.search import Limits, SearchSpec
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.dashboard import Dashboard, browsing, serving_dashboard
+from tests.fakes.engine import running
 from tests.pages import seed
 
 pytestmark = pytest.mark.browser
@@ -58,6 +61,12 @@ def living_engine(workspace: Workspace, search_id: int) -> Iterator[None]:
         writer.close()
         idle.kill()
         idle.wait()
+
+
+def rest(page: Page) -> None:
+    """Wait until the page has been drawn and nothing runs."""
+    app = page.locator("[data-testid='stApp'][data-test-script-state='notRunning']")
+    expect(app).to_be_attached(timeout=30_000)
 
 
 def add_epoch(workspace: Workspace, search_id: int, epoch: int) -> None:
@@ -136,8 +145,7 @@ def test_no_foreign_host_is_asked_and_hostile_text_stays_text(
         page.on("request", note)
         page.goto(f"{dashboard.url}/{path}")
         expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=30_000)
-        app = page.locator("[data-testid='stApp'][data-test-script-state='notRunning']")
-        expect(app).to_be_attached(timeout=30_000)
+        rest(page)
         page.wait_for_timeout(500)
         assert asked == []
         assert page.locator("a[href*='198.51'], img[src*='198.51']").count() == 0
@@ -198,3 +206,108 @@ def test_rows_of_the_table_choose_trials_and_the_address_keeps_them(
         page.wait_for_url(lambda url: names(url) == "1,4", timeout=15_000)
         page.reload()
         expect(page.get_by_text("2 of 9 trials compared")).to_be_visible(timeout=30_000)
+
+
+# -- steering -----------------------------------------------------------------------------------
+
+
+def test_an_engine_that_dies_and_one_that_comes_are_seen_without_a_reload(
+    dashboard: Dashboard, workspace: Workspace, tmp_path: Path
+) -> None:
+    search_id = seed.busy(workspace, alive=False)
+    with browsing(tmp_path / "failed.png") as page:
+        page.goto(f"{dashboard.url}/live?search={search_id}")
+        expect(page.get_by_text("engine lost").first).to_be_visible(timeout=30_000)
+        with living_engine(workspace, search_id):
+            expect(page.get_by_text("engine alive").first).to_be_visible(timeout=15_000)
+            expect(page.get_by_text("Trial 5 trains").first).to_be_visible()
+        expect(page.get_by_text("engine lost").first).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("engine alive")).to_have_count(0)
+        expect(page.get_by_text("Trial 5 trains")).to_have_count(0)
+
+
+def answer(page: Page, text: str) -> Locator:
+    """Return what the page says a command has come to."""
+    kinds = "[data-testid=stAlertContentSuccess], [data-testid=stAlertContentError]"
+    return page.locator(kinds).filter(has_text=text).first
+
+
+def at_the_same_moment(pages: list[Page], button: str) -> None:
+    """Press the button of this name in each page, all within a few milliseconds."""
+    moment = (time.time() + 1.5) * 1000
+    for page in pages:
+        page.evaluate(
+            """([name, moment]) => {
+                const found = [...document.querySelectorAll("button")]
+                    .find((node) => node.innerText.trim().endsWith(name) && !node.disabled)
+                setTimeout(() => found.click(), moment - Date.now())
+            }""",
+            [button, moment],
+        )
+
+
+def test_two_tabs_that_press_the_same_button_make_one_effect_and_one_is_told(
+    dashboard: Dashboard, workspace: Workspace, tmp_path: Path
+) -> None:
+    spec = SearchSpec(planner="random", max_trials=4, settings={"training.epochs": 8})
+    with running(workspace, spec), browsing(tmp_path / "failed.png") as one:
+        two = one.context.new_page()
+        for page in (one, two):
+            page.goto(f"{dashboard.url}/live?search=1")
+            expect(page.get_by_text("Trial 0 trains").first).to_be_visible(timeout=30_000)
+        at_the_same_moment([one, two], "Pause")
+        for page in (one, two):
+            expect(page.get_by_text("Paused by a person.")).to_be_visible(timeout=15_000)
+            expect(answer(page, "")).to_be_visible()
+        said = [answer(page, "").inner_text() for page in (one, two)]
+        assert ["pauses" in text for text in said].count(True) == 1, said
+        assert ["changed meanwhile" in text for text in said].count(True) == 1, said
+        with reading(workspace) as reader:
+            assert reader is not None
+            commands = [row for row in reader.commands(1) if row.kind == "pause"]
+        assert sorted(row.state for row in commands) == ["applied", "refused"]
+
+
+def test_a_search_is_steered_from_the_page(
+    dashboard: Dashboard, workspace: Workspace, tmp_path: Path
+) -> None:
+    spec = SearchSpec(planner="random", max_trials=3, slots=2, limits=Limits(hours=1.0))
+    with running(workspace, spec), browsing(tmp_path / "failed.png", height=1800) as page:
+        page.goto(f"{dashboard.url}/live?search=1")
+        expect(page.get_by_text("Trial 0 trains").first).to_be_visible(timeout=30_000)
+        page.get_by_role("button", name="Stop it").click()
+        expect(answer(page, "Trial 0 is stopped; the search goes on.")).to_be_visible()
+        for number in (1, 2):
+            expect(page.get_by_text(f"Trial {number} trains").first).to_be_visible(timeout=15_000)
+
+        page.get_by_text("Enqueue a configuration").click()
+        width = page.locator("[class*='st-key-enqueue-1-'][class*='-model-d_ff'] input")
+        width.fill("96")
+        width.press("Enter")
+        expect(page.get_by_text("Would be tried: d_ff")).to_be_visible()
+        page.get_by_role("button", name="Enqueue", exact=True).click()
+        expect(answer(page, "Trial 3 is queued.")).to_be_visible()
+
+        page.get_by_role("button", name="Change").click()
+        slots = page.locator("[class*='st-key-change-1-'][class*='-slots'] input")
+        slots.fill("3")
+        hours = page.locator("[class*='st-key-change-1-'][class*='-hours'] input").first
+        hours.fill("")
+        page.get_by_role("button", name="Apply").click()  # in the moment of leaving the field
+        expect(answer(page, "Search 1 now has slots 3, hours none.")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_text("Trial 3 trains").first).to_be_visible(timeout=15_000)
+
+        table = page.get_by_test_id("stDataFrame").first
+        box = table.bounding_box()
+        assert box is not None
+        row = box["height"] / 5  # the head and 4 trials
+        page.mouse.click(box["x"] + 18, box["y"] + 2.5 * row)
+        expect(page.locator(".st-key-live-trial-1 input")).to_have_value("Trial 1")
+        page.get_by_role("button", name="Stop it").click()
+        expect(answer(page, "Trial 1 is stopped; the search goes on.")).to_be_visible()
+        assert page.get_by_test_id("stException").count() == 0
+    with reading(workspace) as reader:
+        assert reader is not None
+        states = {trial.number: trial.state for trial in reader.trials(1)}
+    assert (states[0], states[1], states[3]) == ("stopped", "stopped", "running")
