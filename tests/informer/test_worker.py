@@ -128,16 +128,16 @@ def until_inside_epoch(run: RunDir, number: int) -> None:
 def test_a_worker_that_is_killed_inside_an_epoch_costs_no_bit_of_the_result(
     start_worker: Callable[[], subprocess.Popen[str]], config: RunConfig, tmp_path: Path
 ) -> None:
-    config = config.with_changes({"training.epochs": 3, "model.dropout": 0.2})
+    config = config.with_changes({"training.epochs": 2, "model.dropout": 0.2})
     run = run_folder(tmp_path / "killed", config)
-    for number, kind in ((2, signal.SIGKILL), (3, signal.SIGTERM)):
+    for kind in (signal.SIGKILL, signal.SIGTERM):
         process = start_worker()
         write_line(process, run.path)
-        until_inside_epoch(run, number)
+        until_inside_epoch(run, 2)
         process.send_signal(kind)
-        assert process.wait(2) == -kind
+        assert process.wait(10) == -kind
         assert run.read_result() is None
-        assert run.create(config) == number - 1
+        assert run.create(config) == 1
     last, whole = start_worker(), run_folder(tmp_path / "whole", config)
     results = [ask(last, folder) for folder in (run, whole)]
     assert results[0].model_dump(exclude={"seconds"}) == results[1].model_dump(exclude={"seconds"})
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_inside_an_epoch_costs_no_bit_of_the_result(
         [r.model_dump(exclude={"seconds"}) for r in each.read_metrics()[0] if isinstance(r, Epoch)]
         for each in (run, whole)
     ]
-    assert tables[0] == tables[1] and len(tables[0]) == 3
+    assert tables[0] == tables[1] and len(tables[0]) == 2
 
 
 def test_a_worker_ends_a_training_that_is_asked_to_end_and_takes_the_next(
