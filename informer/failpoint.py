@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import signal
 
-_armed: dict[str, int] = {}  # by name, the passes that are left
+ARMED: dict[str, int] = {}  # by name, the passes that are left
 
 
 def arm(name: str, occurrence: int = 1) -> None:
     """Have this process killed when it passes the point for the `occurrence`-th time from now."""
-    _armed[name] = occurrence
+    ARMED[name] = occurrence
 
 
 def failpoint(name: str) -> None:
     """Kill this process with SIGKILL if it is time: nothing of it runs any more."""
-    if name in _armed:
-        _armed[name] -= 1
-        if _armed[name] == 0:
+    if name in ARMED:
+        ARMED[name] -= 1
+        if ARMED[name] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -1,0 +1,197 @@
+"""`python -m tests.chaos --kills 300`: kill the engine everywhere, and compare the ends.
+
+Each case is a search by the real engine: real graph and checkpoints, real database, a language
+model behind a real address. Its engine is killed at a named point, at a random moment, or three
+times in a row, and started again by the command that a person would give. It must end like the
+search that nobody disturbed: the same trials, results, verdicts and incumbent, the same decisions
+of the person; at most one question to a model and one training for each kill more, all booked.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import shutil
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from informer import failpoint
+from tests.chaos.compare import problems_of
+from tests.chaos.forks import fast_folder
+from tests.chaos.play import NEVER, Case, Hung, Kill, Moment, Played, import_all, play
+from tests.chaos.searches import KINDS
+from tests.chaos.service import service
+
+PROJECT = Path(__file__).resolve().parents[2]
+OCCURRENCES = range(1, 5)
+MOMENTS: tuple[Moment, ...] = ("kill", "term", "kill", "worker")
+NAMES = {
+    "kill": "SIGKILL at random",
+    "term": "SIGTERM at random",
+    "worker": "SIGKILL of a worker",
+}
+
+
+def names_in_the_source() -> set[str]:
+    """Return the failpoints that the project has."""
+    return {
+        str(node.args[0].value)
+        for part in ("nas_engine", "informer")
+        for path in (PROJECT / part).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == "failpoint"
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
+def matrix(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
+    """Yield a case for each failpoint and pass, in one of the searches that come there."""
+    for occurrence in OCCURRENCES:
+        for name in sorted(names_in_the_source()):
+            kinds = [kind for kind in calm if calm[kind].passes.get(name, 0) >= occurrence]
+            if kinds:
+                yield Case(chance.choice(kinds), (Kill(name, occurrence),))
+
+
+def at_random(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
+    """Yield kills at random moments: of engines, some by SIGTERM, and of workers."""
+    kinds = list(calm)
+    while True:
+        for moment in MOMENTS:
+            kind = "worker" if moment == "worker" else chance.choice(kinds)
+            seconds = round(chance.uniform(0, 0.8 * calm[kind].seconds), 3)
+            yield Case(kind, (Kill(moment=moment, seconds=seconds),))
+
+
+def triples(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
+    """Yield three kills in a row, at points or at random moments, each in a third of a search."""
+    kinds = list(calm)
+    while True:
+        kind = chance.choice(kinds)
+        yield Case(kind, tuple(_early(calm[kind], chance) for _ in range(3)))
+
+
+def _early(calm: Played, chance: random.Random) -> Kill:
+    often = sorted(name for name, times in calm.passes.items() if times >= 6)
+    if often and chance.random() < 0.6:
+        name = chance.choice(often)
+        return Kill(name, chance.randint(1, min(calm.passes[name] // 6, OCCURRENCES[-1])))
+    return Kill(seconds=round(chance.uniform(0.02, calm.seconds / 5), 3))
+
+
+class Tally:
+    """What has been played so far, by kind of kill."""
+
+    def __init__(self) -> None:
+        self.cases: Counter[str] = Counter()
+        self.clean: Counter[str] = Counter()
+        self.kills: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, what: str, played: Played, clean: bool) -> None:
+        self.cases[what] += 1
+        self.clean[what] += clean
+        self.kills[what] += played.kills
+        self.seconds[what] += played.seconds
+
+    def print(self) -> None:
+        for what, cases in sorted(self.cases.items()):
+            click.echo(
+                f"{what:32} {self.clean[what]:4} of {cases:4} the same, "
+                f"{self.kills[what]:4} kills, {self.seconds[what]:6.1f} s"
+            )
+
+
+def what_kills(case: Case) -> str:
+    """Return the kind of kill, for the table."""
+    if len(case.kills) > 1:
+        return f"{len(case.kills)} in a row"
+    (kill,) = case.kills
+    return kill.point or NAMES[kill.moment]
+
+
+@click.command(help=__doc__)
+@click.option("--kills", default=300, help="Searches whose engine is killed once.")
+@click.option("--triples", "threes", default=100, help="Searches that are killed three times.")
+@click.option("--seed", default=1)
+@click.option("--only", default="", help="Only cases whose text has this in it.")
+@click.option("--case", "given", multiple=True, help="Play this case, as a failure names it.")
+@click.option("--short", is_flag=True, help="Each point once only, then random moments.")
+def main(
+    kills: int, threes: int, seed: int, only: str, given: tuple[str, ...], short: bool
+) -> None:
+    """Kill engines, and compare."""
+    names = names_in_the_source()
+    for name in names:
+        failpoint.arm(name, NEVER)
+    import_all()
+    root = Path(tempfile.mkdtemp(dir=fast_folder()))
+    tally, failures = Tally(), 0
+    try:
+        (root / "ledgers").mkdir()
+        with service(root / "ledgers") as url:
+            calm = {kind: play(Case(kind), root / f"calm-{kind}", url) for kind in KINDS}
+            for kind, played in calm.items():
+                if problems := problems_of(Case(kind), played, played, root / "ledgers"):
+                    click.echo(_log(root / f"calm-{kind}"))
+                    raise click.ClickException(f"undisturbed, {kind}: {'; '.join(problems)}")
+                click.echo(f"undisturbed: {kind} ends in {played.seconds:.2f} s")
+            passed = {name for played in calm.values() for name, n in played.passes.items() if n}
+            never = names - passed
+            cases = [Case.read(text) for text in given] or _drawn(calm, kills, threes, seed, short)
+            for number, case in enumerate(cases):
+                if only not in str(case):
+                    continue
+                folder = root / f"case-{number}"
+                try:
+                    played = play(case, folder, url)
+                    problems = problems_of(case, played, calm[case.kind], root / "ledgers")
+                except Hung as error:
+                    problems = [str(error)]
+                    played = Played(calm[case.kind].workspace, "", 0, {}, 60.0)
+                tally.add(what_kills(case), played, not problems)
+                if problems:
+                    failures += 1
+                    click.echo(f"FAILED {case}: {'; '.join(problems)[:2000]}")
+                    click.echo(_log(folder))
+                    click.echo(f"again with: python -m tests.chaos --case '{case}'")
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    tally.print()
+    total = tally.cases.total()
+    click.echo(f"seed {seed}: {total - failures} of {total} the same, {tally.kills.total()} kills")
+    if never:
+        click.echo(f"FAILED no search comes to {sorted(never)}")
+    raise SystemExit(bool(failures or never))
+
+
+def _drawn(
+    calm: Mapping[str, Played], kills: int, threes: int, seed: int, short: bool
+) -> list[Case]:
+    chance = random.Random(seed)
+    points = list(matrix(calm, chance))
+    if short:
+        points = points[: len({case.kills[0].point for case in points})]
+    single = points[:kills]
+    moments = at_random(calm, chance)
+    single += [next(moments) for _ in range(kills - len(single))]
+    three = triples(calm, chance)
+    return single + [next(three) for _ in range(threes)]
+
+
+def _log(folder: Path) -> str:
+    log = folder / "engine.log"
+    return log.read_text()[-3000:].strip() if log.exists() else ""
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    main()
