@@ -29,7 +29,7 @@ from informer.failpoint import failpoint
 from informer.rundir import RunDir
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
-from nas_engine.liveness import HEARTBEAT_SECONDS, same_process
+from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted
@@ -165,10 +165,10 @@ def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | Non
 
 def _clear_away(replaced: EngineRow | None, writer: Writer, search_id: int) -> None:
     """Kill what the engine before has left running: itself, if it hangs, and its workers."""
-    processes = writer.read.workers(search_id)
-    if replaced is not None and not replaced.released:
-        processes.append((replaced.pid, replaced.process_start))
-    for pid, start in processes:
+    if replaced is None or replaced.released or replaced.boot != boot_id():
+        return  # it left nothing, or the machine has been restarted: these are other processes
+    engine = (replaced.pid, replaced.process_start)
+    for pid, start in (engine, *writer.read.workers(search_id)):
         if pid != os.getpid() and same_process(pid, start):
             os.kill(pid, signal.SIGKILL)
 

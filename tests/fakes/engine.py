@@ -1,4 +1,4 @@
-"""`python -m tests.fakes.engine`: the real engine with the fake trainer, in a process of its own."""
+"""`python -m tests.fakes.engine`: the real engine with the fake trainer, as a process."""
 
 from __future__ import annotations
 
