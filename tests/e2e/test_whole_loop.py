@@ -49,8 +49,13 @@ def fill(page: Page, key: str, value: str) -> None:
     box = page.locator(f".st-key-{key} input")
     box.fill(value)
     box.press("Enter")
+    rest(page)
+
+
+def rest(page: Page) -> None:
+    """Wait until the page has taken in what was typed: a page that is redrawn may move buttons."""
     expect(page.locator("[data-testid='stApp']")).to_have_attribute(
-        "data-test-script-state", "notRunning"
+        "data-test-script-state", "notRunning", timeout=20_000
     )
 
 
@@ -106,7 +111,8 @@ def start_search(page: Page, url: str) -> None:
     fill(page, "start-trials", "3")
     fill(page, "start-small-training-epochs", "4")
     page.get_by_text("Advanced: architecture").click()
-    fill(page, "start-small-training-steps_per_epoch", "40")
+    fill(page, "start-small-training-steps_per_epoch", "20")
+    fill(page, "start-rule-seeds", "1")
     page.locator(".st-key-start-go button").click()
     expect(page.get_by_role("heading", name="Live")).to_be_visible(timeout=30_000)
 
@@ -123,21 +129,22 @@ def see_an_epoch_arrive(page: Page) -> None:
 
 
 def edit_and_approve(page: Page) -> None:
-    expect(page.get_by_text("waits for your decision")).to_be_visible(timeout=120_000)
-    page.get_by_role("link", name="Review it").click()
-    expect(page.get_by_text(HYPOTHESIS)).to_be_visible(timeout=20_000)
-    page.get_by_text("Edit before approving").click()
+    expect(page.get_by_text("waits for your decision").first).to_be_visible(timeout=120_000)
+    page.get_by_role("link", name="Review it").first.click()
+    expect(page.get_by_text(HYPOTHESIS).first).to_be_visible(timeout=20_000)
+    page.get_by_text("Edit before approving").first.click()
     editor = page.locator("[class*='st-key-review-'][class*='-model-dropout'] input").first
     editor.fill("0.35")
     editor.press("Enter")
-    expect(page.get_by_text("dropout 0.05 → 0.35")).to_be_visible()
-    page.get_by_role("button", name="Approve edited").click()
+    expect(page.get_by_text("dropout 0.05 → 0.35")).to_be_visible(timeout=20_000)
+    rest(page)
+    page.get_by_role("button", name="Approve edited").first.click()
     expect(page.get_by_text("Trial 1 edited")).to_be_visible(timeout=20_000)
 
 
 def find_it_still_running(page: Page, workspace: Workspace, url: str, before: AgentState) -> None:
     page.goto(f"{url}/live?search={before.search.id}")
-    expect(page.get_by_text("engine alive")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("engine alive").first).to_be_visible(timeout=30_000)
     state = until(workspace, lambda s: s.trials[1].state == "completed", 120)
     assert state.trials[1].attempt == 1, "the restart of the server must not disturb a training"
 
@@ -165,7 +172,7 @@ def read_the_transcript(page: Page, url: str) -> None:
 def stop(page: Page, workspace: Workspace, url: str) -> None:
     until(workspace, lambda s: len(s.trials) > 2 and s.trials[2].state == "proposed", 60)
     page.goto(f"{url}/live?search=1")
-    page.locator(".st-key-live-stop button").click()
+    page.locator(".st-key-live-stop-button button").click()
     until(workspace, lambda s: s.search.state == "stopped", 60)
     expect(page.get_by_text("■ stopped").first).to_be_visible(timeout=20_000)
 
