@@ -144,10 +144,13 @@ def run_engine(workspace: Workspace, kind: Kind, command_id: int) -> None:
 
 def import_all() -> None:
     """Import what engines import late, once for all that are forked."""
+
     import nas_engine.graph
     import nas_engine.planners.hybrid
-    import nas_engine.planners.llm
-    import nas_engine.service.http  # noqa: F401
+    import nas_engine.pruning  # noqa: F401
+    from nas_engine.service.http import certificates
+
+    certificates()
 
 
 def _next_command(kind: Kind, workspace: Workspace) -> tuple[Start | Control, int | None]:
