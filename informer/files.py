@@ -1,6 +1,6 @@
 """Files of a run folder: written so that a kill or a power cut leaves no half, read with suspicion.
 
-Only the standard library is needed here.
+Only the standard library is needed here, and failpoints.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
+
+from informer.failpoint import failpoint
 
 LINE_BYTES = 2**16
 """More than a line of a file of records ever has."""
@@ -78,6 +80,7 @@ def append_line(path: Path, line: str, *, durable: bool = False) -> None:
         if durable:
             file.flush()
             os.fsync(file.fileno())
+    failpoint("line.appended")
 
 
 def is_torn(file: BinaryIO) -> bool:
@@ -103,7 +106,9 @@ def temporary_of(path: Path) -> Path:
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a finished file to its name, content and name on the disk when this returns."""
     _to_disk(temporary)
+    failpoint("file.written")
     os.replace(temporary, path)
+    failpoint("file.in_place")
     _to_disk(path.parent)
 
 
@@ -123,8 +128,10 @@ def keep_checkpoint(folder: Path, epoch: int, temporary: Path) -> None:
 
     The name carries the digest of the content, so that neither can be without the other.
     """
+    failpoint("checkpoint.before")
     name = f"epoch-{epoch}-{digest_of(temporary)}.checkpoint"
     put_in_place(temporary, folder / name)
+    failpoint("checkpoint.kept")
     for _, path in checkpoints(folder)[KEPT_CHECKPOINTS:]:
         path.unlink()
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import click
 
@@ -20,6 +21,7 @@ from informer import rundir
 from informer.failpoint import failpoint
 from nas_engine import engine, graph, liveness
 from nas_engine.store import writer
+from nas_engine.store.schema import open_database
 from tests import power_cut
 from tests.chaos import leases
 from tests.chaos.compare import problems_of
@@ -98,12 +100,11 @@ COMMANDS = chaos("review/command.inside:3")
 
 
 def train_again() -> None:
-    graph._finished_before = lambda *_: None  # type: ignore[assignment]
+    _replace(graph, "_finished_before", lambda *_: None)
 
 
 def do_not_wait_for_the_disk() -> None:
-    real = writer.open_database
-    writer.open_database = lambda path, durable=True: real(path, durable=False)
+    _replace(writer, "open_database", lambda path, durable=True: open_database(path, False))
 
 
 def answer_before_the_effect() -> None:
@@ -114,37 +115,38 @@ def answer_before_the_effect() -> None:
         failpoint("command.inside")
         apply(self, row)
 
-    engine.Engine._apply = answered  # type: ignore[method-assign]
+    _replace(engine.Engine, "_apply", answered)
 
 
 def beat_by_the_wall_clock() -> None:
     for module in (liveness, writer):
-        module.boot_clock = lambda: time.time()  # type: ignore[attr-defined]
+        _replace(module, "boot_clock", lambda: time.time())
 
 
 def write_without_a_lease() -> None:
-    writer.Writer._check = lambda *_: None  # type: ignore[method-assign, assignment]
+    _replace(writer.Writer, "_check", lambda *_: None)
 
 
 def forget_the_state() -> None:
     from informer import checkpoint
 
-    load = checkpoint.load
-
-    def blind(path: Path, model: Any, *others: Any) -> Any:
-        return load(path, model, *others[:-2], _Deaf(), others[-1])
-
-    checkpoint.load = blind
+    load: Any = checkpoint.load
+    _replace(checkpoint, "load", lambda *given: load(*given[:3], _Deaf(), *given[4:]))
 
 
 class _Deaf:
-    """A generator that stays as it is."""
+    """A generator of the order of windows that stays as it is."""
 
     def set_state(self, state: object) -> None: ...
 
 
 def trust_any_folder() -> None:
-    rundir.RunDir._is_of = lambda *_: True  # type: ignore[method-assign, assignment]
+    _replace(rundir.RunDir, "_is_of", lambda *_: True)
+
+
+def _replace(place: object, name: str, code: object) -> None:
+    """Alter the code of this process, for good."""
+    patch.object(place, name, code).start()
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,10 @@ NAMES = {
 }
 
 
-def names_in_the_source() -> set[str]:
-    """Return the failpoints that the project has."""
+def names_in_the_source(part: str) -> set[str]:
+    """Return the failpoints that a part of the project has."""
     return {
         str(node.args[0].value)
-        for part in ("nas_engine", "informer")
         for path in (PROJECT / part).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call)
@@ -51,13 +50,22 @@ def names_in_the_source() -> set[str]:
     }
 
 
+OF_WORKERS = names_in_the_source("informer")
+ALL = names_in_the_source("nas_engine") | OF_WORKERS
+
+
 def matrix(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
-    """Yield a case for each failpoint and pass, in one of the searches that come there."""
+    """Yield a case for each failpoint and pass, in one of the searches that come there.
+
+    Those of the run folder are passed by engines and by workers.
+    """
     for occurrence in OCCURRENCES:
-        for name in sorted(names_in_the_source()):
+        for name in sorted(ALL):
             kinds = [kind for kind in calm if calm[kind].passes.get(name, 0) >= occurrence]
             if kinds:
                 yield Case(chance.choice(kinds), (Kill(name, occurrence),))
+        for name in sorted(OF_WORKERS):
+            yield Case("worker", (Kill(name, occurrence, "worker"),))
 
 
 def at_random(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
@@ -114,7 +122,7 @@ def what_kills(case: Case) -> str:
     if len(case.kills) > 1:
         return f"{len(case.kills)} in a row"
     (kill,) = case.kills
-    return kill.point or NAMES[kill.moment]
+    return f"{'worker, ' * kill.of_worker}{kill.point}" if kill.point else NAMES[kill.moment]
 
 
 @click.command(help=__doc__)
@@ -128,8 +136,7 @@ def main(
     kills: int, threes: int, seed: int, only: str, given: tuple[str, ...], short: bool
 ) -> None:
     """Kill engines, and compare."""
-    names = names_in_the_source()
-    for name in names:
+    for name in ALL:
         failpoint.arm(name, NEVER)
     import_all()
     root = Path(tempfile.mkdtemp(dir=fast_folder()))
@@ -144,7 +151,7 @@ def main(
                     raise click.ClickException(f"undisturbed, {kind}: {'; '.join(problems)}")
                 click.echo(f"undisturbed: {kind} ends in {played.seconds:.2f} s")
             passed = {name for played in calm.values() for name, n in played.passes.items() if n}
-            never = names - passed
+            never = ALL - OF_WORKERS - passed
             cases = [Case.read(text) for text in given] or _drawn(calm, kills, threes, seed, short)
             for number, case in enumerate(cases):
                 if only not in str(case):
@@ -179,7 +186,7 @@ def _drawn(
     chance = random.Random(seed)
     points = list(matrix(calm, chance))
     if short:
-        points = points[: len({case.kills[0].point for case in points})]
+        points = [case for case in points if case.kills[0].occurrence == 1]
     single = points[:kills]
     moments = at_random(calm, chance)
     single += [next(moments) for _ in range(kills - len(single))]

@@ -168,6 +168,8 @@ def problems_of(case: Case, played: Played, calm: Played, ledgers: Path) -> list
             found = differences(outcome(played), outcome(calm))
         else:
             found = broken(played.workspace)
+        if len(case.kills) == 1 and case.kills[0].point and not played.kills:
+            found.append("nothing was killed: the failpoint was not reached")
         return found + counted(case, played, calm, ledgers)
     except (SearchError, OSError) as error:
         return [f"there is nothing to compare: {error}"]

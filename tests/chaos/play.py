@@ -55,15 +55,21 @@ class Kill:
 
     def __str__(self) -> str:
         if self.point:
-            return f"{self.point}:{self.occurrence}"
+            return f"{'worker=' * self.of_worker}{self.point}:{self.occurrence}"
         return f"{self.moment}@{self.seconds:.3f}"
 
     @staticmethod
     def read(text: str) -> Kill:
         if at := re.fullmatch(r"(kill|term|worker)@([\d.]+)", text):
             return Kill(moment=at[1], seconds=float(at[2]))  # type: ignore[arg-type]
-        point, _, occurrence = text.rpartition(":")
-        return Kill(point, int(occurrence))
+        place, _, occurrence = text.rpartition(":")
+        point = place.removeprefix("worker=")
+        return Kill(point, int(occurrence), "kill" if point == place else "worker")
+
+    @property
+    def of_worker(self) -> bool:
+        """Whether the worker is killed, and not the engine."""
+        return self.moment == "worker"
 
 
 @dataclass(frozen=True)
@@ -114,28 +120,37 @@ def play(
     def engine(command_id: int, kill: Kill | None) -> None:
         os.environ |= {"OPENROUTER_API_KEY": key, "OPENAI_BASE_URL": url, "LLM_RETRY_SECONDS": "0"}
         change()
-        if kill is not None and kill.point:
+        if kill is None or not kill.point:
+            run_engine(workspace, kind, command_id)
+        elif kill.of_worker:
+            run_engine(workspace, kind, command_id, f"{kill.point}:{kill.occurrence}")
+        else:
             failpoint.arm(kill.point, kill.occurrence)
-        run_engine(workspace, kind, command_id)
+            run_engine(workspace, kind, command_id)
 
     for kill in (*case.kills, *AFTERWARDS):
         command_id = send(workspace, *_next_command(kind, workspace))
         pid = fork(partial(engine, command_id, kill), folder / "engine.log")
         code, struck = _wait(pid, kill, workspace, person, patience)
+        if kill is not None and kill.point and kill.of_worker:
+            struck = _lost_workers(workspace) > 0
         kills += struck
         if _ended(workspace) or code not in (0, -signal.SIGKILL, -signal.SIGTERM):
             break  # at the end, or with a traceback in its log
     return Played(workspace, key, kills, _passes(folder), time.monotonic() - begun)
 
 
-def run_engine(workspace: Workspace, kind: Kind, command_id: int) -> None:
-    """Be the engine that a command starts, as `nas_engine.engine.main` is one."""
+def run_engine(workspace: Workspace, kind: Kind, command_id: int, of_worker: str = "") -> None:
+    """Be the engine that a command starts, as `nas_engine.engine.main` is one.
+
+    Its first worker is killed at the failpoint `of_worker`.
+    """
     told_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: told_to_end.set())
     folder = workspace.db.parent
 
     def make_trainer(slot: int, spec: SearchSpec) -> Trainer:
-        return kind.trainer(folder / "trainings.txt", slot)
+        return kind.trainer(folder / "trainings.txt", slot, of_worker)
 
     serve(workspace, load_settings(), make_trainer, command_id, told_to_end)
     passes = (f"{name} {NEVER - left}\n" for name, left in failpoint.ARMED.items())
@@ -166,6 +181,13 @@ def _state(workspace: Workspace) -> AgentState | None:
         return load_agent_state(workspace.db)
     except SearchError:
         return None
+
+
+def _lost_workers(workspace: Workspace) -> int:
+    with reading(workspace) as reader:
+        assert reader is not None
+        numbers = reader.numbers(1)
+        return sum(run.crashes for number in numbers for run in reader.runs(1, number))
 
 
 def _ended(workspace: Workspace) -> bool:

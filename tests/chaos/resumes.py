@@ -8,15 +8,16 @@ import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from unittest.mock import patch
 
 from data.registry import DATASETS
-from informer.config import PRESETS, RunConfig
+from informer.config import PRESETS, RunConfig, Value
 from informer.rundir import Epoch, Progress, RunDir, Success
 from tests.chaos.forks import ended_within, fork
 
 KILLED_IN_EPOCH = 2
 SECONDS = 120.0
-TINY = {
+TINY: dict[str, Value] = {
     "data.dataset": "tiny",
     "data.seq_len": 24,
     "data.label_len": 12,
@@ -36,9 +37,12 @@ def resumed_trainings(root: Path, change: Callable[[], None] = lambda: None) -> 
 
     `change` alters the code of the training that goes on.
     """
-    log = root / "trainings.log"
     tiny = dataclasses.replace(DATASETS["synthetic"], name="tiny", split_rows=(300, 60, 60))
-    DATASETS["tiny"] = tiny
+    with patch.dict("data.registry.DATASETS", tiny=tiny):
+        yield from _compared(root, root / "trainings.log", change)
+
+
+def _compared(root: Path, log: Path, change: Callable[[], None]) -> Iterator[str]:
     config = PRESETS["small"].config(TINY)
     for what, again in (
         ("the same configuration", config),

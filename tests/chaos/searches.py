@@ -51,10 +51,11 @@ class Kind:
         """Epochs that a kill repeats, at most."""
         return (1 if self.workers else self.epochs) * self.slots
 
-    def trainer(self, ledger: Path, slot: int) -> Trainer:
-        """Return what trains in a slot."""
-        make = FakeWorkerTrainer if self.workers else LedgerTrainer
-        return make(ledger, self.epoch_seconds, slot)
+    def trainer(self, ledger: Path, slot: int, failpoint: str = "") -> Trainer:
+        """Return what trains in a slot; its first worker is killed at `failpoint`."""
+        if self.workers:
+            return FakeWorkerTrainer(ledger, self.epoch_seconds, slot, failpoint)
+        return LedgerTrainer(ledger, self.epoch_seconds, slot)
 
 
 def kind(
@@ -144,13 +145,20 @@ class LedgerTrainer:
 class FakeWorkerTrainer(LocalTrainer):
     """Trains in real worker processes, with the worker that knows no torch."""
 
-    def __init__(self, ledger: Path, epoch_seconds: float, slot: int) -> None:
+    def __init__(self, ledger: Path, epoch_seconds: float, slot: int, failpoint: str) -> None:
         environment = {
             **load_settings().worker_environment(),
             "FAKE_LEDGER": str(ledger),
             "FAKE_EPOCH_SECONDS": str(epoch_seconds),
+            "NAS_FAILPOINT": failpoint,
         }
         super().__init__(environment, ledger.with_name("workers.log"), slot, command=COMMAND)
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        try:
+            return super().train(run, watch)
+        finally:
+            self._environment["NAS_FAILPOINT"] = ""  # the next worker lives
 
     def baselines(self, folder: RunDir) -> list[BaselineRow]:
         return BASELINES
