@@ -187,7 +187,7 @@ class Seed:
             return
         ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         self.writer.take_lease(self.id, ended.pid)
-        ended.communicate()
+        ended.communicate(b"\n")
 
     def asked(self, command: Command, answer: str, applied: bool = True) -> None:
         """Record that somebody gave a command and what was answered."""
