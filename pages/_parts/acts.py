@@ -71,16 +71,15 @@ def show_acts(snapshot: Snapshot) -> None:
     """Draw the choice of a trial and a button for each act; each sends the version drawn here."""
     if not snapshot.trials:
         return
-    trials = {trial.number: trial for trial in snapshot.trials}
+    trials = {trial.number: trial for trial in reversed(snapshot.trials)}
     key = trial_key(snapshot.search.id)
-    if st.session_state.get(key) not in trials:
-        st.session_state[key] = first_choice(snapshot)
     with st.container(border=True, gap="small"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**Act on**", width="content")
             number = st.selectbox(
                 "Trial",
-                sorted(trials, reverse=True),
+                list(trials),
+                list(trials).index(first_choice(snapshot)),
                 key=key,
                 format_func="Trial {}".format,
                 label_visibility="collapsed",
@@ -88,7 +87,12 @@ def show_acts(snapshot: Snapshot) -> None:
             )
             trial = trials[int(number)]
             state = TRIAL_STATES[trial.state]
-            st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
+            # Drawn together with the buttons, it says which trial they act on.
+            st.badge(
+                f"{state.symbol} trial {number} is {trial.state}",
+                color=state.colour,
+                help=state.meaning,
+            )
             comment = f"{key}-comment"
             st.text_input(
                 "Why",

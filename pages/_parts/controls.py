@@ -122,8 +122,14 @@ def show_change(search: SearchRow) -> None:
     right.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
     st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
     for place, name in zip(st.columns(2) * 3, SPENDING, strict=False):
-        with place:
-            _limit(name, getattr(spec.limits, name), f"{prefix}-{name}")
+        limit = getattr(spec.limits, name)
+        place.text_input(  # a number with a default could not be emptied
+            str(Limits.model_fields[name].description),
+            "" if limit is None else str(limit),
+            key=f"{prefix}-{name}",
+            placeholder="no limit",
+            max_chars=40,
+        )
     st.button(
         "Apply", type="primary", key=f"{prefix}-apply", on_click=_apply, args=(search, prefix)
     )
@@ -131,14 +137,28 @@ def show_change(search: SearchRow) -> None:
 
 def _apply(search: SearchRow, prefix: str) -> None:
     """Send what the form holds now: a figure may have been typed in the same moment."""
-    held = {
-        name: st.session_state[f"{prefix}-{name}"]
-        for name in ("max_trials", "slots", "review", *SPENDING)
-    }
+    names = ("max_trials", "slots", "review", *SPENDING)
+    held = {name: st.session_state[f"{prefix}-{name}"] for name in names}
+    try:
+        held |= {name: limit_of(name, held[name]) for name in SPENDING}
+    except ValueError as error:
+        leave(ANSWER, Answer(False, str(error), search.id))
+        return
     if (command := changed(search, held)) is None:
         leave(ANSWER, Answer(False, "The search has these figures already.", search.id))
     else:
         give_and_show(command, search.id, ANSWER)
+
+
+def limit_of(name: str, text: str) -> float | None:
+    """Read a limit as it was typed: empty is none; raises ValueError with a sentence."""
+    if not text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        label = Limits.model_fields[name].description
+        raise ValueError(f"{label}: write a number, or nothing for no limit.") from None
 
 
 def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:

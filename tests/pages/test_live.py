@@ -313,10 +313,15 @@ def test_what_differs_is_changed_and_nothing_else(
     assert engine.given == [] and "these figures already" in app.error[0].value
     app.number_input(key="change-1-1-slots").set_value(4)
     app.toggle(key="change-1-1-review").set_value(True)
-    app.session_state["change-1-1-training_hours"] = None  # as emptying the field does
-    app.run()
+    app.text_input(key="change-1-1-hours").set_value("1,5").run()
     app.button(key="change-1-1-apply").click().run()
-    wanted = Change(version=1, slots=4, mode="review", limits={"training_hours": None})
+    assert engine.given == [] and "write a number" in app.error[0].value
+    app.text_input(key="change-1-1-hours").set_value("1.5")
+    app.text_input(key="change-1-1-training_hours").set_value("").run()
+    app.button(key="change-1-1-apply").click().run()
+    wanted = Change(
+        version=1, slots=4, mode="review", limits={"hours": 1.5, "training_hours": None}
+    )
     assert engine.given == [(wanted, 1)]
     assert app.success
 
