@@ -9,7 +9,10 @@ import pytest
 
 from nas_engine.cli.main import main
 from nas_engine.cli.output import settings_table
+from nas_engine.commands import COMMAND
 from nas_engine.settings import Settings
+from nas_engine.store.schema import open_database
+from nas_engine.workspace import Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text("utf-8")
@@ -24,6 +27,20 @@ def test_the_table_of_settings_is_what_the_command_prints() -> None:
 def test_every_command_is_in_the_readme() -> None:
     for name in main.commands:
         assert f"nas_engine {name}" in README, name
+
+
+def test_the_page_of_the_engine_names_every_table_state_and_command(workspace: Workspace) -> None:
+    page = (PROJECT / "docs" / "engine.md").read_text("utf-8")
+    workspace.create()
+    db = open_database(workspace.db)
+    tables = {name for name in db.table_names() if not name.startswith("_")}
+    (trials,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'trials'").fetchone()
+    db.close()
+    kinds = set(COMMAND.json_schema()["discriminator"]["mapping"])
+    states = set(re.findall(r"'(\w+)'", trials.partition("state IN")[2].partition(")")[0]))
+    assert len(tables) > 10 and len(kinds) > 10 and len(states) > 8
+    for name in tables | kinds | (states - {"stalled", "paused"}):
+        assert f"`{name}`" in page, name
 
 
 def test_every_environment_setting_is_in_the_example() -> None:
