@@ -10,7 +10,6 @@ of the person; at most one question to a model and one training for each kill mo
 from __future__ import annotations
 
 import ast
-import os
 import random
 import shutil
 import tempfile
@@ -23,7 +22,17 @@ import click
 from informer import failpoint
 from tests.chaos.compare import problems_of
 from tests.chaos.forks import fast_folder
-from tests.chaos.play import NEVER, Case, Hung, Kill, Moment, Played, import_all, play
+from tests.chaos.play import (
+    NEVER,
+    PATIENCE_SECONDS,
+    Case,
+    Hung,
+    Kill,
+    Moment,
+    Played,
+    import_all,
+    play,
+)
 from tests.chaos.searches import KINDS
 from tests.chaos.service import service
 
@@ -61,7 +70,11 @@ def matrix(calm: Mapping[str, Played], chance: random.Random) -> Iterator[Case]:
     """
     for occurrence in OCCURRENCES:
         for name in sorted(ALL):
-            kinds = [kind for kind in calm if calm[kind].passes.get(name, 0) >= occurrence]
+            kinds = [
+                kind
+                for kind, played in calm.items()
+                if played.passes.get(name, 0) >= occurrence * KINDS[kind].slots
+            ]
             if kinds:
                 yield Case(chance.choice(kinds), (Kill(name, occurrence),))
         for name in sorted(OF_WORKERS):
@@ -126,7 +139,7 @@ def what_kills(case: Case) -> str:
 
 
 @click.command(help=__doc__)
-@click.option("--kills", default=300, help="Searches whose engine is killed once.")
+@click.option("--kills", default=300, help="Searches that are killed once.")
 @click.option("--triples", "threes", default=100, help="Searches that are killed three times.")
 @click.option("--seed", default=1)
 @click.option("--only", default="", help="Only cases whose text has this in it.")
@@ -137,47 +150,54 @@ def main(
 ) -> None:
     """Kill engines, and compare."""
     for name in ALL:
-        failpoint.arm(name, NEVER)
+        failpoint.arm(name, NEVER)  # which counts its passes
     import_all()
-    root = Path(tempfile.mkdtemp(dir=fast_folder()))
-    tally, failures = Tally(), 0
-    try:
+    tally = Tally()
+    with tempfile.TemporaryDirectory(dir=fast_folder()) as folder:
+        root = Path(folder)
         (root / "ledgers").mkdir()
         with service(root / "ledgers") as url:
-            calm = {kind: play(Case(kind), root / f"calm-{kind}", url) for kind in KINDS}
-            for kind, played in calm.items():
-                if problems := problems_of(Case(kind), played, played, root / "ledgers"):
-                    click.echo(_log(root / f"calm-{kind}"))
-                    raise click.ClickException(f"undisturbed, {kind}: {'; '.join(problems)}")
-                click.echo(f"undisturbed: {kind} ends in {played.seconds:.2f} s")
-            passed = {name for played in calm.values() for name, n in played.passes.items() if n}
-            never = ALL - OF_WORKERS - passed
+            calm = _undisturbed(root, url)
             cases = [Case.read(text) for text in given] or _drawn(calm, kills, threes, seed, short)
-            for number, case in enumerate(cases):
-                if only not in str(case):
-                    continue
-                folder = root / f"case-{number}"
-                try:
-                    played = play(case, folder, url)
-                    problems = problems_of(case, played, calm[case.kind], root / "ledgers")
-                except Hung as error:
-                    problems = [str(error)]
-                    played = Played(calm[case.kind].workspace, "", 0, {}, 60.0)
-                tally.add(what_kills(case), played, not problems)
-                if problems:
-                    failures += 1
-                    click.echo(f"FAILED {case}: {'; '.join(problems)[:2000]}")
-                    click.echo(_log(folder))
-                    click.echo(f"again with: python -m tests.chaos --case '{case}'")
-                shutil.rmtree(folder, ignore_errors=True)
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+            for case in cases:
+                if only in str(case):
+                    _try(case, root, url, calm[case.kind], tally)
     tally.print()
-    total = tally.cases.total()
-    click.echo(f"seed {seed}: {total - failures} of {total} the same, {tally.kills.total()} kills")
-    if never:
-        click.echo(f"FAILED no search comes to {sorted(never)}")
-    raise SystemExit(bool(failures or never))
+    same, total = tally.clean.total(), tally.cases.total()
+    click.echo(f"seed {seed}: {same} of {total} the same, {tally.kills.total()} kills")
+    passed = {name for played in calm.values() for name, times in played.passes.items() if times}
+    if never := ALL - OF_WORKERS - passed:
+        click.echo(f"FAILED: no search comes to {sorted(never)}")
+    raise SystemExit(same < total or bool(never))
+
+
+def _undisturbed(root: Path, url: str) -> dict[str, Played]:
+    calm = {}
+    for kind in KINDS:
+        folder = root / f"calm-{kind}"
+        calm[kind] = played = play(Case(kind), folder, url)
+        if problems := problems_of(Case(kind), played, played, root / "ledgers"):
+            click.echo(_log(folder))
+            raise click.ClickException(f"undisturbed, {kind}: {'; '.join(problems)}")
+        click.echo(f"undisturbed: {kind} ends in {played.seconds:.2f} s")
+    return calm
+
+
+def _try(case: Case, root: Path, url: str, calm: Played, tally: Tally) -> None:
+    """Play a case, and say what is wrong with its end."""
+    folder = root / f"case-{tally.cases.total()}"
+    try:
+        played = play(case, folder, url)
+        problems = problems_of(case, played, calm, root / "ledgers")
+    except Hung as error:
+        played = Played(calm.workspace, "", 0, {}, PATIENCE_SECONDS)
+        problems = [str(error)]
+    tally.add(what_kills(case), played, not problems)
+    if problems:
+        click.echo(f"FAILED {case}: {'; '.join(problems)[:2000]}")
+        click.echo(_log(folder))
+        click.echo(f"again with: python -m tests.chaos --case '{case}'")
+    shutil.rmtree(folder)
 
 
 def _drawn(
@@ -200,5 +220,4 @@ def _log(folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     main()

@@ -159,6 +159,7 @@ def run_engine(workspace: Workspace, kind: Kind, command_id: int, of_worker: str
 
 def import_all() -> None:
     """Import what engines import late, once for all that are forked."""
+    import openai.resources.chat  # noqa: F401
 
     import nas_engine.graph
     import nas_engine.planners.hybrid
