@@ -66,7 +66,7 @@ def print_standing(workspace: Workspace, search: SearchRow) -> None:
             for run in trainings
         ]
         click.echo(table(lines))
-    first = ends_first(found)
+    first = ends_first(found) if len(found) > 1 else None
     for budget in found:
         mark = ", ends the search first" if budget is first else ""
         click.echo(f"Budget: {budget.used:.4g} of {budget.limit:g} {budget.name}{mark}")

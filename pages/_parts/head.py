@@ -111,7 +111,7 @@ def show_metrics(snapshot: Snapshot) -> None:
 
 def show_budgets(found: list[Budget]) -> None:
     """Draw a bar for each budget."""
-    first = ends_first(found)
+    first = ends_first(found) if len(found) > 1 else None
     with st.grid("auto", min_column_width=300, key="live-budgets"):
         for budget in found:
             st.progress(budget.share, text=budget_text(budget, budget is first))
