@@ -77,7 +77,8 @@ def facts(search: SearchRow) -> list[str]:
 def show_controls(snapshot: Snapshot) -> None:
     """Draw the buttons; those that would change nothing are disabled."""
     search, lives = snapshot.search, snapshot.lives
-    resumable = search.state in ("paused", "stopped") or (search.state != "completed" and not lives)
+    works = lives and not snapshot.replaceable
+    resumable = search.state in ("paused", "stopped") or (search.state != "completed" and not works)
     with st.container(horizontal=True, width="content", vertical_alignment="center"):
         st.caption("Controls", help=HELP)
         _button(search, "pause", "Pause", ":material/pause:", search.state == "running" and lives)

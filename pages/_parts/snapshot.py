@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from nas_engine.evaluator import Noise
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LEASE_SECONDS, EngineState, engine_state
 from nas_engine.standing import Budget, budgets
 from nas_engine.store.reader import (
     BaselineRow,
@@ -62,6 +62,11 @@ class Snapshot:
     def lives(self) -> bool:
         """Whether an engine works on the search."""
         return self.engine in ("alive", "stalled")
+
+    @property
+    def replaceable(self) -> bool:
+        """Whether the engine has been silent for so long that another may take its place."""
+        return engine_state(self.engine_row, stale=LEASE_SECONDS) == "stalled"
 
     @property
     def mark(self) -> Mark:

@@ -102,8 +102,7 @@ def engine_trouble(engine: EngineRow | None, state: EngineState, now: float) -> 
         return (
             f"The engine's process {engine.pid} lives but has not shown it for "
             f"{seconds_text(now - engine.heartbeat)}: the machine is overloaded, or the process is "
-            f"held. After {LEASE_SECONDS:.0f} s another engine may take its place; end process "
-            f"{engine.pid} to let Resume start one."
+            f"held. After {LEASE_SECONDS:.0f} s Resume lets another engine take its place."
         )
     return ""
 

@@ -173,7 +173,8 @@ def test_a_second_start_of_a_running_search_is_refused(workspace: Workspace) -> 
 
 def test_the_functions_of_the_api_run_a_search(workspace: Workspace) -> None:
     settings = {"data.dataset": "synthetic", "training.epochs": 1, "training.steps_per_epoch": 2}
-    state = run_nas_optimization(2, settings=settings, db=workspace.db, planner="random")
+    state = run_nas_optimization(2, settings=settings, db=workspace.db, planner="random", slots=2)
+    assert state.search.spec.slots == 2
     assert isinstance(state, AgentState)
     best = get_best_run(state)
     assert best is not None and best.val_mse == state.search.best

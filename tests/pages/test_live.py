@@ -93,6 +93,15 @@ def test_a_silent_engine_is_stalled_for_a_counted_time(
     app = open_page("live")
     assert "engine stalled for 7." in words(app)
     assert "lives but has not shown it" in app.warning[0].value
+    assert "Resume" not in controls(app)
+
+
+def test_an_engine_that_is_silent_beyond_its_lease_can_be_replaced(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.busy(workspace, silent=12.0)
+    app = open_page("live")
+    assert "engine stalled for 1" in words(app) and "Resume" in controls(app)
 
 
 def test_an_engine_is_told_by_the_boot_its_process_and_its_silence() -> None:
