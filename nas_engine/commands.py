@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from informer.config import Value
 from nas_engine.search import SearchSpec
-from nas_engine.store.schema import open_database
+from nas_engine.store.schema import explained, open_database
 from nas_engine.workspace import Workspace
 
 
@@ -110,7 +110,8 @@ def send(workspace: Workspace, command: Command, search_id: int | None = None) -
             "author": getpass.getuser(),
             "created_at": time.time(),
         }
-        inserted = db.table("commands").insert(row).last_pk
+        with explained(workspace.db):
+            inserted = db.table("commands").insert(row).last_pk
         return int(inserted)  # type: ignore[arg-type]  # an INTEGER PRIMARY KEY
     finally:
         db.close()

@@ -40,7 +40,7 @@ from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import EngineRow, SearchRow
-from nas_engine.store.schema import StoreError
+from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import Ended, Trainer, TrainerError
 from nas_engine.trainers.local import LocalTrainer
@@ -76,7 +76,8 @@ def main(db: Path, command_id: int) -> None:
         )
         workspace.create()
         make = partial(local_trainer, workspace, settings)
-        serve(workspace, settings, make, command_id, told_to_end)
+        with explained(db):
+            serve(workspace, settings, make, command_id, told_to_end)
     except LeaseLost as error:
         _log.error("%s", error)
         os._exit(1)  # at once: a thread may wait for a language model

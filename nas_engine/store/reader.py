@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from informer.config import Value
 from nas_engine.evaluator import Figures, Noise, pooled_noise
 from nas_engine.search import SearchSpec
-from nas_engine.store.schema import open_database, refuse_foreign
+from nas_engine.store.schema import explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
@@ -516,21 +517,23 @@ def reading(workspace: Workspace) -> Iterator[Reader | None]:
     """Open the workspace's database for reading; yields None where there is none yet.
 
     Raises:
-        StoreError: the file is no database of this project, or a newer version wrote it.
+        StoreError: the file is no database of this project, a newer version wrote it, or it cannot
+            be read.
     """
     if not workspace.db.exists():
         yield None
         return
-    connection = sqlite3.connect(f"{workspace.db.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
-    try:
+    with explained(workspace.db), closing(_read_only(workspace.db)) as connection:
         if not refuse_foreign(connection, workspace.db):
             open_database(workspace.db).close()  # brings a file of an earlier version up to date
         migrated = connection.execute(
             "SELECT count(*) FROM sqlite_master WHERE name = 'searches'"
         ).fetchone()[0]
         yield Reader(connection) if migrated else None
-    finally:
-        connection.close()
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=10)
 
 
 _SEARCH = """

@@ -416,8 +416,45 @@ def m007_answers(db: Database) -> None:
     db.execute("ALTER TABLE llm_calls ADD COLUMN completion TEXT NOT NULL DEFAULT ''")
 
 
+LOCK_SECONDS = 30.0
+"""That a writer waits for another one to finish."""
+
+
 class StoreError(RuntimeError):
     """A database that cannot be used; the message is one sentence that says what to do."""
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in a sentence what was wrong with the database at `path`; raises StoreError."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(_sentence(path, error)) from error
+
+
+def _sentence(path: Path, error: sqlite3.Error) -> str:
+    name = str(getattr(error, "sqlite_errorname", "")).removeprefix("SQLITE_").partition("_")[0]
+    match name:
+        case "BUSY" | "LOCKED":
+            return (
+                f"{path} was held by another program for {LOCK_SECONDS:g} s; try again when that "
+                "has ended. Nothing was changed."
+            )
+        case "FULL" | "IOERR":
+            return (
+                f"{path} could not be written ({error}); make room on its disk, then try again. "
+                "Nothing was changed."
+            )
+        case "READONLY" | "CANTOPEN" | "PERM":
+            return (
+                f"{path} cannot be opened or written by this user ({error}); change the rights to "
+                "the file and its folder, or name another file with --db or NAS_DB."
+            )
+    return (
+        f"{path} cannot be used as a database ({error}); restore it from a copy, or name another "
+        "file with --db or NAS_DB. Nothing was changed."
+    )
 
 
 def open_database(path: Path, durable: bool = True) -> Database:
@@ -431,8 +468,8 @@ def open_database(path: Path, durable: bool = True) -> Database:
         StoreError: the file cannot be opened, is no database of this project, or a newer version
             wrote it.
     """
-    try:
-        connection = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    with explained(path):
+        connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
         refuse_foreign(connection, path)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
@@ -442,8 +479,6 @@ def open_database(path: Path, durable: bool = True) -> Database:
             with transaction(connection):
                 MIGRATIONS.apply(db)
         connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error as error:
-        raise StoreError(_unreadable(path, error)) from error
     return db
 
 
@@ -467,7 +502,7 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path) -> bool:
     Raises:
         StoreError: this version cannot use it.
     """
-    try:
+    with explained(path):
         tables = {
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -483,8 +518,6 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path) -> bool:
             if "_sqlite_migrations" in tables
             else []
         )
-    except sqlite3.DatabaseError as error:
-        raise StoreError(_unreadable(path, error)) from error
     if tables and not applied:
         raise StoreError(
             f"{path} belongs to another application; name another file with --db or NAS_DB."
@@ -506,10 +539,3 @@ def known_versions() -> list[str]:
         return [migration.name for migration in MIGRATIONS.pending(empty)]
     finally:
         empty.close()
-
-
-def _unreadable(path: Path, error: sqlite3.Error) -> str:
-    return (
-        f"{path} cannot be used as a database ({error}); restore it from a copy, or name another "
-        "file with --db or NAS_DB. Nothing was changed."
-    )
