@@ -262,7 +262,7 @@ def _on_trial(scope: Scope, command: OnTrial) -> str:
             runs = writer.read.runs(scope.search_id, number)
             writer.reopen(scope.search_id, number, len(runs) + 1)
             _run_again(scope)
-            done += f"is queued for a training with another seed, its {len(runs) + 1}th."
+            done += "is queued for one more training, with another seed."
         case "to_front":
             if trial.state != "queued":
                 raise Refused(f"Trial {number} is not waiting in the queue ({trial.state}).")

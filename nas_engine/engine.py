@@ -234,7 +234,7 @@ class Engine:
             beats = self._beat()
             changed = self._apply_commands() | self._collect()
             return self._schedule() if changed or beats else True
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, StoreError) as error:
             # Locked by another process, or the disk is full: wait until that is over.
             _log.error("The database cannot be written: %s", error)
             time.sleep(REST_SECONDS)
@@ -347,7 +347,7 @@ class Engine:
                     raise error
                 case SpaceExhausted():
                     self._exhausted = str(error)
-                case sqlite3.OperationalError():
+                case sqlite3.OperationalError() | StoreError():
                     _log.error("Trial %s could not be written: %s", number, error)
                     self._rests_until = time.monotonic() + REST_SECONDS
                 case AccessDenied() | TrainerError() | OwnRulesError():
