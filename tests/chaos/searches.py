@@ -84,6 +84,7 @@ KINDS = {
     "review": kind(5, person=True, planner="llm", mode="review"),
     "pruning": kind(6, epochs=4, pruning=HALVING),
     "slots": kind(5, slots=2),
+    "llm-slots": kind(5, planner="llm", slots=2),
     "worker": kind(3, epochs=4, workers=True, epoch_seconds=0.02),
 }
 
