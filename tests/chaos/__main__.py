@@ -191,6 +191,7 @@ def _try(case: Case, root: Path, url: str, calm: Played, tally: Tally) -> None:
         played = play(case, folder, url)
         while not played.kills and len(case.kills) == 1 and not case.kills[0].point:
             shutil.rmtree(folder)  # the search was over before its moment came
+            folder = folder.with_name(f"{folder.name}-earlier")  # with a ledger of its own
             (kill,) = case.kills
             case = replace(case, kills=(replace(kill, seconds=round(kill.seconds / 2, 3)),))
             played = play(case, folder, url)

@@ -79,6 +79,8 @@ def _serve(ledgers: Path, sending: int) -> None:
             ledger.write(f"{asked_for(request)}\n")
         return answer(request)
 
+    log = os.open(ledgers / "service.log", os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 2)  # it complains of clients that are killed in the middle of a request
     server = LLMServer(script)
     server.start()
     os.write(sending, f"{server.url}\n".encode())
