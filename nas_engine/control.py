@@ -6,6 +6,7 @@ all of its effect or none, and has it once.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,8 @@ from typing import Literal
 from pydantic import ValidationError
 
 from informer.config import Value, from_flat
+from informer.cost import parameters
+from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
@@ -23,9 +26,12 @@ from nas_engine.space import problems_of, step_type
 from nas_engine.store.reader import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
+from nas_engine.workspace import Workspace
 
 STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
 ENDED = frozenset({"stopped", "completed"})
+RECORDS_BYTES = 10**6
+"""Of a trial's log, figures and rows, about."""
 RETRIED = frozenset({"failed", "crashed", "stopped", "pruned"})
 
 
@@ -50,6 +56,11 @@ class Scope:
         assert found is not None, "an engine is only started for a search that exists"
         return found
 
+    def reasons_not_to_start(self, spec: SearchSpec) -> list[str]:
+        """Return why the search cannot go on, with the settings of `spec`."""
+        workspace, finished = self.writer.workspace, self.search.finished
+        return reasons_not_to_start(spec, self.settings, workspace, finished)
+
     @property
     def name(self) -> str:
         """The search, for sentences."""
@@ -73,8 +84,10 @@ def apply(scope: Scope, command: Command, author: str) -> str:
             return _decide(scope, command, author)
 
 
-def reasons_not_to_start(spec: SearchSpec, settings: Settings) -> list[str]:
-    """Return a sentence for each reason why a search cannot be started or go on."""
+def reasons_not_to_start(
+    spec: SearchSpec, settings: Settings, workspace: Workspace, finished: int = 0
+) -> list[str]:
+    """Return why a search cannot start, or go on after `finished` trials, a sentence each."""
     if spec.planner in ASKING and not settings.has_key:
         return [
             f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
@@ -92,8 +105,34 @@ def reasons_not_to_start(spec: SearchSpec, settings: Settings) -> list[str]:
         load(settings.nas_rules)
     except OwnRulesError as error:
         return [str(error)]
-    return problems_of(spec) or [
-        f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())
+    if problems := problems_of(spec):
+        return problems
+    return [
+        *(f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())),
+        *_too_little_room(spec, workspace, finished),
+    ]
+
+
+def disk_needed(spec: SearchSpec, trials: int) -> int:
+    """Return the bytes that `trials` more take on the disk if they are as large as trial 0.
+
+    Of each trial the weights are kept. A training under way has its checkpoints too: weights, best
+    weights and two moments of the optimiser in each.
+    """
+    weights = 4 * parameters(spec.base())
+    checkpoints = (KEPT_CHECKPOINTS + 1) * 4 * weights  # one more while it is being written
+    return spec.slots * checkpoints + trials * (weights + RECORDS_BYTES)
+
+
+def _too_little_room(spec: SearchSpec, workspace: Workspace, finished: int) -> list[str]:
+    trials = max(0, spec.max_trials - finished)
+    wanted = 2 * disk_needed(spec, trials)  # later trials may be larger than trial 0
+    free = shutil.disk_usage(workspace.db.parent).free
+    if free >= wanted:
+        return []
+    return [
+        f"The disk of {workspace.db.parent} has {free / 1e9:,.1f} GB free, and {trials:,} trials "
+        f"should have {wanted / 1e9:,.1f} GB: make room, or ask for fewer trials."
     ]
 
 
@@ -102,7 +141,7 @@ def reasons_not_to_start(spec: SearchSpec, settings: Settings) -> list[str]:
 
 def _start(scope: Scope, spec: SearchSpec) -> str:
     search = scope.search
-    _demand(reasons_not_to_start(spec, scope.settings))
+    _demand(scope.reasons_not_to_start(spec))
     larger = spec.max_trials > search.max_trials
     if scope.begun and search.state == "running" and not larger:
         raise Refused(f"{scope.name} with these settings is already running; see its Live page.")
@@ -133,7 +172,7 @@ def _control(scope: Scope, command: Control) -> str:
             raise Refused(
                 f"{scope.name} has finished its {search.max_trials} trials; give it more to go on."
             )
-        _demand(reasons_not_to_start(search.spec, scope.settings))
+        _demand(scope.reasons_not_to_start(search.spec))
         _go_on(scope)
         return f"{scope.name} goes on."
     if search.state in ENDED:

@@ -75,7 +75,7 @@ class Writer:
     def __init__(self, workspace: Workspace, lease: Lease | None = None) -> None:
         """Open the database and bring it up to date; raises StoreError."""
         workspace.create()
-        self._workspace = workspace
+        self.workspace = workspace
         self.lease = lease
         self._db = open_database(workspace.db)
         self._metrics = open_database(workspace.db, durable=False)
@@ -83,7 +83,7 @@ class Writer:
 
     def another(self) -> Writer:
         """Return a writer with the same lease, for another thread."""
-        return Writer(self._workspace, self.lease)
+        return Writer(self.workspace, self.lease)
 
     def close(self) -> None:
         """Close the connections."""
