@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,9 +16,10 @@ from nas_engine.evaluator import Figures
 from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.store.reader import reading
-from nas_engine.store.schema import MIGRATIONS, StoreError, known_versions, open_database
+from nas_engine.store.schema import MIGRATIONS, open_database
 from nas_engine.store.writer import LeaseLost, Writer
-from nas_engine.workspace import PROJECT, Workspace
+from nas_engine.workspace import Workspace
+from tests.engine.storing import forked
 
 FIRST_VERSION = {
     *("data.dataset", "data.features", "data.target", "data.seq_len", "data.label_len"),
@@ -32,50 +31,6 @@ FIRST_VERSION = {
     *("training.optimizer_params.weight_decay", "training.scheduler_class"),
     *("training.criterion_class", "training.seed", "training.device"),
 }
-
-
-def open_both_ways(workspace: Workspace) -> list[str]:
-    """Return the complaints of reader and writer."""
-    complaints = []
-    with pytest.raises(StoreError) as caught, reading(workspace):
-        pass
-    complaints.append(str(caught.value))
-    with pytest.raises(StoreError) as caught:
-        Writer(workspace)
-    return [*complaints, str(caught.value)]
-
-
-def test_a_database_of_a_newer_version_is_refused_and_left_alone(workspace: Workspace) -> None:
-    Writer(workspace).close()
-    connection = sqlite3.connect(workspace.db)
-    with connection:
-        connection.execute(
-            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
-            "VALUES ('nas_engine', 'm999_future', '2030')"
-        )
-    connection.close()
-    for complaint in open_both_ways(workspace):
-        assert "newer version" in complaint and known_versions()[-1] in complaint
-
-
-@pytest.mark.parametrize("content", [b"not a database at all" * 200, os.urandom(8192)])
-def test_a_file_that_is_no_database_is_refused_and_left_alone(
-    workspace: Workspace, content: bytes
-) -> None:
-    workspace.create()
-    workspace.db.write_bytes(content)
-    for complaint in open_both_ways(workspace):
-        assert "cannot be used as a database" in complaint
-    assert workspace.db.read_bytes() == content
-
-
-def test_the_database_of_another_application_is_refused(workspace: Workspace) -> None:
-    workspace.create()
-    connection = sqlite3.connect(workspace.db)
-    connection.execute("CREATE TABLE theirs (x)")
-    connection.close()
-    for complaint in open_both_ways(workspace):
-        assert "another application" in complaint
 
 
 def test_decisions_survive_a_power_cut(workspace: Workspace) -> None:
@@ -197,15 +152,8 @@ def workspace_file(workspace: Workspace) -> Path:
 
 
 def test_ten_processes_that_open_a_new_database_together_all_succeed(workspace: Workspace) -> None:
-    program = (
-        "import sys, pathlib; from nas_engine.commands import *; "
-        "send(Workspace(pathlib.Path(sys.argv[1])), Control(kind='stop'), 1)"
-    )
-    crowd = [
-        subprocess.Popen([sys.executable, "-c", program, str(workspace.db)], cwd=PROJECT)
-        for _ in range(10)
-    ]
-    assert [process.wait(timeout=60) for process in crowd] == [0] * 10
+    crowd = [forked(lambda: send(workspace, Control(kind="stop"), 1)) for _ in range(10)]
+    assert [os.waitpid(pid, 0)[1] for pid in crowd] == [0] * 10
     with reading(workspace) as reader:
         assert reader is not None
         assert len(reader.commands(1)) == 10
