@@ -1,4 +1,4 @@
-"""What searches hold: `list`, `show`, `export`, `log`, and the `settings` of a run."""
+"""What searches hold: `list`, `show`, `export`, `backup`, `log`, and the `settings` of a run."""
 
 from __future__ import annotations
 
@@ -113,6 +113,22 @@ def export(
 
 
 @click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@db_option
+@plainly
+def backup(file: Path, db: Path | None) -> None:
+    """Copy the database to a new file, whole and consistent, also while searches run."""
+    workspace = workspace_of(db)
+    if file.exists():
+        raise Refused(f"{file} is there already; name a new file.")
+    with reading(workspace) as reader:
+        if reader is None:
+            raise Refused(f"There is no database {workspace.db}.")
+        reader.copy(file)
+    click.echo(f"{workspace.db} is copied to {file}; the run folders are not part of it.", err=True)
+
+
+@click.command()
 @search_argument
 @click.option("--events", is_flag=True, help="What happened, in place of what people asked for.")
 @db_option
@@ -157,4 +173,4 @@ def settings() -> None:
     click.echo(settings_table(), nl=False)
 
 
-COMMANDS = (list_searches, show, export, log, settings)
+COMMANDS = (list_searches, show, export, backup, log, settings)

@@ -503,6 +503,15 @@ class Reader:
             (search_id,),
         )
 
+    def copy(self, target: Path) -> None:
+        """Write the database, as it is at this moment, to a new file; writers go on meanwhile.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with explained(target):
+            self._connection.execute("VACUUM INTO ?", (str(target),))
+
     def _rows(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> list[Row]:
         cursor = self._connection.execute(sql, parameters)
         names = [column[0] for column in cursor.description]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import logging
 import os
 import random
@@ -40,6 +41,7 @@ from tests.fakes.trainer import FakeTrainer
 assert graph.RETRIES  # imported for what it loads
 KILLS = 50
 LIMITS = 20
+COPIES = 10
 
 
 def epoch(number: int) -> Epoch:
@@ -279,3 +281,41 @@ def test_a_search_that_the_disk_has_no_room_for_is_refused_with_both_figures(
     answer = bench.give(Start(spec=spec))
     assert answer.state == "refused"
     assert "GB free, and 100,000 trials should have" in answer.answer
+
+
+# -- copied -------------------------------------------------------------------------------------
+
+
+def test_a_copy_made_while_somebody_writes_has_all_that_was_acknowledged_before(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    search_id, _ = with_a_run(workspace)
+    readable, writable = os.pipe()
+
+    def write() -> None:
+        writer = Writer(workspace)
+        for number in itertools.count():
+            writer.log(search_id, str(number))
+            os.write(writable, b"%d\n" % number)
+
+    pid = forked(write)
+    try:
+        os.close(writable)
+        with os.fdopen(readable, "rb") as pipe:
+            for attempt in range(COPIES):
+                acknowledged = int(pipe.readline())
+                copy = tmp_path / f"{attempt}.db"
+                arguments = ["backup", str(copy), "--db", str(workspace.db)]
+                result = CliRunner().invoke(main, arguments)
+                assert result.exit_code == 0, result.output
+                assert intact(copy)
+                told, _ = stored(Workspace(copy), search_id)
+                assert {str(number) for number in range(acknowledged + 1)} <= told
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    again = CliRunner().invoke(main, ["backup", str(copy), "--db", str(workspace.db)])
+    assert again.exit_code == 2 and "name a new file" in again.output
+    nowhere = tmp_path / "none" / "copy.db"
+    lost = CliRunner().invoke(main, ["backup", str(nowhere), "--db", str(workspace.db)])
+    assert lost.exit_code == 2 and str(nowhere) in lost.output
