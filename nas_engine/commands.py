@@ -52,7 +52,7 @@ class Change(_OnSearch):
     slots: int | None = None
     mode: Literal["auto", "review"] | None = None
     limits: dict[str, float | None] = Field(default_factory=dict)
-    """By their names in `search.SPENDING`; None takes a limit away."""
+    """By their names in `search.CHANGEABLE`; None takes a limit away."""
 
 
 class Enqueue(_Command):

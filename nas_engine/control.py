@@ -19,10 +19,11 @@ from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
-from nas_engine.search import ASKING, SPENDING, SearchSpec
+from nas_engine.search import ASKING, CHANGEABLE, SPENDING, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import problems_of, step_type
+from nas_engine.standing import budgets
 from nas_engine.store.reader import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
@@ -32,6 +33,8 @@ STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
 ENDED = frozenset({"stopped", "completed"})
 RECORDS_BYTES = 10**6
 """Of a trial's log, figures and rows, about."""
+LOOKED_AHEAD = 1000
+"""Trials for which there must be room on the disk: other budgets may end a search before more."""
 RETRIED = frozenset({"failed", "crashed", "stopped", "pruned"})
 
 
@@ -79,7 +82,7 @@ def apply(scope: Scope, command: Command, author: str) -> str:
         case Enqueue():
             return _enqueue(scope, command, author)
         case OnTrial():
-            return _on_trial(scope, command)
+            return _on_trial(scope, command, author)
         case Decide():
             return _decide(scope, command, author)
 
@@ -125,14 +128,14 @@ def disk_needed(spec: SearchSpec, trials: int) -> int:
 
 
 def _too_little_room(spec: SearchSpec, workspace: Workspace, finished: int) -> list[str]:
-    trials = max(0, spec.max_trials - finished)
+    trials = min(LOOKED_AHEAD, max(0, spec.max_trials - finished))
     wanted = 2 * disk_needed(spec, trials)  # later trials may be larger than trial 0
     free = shutil.disk_usage(workspace.db.parent).free
     if free >= wanted:
         return []
     return [
-        f"The disk of {workspace.db.parent} has {free / 1e9:,.1f} GB free, and {trials:,} trials "
-        f"should have {wanted / 1e9:,.1f} GB: make room, or ask for fewer trials."
+        f"The disk of {workspace.db.parent} has {free / 1e9:,.1f} GB free, and the next {trials:,} "
+        f"trials should have {wanted / 1e9:,.1f} GB: make room, or ask for fewer trials."
     ]
 
 
@@ -141,6 +144,7 @@ def _too_little_room(spec: SearchSpec, workspace: Workspace, finished: int) -> l
 
 def _start(scope: Scope, spec: SearchSpec) -> str:
     search = scope.search
+    _demand_rest(scope)
     _demand(scope.reasons_not_to_start(spec))
     larger = spec.max_trials > search.max_trials
     if scope.begun and search.state == "running" and not larger:
@@ -154,7 +158,9 @@ def _start(scope: Scope, spec: SearchSpec) -> str:
     given = spec.limits.model_dump(include=set(SPENDING), exclude_none=True)
     limits = search.spec.limits.model_copy(update=given)
     budget = max(spec.max_trials, search.max_trials)
-    changed = {"max_trials": budget, "limits": limits, "slots": spec.slots, "mode": spec.mode}
+    # Nor is a review given up unawares.
+    mode = "review" if "review" in (spec.mode, search.spec.mode) else "auto"
+    changed = {"max_trials": budget, "limits": limits, "slots": spec.slots, "mode": mode}
     scope.writer.change(scope.search_id, search.spec.model_copy(update=changed))
     _go_on(scope)
     if search.finished == 0:
@@ -166,6 +172,7 @@ def _control(scope: Scope, command: Control) -> str:
     search = scope.search
     _demand_version(scope, command.version)
     if command.kind == "resume":
+        _demand_rest(scope)
         if scope.begun and search.state == "running":
             raise Refused(f"{scope.name} is running already.")
         if search.state in ENDED and search.finished >= search.max_trials:
@@ -173,6 +180,7 @@ def _control(scope: Scope, command: Control) -> str:
                 f"{scope.name} has finished its {search.max_trials} trials; give it more to go on."
             )
         _demand(scope.reasons_not_to_start(search.spec))
+        _demand_time(scope)
         _go_on(scope)
         return f"{scope.name} goes on."
     if search.state in ENDED:
@@ -194,10 +202,10 @@ def _control(scope: Scope, command: Control) -> str:
 def _change(scope: Scope, command: Change) -> str:
     search = scope.search
     _demand_version(scope, command.version)
-    if unknown := command.limits.keys() - set(SPENDING):
+    if unknown := command.limits.keys() - set(CHANGEABLE):
         raise Refused(
             f"{', '.join(sorted(unknown))} cannot be changed while a search runs; what can is "
-            f"{', '.join(SPENDING)}."
+            f"{', '.join(CHANGEABLE)}."
         )
     given = command.model_dump(include={"max_trials", "slots", "mode"}, exclude_none=True)
     limits = search.spec.limits.model_dump() | command.limits
@@ -217,6 +225,8 @@ def _change(scope: Scope, command: Change) -> str:
     ]
     if not told:
         raise Refused(f"{scope.name} has these figures already.")
+    if spec.slots > search.spec.slots:
+        _demand(scope.reasons_not_to_start(spec))  # there is less memory for each
     scope.writer.change(scope.search_id, spec)
     scope.writer.touch(scope.search_id)
     if search.state == "completed":
@@ -226,7 +236,7 @@ def _change(scope: Scope, command: Change) -> str:
 
 def _changeable(spec: SearchSpec) -> dict[str, Value | None]:
     facts = spec.model_dump(include={"max_trials", "slots", "mode"})
-    return facts | spec.limits.model_dump(include=set(SPENDING))
+    return facts | spec.limits.model_dump(include=set(CHANGEABLE))
 
 
 def _go_on(scope: Scope) -> None:
@@ -244,6 +254,7 @@ def _set_state(scope: Scope, state: Literal["paused", "stopping"], reason: str) 
 
 def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
     search, trials = scope.search, scope.writer.read.trials(scope.search_id)
+    _demand_not_stopping(scope)
     parent = _parent(command.parent, trials, search.spec)
     if parent is None:
         raise Refused(f"{scope.name} has no trial {command.parent}.")
@@ -265,7 +276,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
     return f"Trial {number} is queued."
 
 
-def _on_trial(scope: Scope, command: OnTrial) -> str:
+def _on_trial(scope: Scope, command: OnTrial, author: str) -> str:
     number, writer = command.number, scope.writer
     trial = writer.read.trial(scope.search_id, number)
     if trial is None:
@@ -276,30 +287,34 @@ def _on_trial(scope: Scope, command: OnTrial) -> str:
     why = f" {command.comment}" if command.comment else ""
     match command.kind:
         case "stop_trial":
-            if trial.stopping or trial.state not in ("running", "stalled"):
+            begun = trial.state == "running" or number in scope.at_work
+            if trial.stopping or trial.ended_at is not None or not begun:
                 raise Refused(f"Trial {number} is not training ({trial.state}).")
             writer.stop_trial(scope.search_id, number)
             done += "is stopped; the search goes on."
         case "skip":
             if trial.state != "queued" or number in scope.at_work:
                 raise Refused(f"Trial {number} is not waiting in the queue ({trial.state}).")
-            ended = Ended("stopped", "stopped", f"Skipped by a person.{why}")
-            writer.end_unfinished(scope.search_id, ended, number)
+            skipped = Ended("stopped", "stopped", f"Skipped by a person.{why}")
+            writer.end_unfinished(scope.search_id, skipped, number)
             done += "is skipped."
         case "retry":
-            if trial.state not in RETRIED or trial.ended_at is None:
+            _demand_not_stopping(scope)
+            if trial.state not in RETRIED or trial.ended_at is None or number in scope.at_work:
                 raise Refused(
                     f"Trial {number} cannot be tried again ({trial.state}): only one that failed, "
                     "crashed, was stopped or pruned can."
                 )
-            writer.reopen(scope.search_id, number, trial.wanted)
+            writer.reopen(scope.search_id, number, author, trial.wanted, anew=True)
             _run_again(scope)
             done += "is queued again."
         case "another_seed":
-            if trial.state != "completed" or trial.ended_at is None:
+            _demand_not_stopping(scope)
+            ended = trial.ended_at is not None and number not in scope.at_work
+            if trial.state != "completed" or not ended:
                 raise Refused(f"Trial {number} has no result yet to be seen with another seed.")
             runs = writer.read.runs(scope.search_id, number)
-            writer.reopen(scope.search_id, number, len(runs) + 1)
+            writer.reopen(scope.search_id, number, author, len(runs) + 1)
             _run_again(scope)
             done += "is queued for one more training, with another seed."
         case "to_front":
@@ -338,6 +353,8 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
             f"The proposal of trial {trial.number} was decided or changed meanwhile "
             f"({trial.decision or trial.state}); look at it again."
         )
+    if command.decision != "rejected":
+        _run_again(scope)
     return f"Trial {trial.number} {command.decision}."
 
 
@@ -362,6 +379,27 @@ def _parent(
 def _demand(problems: list[str]) -> None:
     if problems:
         raise Refused(" ".join(problems))
+
+
+def _demand_rest(scope: Scope) -> None:
+    if scope.search.state == "stopping" and scope.at_work:
+        raise Refused(f"{scope.name} is stopping still; it can go on when what runs has ended.")
+
+
+def _demand_not_stopping(scope: Scope) -> None:
+    if scope.search.state == "stopping":
+        raise Refused(f"{scope.name} is stopping; resume it first, when what runs has ended.")
+
+
+def _demand_time(scope: Scope) -> None:
+    read, search = scope.writer.read, scope.search
+    seconds = read.training_seconds(scope.search_id)
+    for budget in budgets(search, read.spend(scope.search_id), seconds):
+        if budget.name in ("hours", "training_hours") and budget.used >= budget.limit:
+            raise Refused(
+                f"{scope.name} has used up its {budget.limit:g} {budget.name}; change that budget, "
+                "and it goes on."
+            )
 
 
 def _demand_version(scope: Scope, seen: int | None) -> None:

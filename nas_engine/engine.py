@@ -9,6 +9,7 @@ language model holds up a command, or another trial.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import logging
 import os
@@ -18,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -33,7 +35,7 @@ from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted
-from nas_engine.planning import Planning, planner_of
+from nas_engine.planning import Held, Planning, planner_of
 from nas_engine.search import ASKING, Limits, SearchSpec
 from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 MakeTrainer = Callable[[int, SearchSpec], Trainer]
 
 LOOP_SECONDS = 0.1
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 REST_SECONDS = 1.0
 """After the database could not be written, until the next attempt."""
 
@@ -218,15 +221,19 @@ class Engine:
             while self._turn():
                 if told_to_end is not None and told_to_end.is_set():
                     self._pause("The engine was told to end; resume goes on from here.")
-                    return
+                    break
                 self._woken.wait(LOOP_SECONDS)
                 self._woken.clear()
         finally:
-            self._closing = True
-            self._threads.shutdown(wait=True, cancel_futures=True)
-            self._trainers.close()
-            if self._planning is not None:
-                self._planning.close()
+            self._closing = True  # trainings end at once, with their workers
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        while not all(work.done() for work in self._work.values()):
+            with suppress(sqlite3.Error):
+                self._beat()  # a language model may keep a thread for as long as it answers
+            time.sleep(LOOP_SECONDS)
+        self._trainers.close()
+        if self._planning is not None:
+            self._planning.close()
 
     def _turn(self) -> bool:
         """Do what is due; False when this engine has nothing more to do."""
@@ -267,7 +274,7 @@ class Engine:
             return bool(self._work)
         self._spec = search.spec
         self._trainers.resize(search.spec.slots)
-        spent = self._spent(search)
+        spent = self._time_spent(search, self._writer) or self._money_spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
             pass
         waits = any(trial.state == "proposed" for trial in opened) and not spent
@@ -305,15 +312,20 @@ class Engine:
         self._work[number].add_done_callback(lambda _: self._woken.set())
         return True
 
-    def _spent(self, search: SearchRow) -> str:
-        """Return which budget is used up, in a sentence; empty while none is."""
-        limits, read = search.spec.limits, self._writer.read
+    def _time_spent(self, search: SearchRow, writer: Writer) -> str:
+        """Return which budget of time is used up, in a sentence; empty while none is."""
+        limits = search.spec.limits
         running = search.active_seconds + time.monotonic() - self._last_beat
         if limits.hours is not None and running >= 3600 * limits.hours:
             return f"The budget of {limits.hours:g} hours is used up."
         hours = limits.training_hours
-        if hours is not None and read.training_seconds(self._search_id) >= 3600 * hours:
+        if hours is not None and writer.read.training_seconds(self._search_id) >= 3600 * hours:
             return f"The budget of {hours:g} hours of training is used up."
+        return ""
+
+    def _money_spent(self, search: SearchRow) -> str:
+        """Say so, in a sentence, if no language model can be paid any more."""
+        limits, read = search.spec.limits, self._writer.read
         if limits.usd is not None and search.spec.planner in ASKING:
             money, spend = Limits(usd=limits.usd), read.spend(self._search_id)
             least = worst_case("", self._settings.llm_max_tokens, self._settings.role("planner"))
@@ -341,12 +353,15 @@ class Engine:
             error = self._work[number].exception()
             del self._work[number]
             match error:
-                case None | EngineClosed():
+                case None | EngineClosed() | Held():
                     pass
                 case LeaseLost():
                     raise error
                 case SpaceExhausted():
                     self._exhausted = str(error)
+                case OSError() if error.errno in NO_ROOM:
+                    _log.error("Trial %s could not be written: %s", number, error)
+                    self._rests_until = time.monotonic() + REST_SECONDS
                 case sqlite3.OperationalError() | StoreError():
                     _log.error("Trial %s could not be written: %s", number, error)
                     self._rests_until = time.monotonic() + REST_SECONDS
@@ -359,7 +374,7 @@ class Engine:
         return bool(ended)
 
     def _pause(self, reason: str) -> None:
-        self._writer.set_search_state(self._search_id, "paused", reason)
+        self._writer.pause(self._search_id, reason)
         self._writer.log(self._search_id, f"Paused: {reason}", level="error")
 
     def _end(self, state: Literal["stopped", "completed"], reason: str) -> None:
@@ -398,7 +413,7 @@ class Engine:
             return
         failpoint("command.after")
         if isinstance(command, Start) or command.kind == "resume":
-            self._begun, self._exhausted = True, ""
+            self._begun, self._exhausted, self._cancelled = True, "", False
         self._cancelled |= isinstance(command, Control) and command.kind == "cancel"
 
     # -- work, in threads -----------------------------------------------------------------------
@@ -428,6 +443,7 @@ class Engine:
                 evaluator=self._model(writer, "evaluator") if asks else None,
                 own_rules=load(self._settings.nas_rules),
                 ending=self._ending,
+                held=self._held,
             )
             trial = writer.read.trial(self._search_id, number)
             round = 0 if trial is None else trial.round
@@ -440,6 +456,10 @@ class Engine:
         if self._closing:
             raise EngineClosed
         return STOPPED if self._cancelled or number in self._stopping else None
+
+    def _held(self, writer: Writer) -> bool:
+        search = self._search(writer)
+        return search.state != "running" or bool(self._time_spent(search, writer))
 
     def _prepared(self) -> tuple[Planning, Pruner | None]:
         """Return the planner and the pruner, made when they are first needed."""

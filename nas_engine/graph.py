@@ -17,6 +17,7 @@ os.environ["LANGSMITH_TRACING"] = (
 )
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.machine import process_allowed
 from nas_engine.opinion import ask_opinion
 from nas_engine.own_rules import OwnRules
-from nas_engine.planning import Planning
+from nas_engine.planning import Held, Planning
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import RunRow, TrialRow
@@ -86,6 +87,7 @@ class Resources:
     evaluator: Callable[[int], LanguageModel] | None
     own_rules: OwnRules | None
     ending: Callable[[int], Ended | None]  # how a person has ended a trial, None while nobody has
+    held: Callable[[Writer], bool]  # whether no trial shall begin now
 
 
 def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
@@ -151,10 +153,14 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
     if (ended := use.ending(trial.number)) is not None:
         use.writer.end_unfinished(use.search_id, ended, trial.number)
         return {}
+    if trial.state == "queued" and use.held(use.writer):
+        raise Held
     at_once = use.spec.slots
     for first in range(0, wanted, at_once):
         repeats = range(first, min(first + at_once, wanted))
-        if any(_ends_training(run) for run in _trained(use, trial, repeats, wanted)):
+        trained = _trained(use, trial, repeats, wanted)
+        # What ended before a person wanted another seed is no reason not to train that.
+        if any(_ends_training(run) for run in trained[max(0, trial.wanted - 1 - first) :]):
             break
     failpoint("execute.end")
     return {}
@@ -208,6 +214,7 @@ def _train(
         writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
         failpoint("train.folder_ready")
         outcome = use.trainer.train(folder, watch)
+        watch.report([])  # the seconds since its last record
     else:
         watch.report(folder.read_metrics()[0])
     ended = watch.ending()
@@ -239,12 +246,13 @@ def _watch(
     First seeds are compared, and may be pruned unless a person wants them. After the epoch with
     which one is to end, nothing is recorded: how far it comes until it has ended is chance.
     """
-    number = trial.number
+    number, last = trial.number, time.monotonic()
     pruner = use.pruner if number > 0 and repeat == 0 else None
     pruned: list[Ended] = []
 
     def report(records: Sequence[Progress | Epoch]) -> None:
-        kept: list[Progress | Epoch] = []
+        nonlocal last
+        now, kept = time.monotonic(), list[Progress | Epoch]()
         for record in records:
             if pruned:
                 break
@@ -254,7 +262,8 @@ def _watch(
                 why = pruner.report(reached)
                 if why is not None and trial.round == 0:
                     pruned.append(Ended("pruned", "", why))
-        writer.add_metrics(use.search_id, number, run_id, kept)
+        writer.add_metrics(use.search_id, number, run_id, kept, now - last)
+        last = now
         failpoint("train.reported")
 
     return Watch(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from nas_engine.llm import LanguageModel
 
 
+class Held(RuntimeError):
+    """The search was paused, or its time used up, while a trial was planned: it stays queued."""
+
+
 class Planning:
     """Keeps a planner through a search, and tells it what has ended since it was last asked.
 
@@ -49,7 +53,9 @@ class Planning:
             view = View.of(self._writer.read, self._search_id, number)
             proposal = first_proposal() if number == 0 else self._proposal(view)
             config = from_flat({**view.parent, **proposal.changes})
-            waits = number > 0 and view.spec.mode == "review"
+            # As it stands now: the mode may have been changed while a language model was asked.
+            search = self._writer.read.search(self._search_id)
+            waits = number > 0 and search is not None and search.spec.mode == "review"
             failpoint("plan.before_store")
             self._writer.propose(self._search_id, number, proposal, config, waits)
             failpoint("plan.after_store")

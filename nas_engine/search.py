@@ -21,7 +21,10 @@ TASK_KEYS = (
 """Settings that every trial of a search shares, so that their errors can be compared."""
 
 SPENDING = ("hours", "training_hours", "usd", "tokens", "calls")
-"""The limits that are a budget, which may be changed while the search runs."""
+"""The limits that are a budget."""
+
+CHANGEABLE = (*SPENDING, "failures")
+"""The limits that may be changed while the search runs."""
 
 
 def default_planner(has_key: bool) -> PlannerName:
@@ -160,7 +163,7 @@ class SearchSpec(BaseModel):
         changing = {"max_trials", "slots", "mode"}
         facts = self.model_dump(exclude={*changing, "settings", "limits", "pruning"})
         facts["mode"] = "auto"  # as in databases in which the mode was still part of it
-        facts["limits"] = self.limits.model_dump(exclude={*SPENDING, "failures"})
+        facts["limits"] = self.limits.model_dump(exclude=set(CHANGEABLE))
         if self.pruning.method != "none":
             facts["pruning"] = self.pruning.model_dump()
         facts["config"] = self.base().flat()

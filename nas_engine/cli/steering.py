@@ -18,7 +18,7 @@ from nas_engine.cli.common import (
     workspace_of,
 )
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial
-from nas_engine.search import SPENDING, Limits
+from nas_engine.search import CHANGEABLE, Limits
 from nas_engine.supervisor import request
 
 ACTS: dict[str, Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]] = {
@@ -74,7 +74,7 @@ reason_option = click.option("--reason", default="", help="Why; it is kept with 
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    help=f"A budget: {', '.join(SPENDING)}; NAME=none takes it away; repeatable.",
+    help=f"A budget: {', '.join(CHANGEABLE)}; NAME=none takes it away; repeatable.",
 )
 @db_option
 @plainly
@@ -90,8 +90,8 @@ def change(
     given = {
         name: None if value == "none" else value for name, value in assignments(limits).items()
     }
-    if unknown := [name for name in given if name not in SPENDING]:
-        raise Refused(f"{unknown[0]} is no budget; --limit takes {', '.join(SPENDING)}.")
+    if unknown := [name for name in given if name not in CHANGEABLE]:
+        raise Refused(f"{unknown[0]} cannot be changed; --limit takes {', '.join(CHANGEABLE)}.")
     Limits.model_validate(given)
     if max_trials is None and slots is None and mode is None and not given:
         raise Refused("Say what to change: --max-trials, --slots, --auto, --review or --limit.")

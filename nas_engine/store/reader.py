@@ -315,12 +315,9 @@ class Reader:
         ).fetchall()
 
     def training_seconds(self, search_id: int) -> float:
-        """Return the seconds of all trainings of a search, as far as they have come."""
+        """Return for how many seconds trainings have held slots, whatever came of them."""
         (seconds,) = self._connection.execute(
-            """SELECT coalesce(sum(coalesce(r.seconds,
-                (SELECT sum(e.seconds) FROM epochs e WHERE e.run_id = r.id))), 0.0)
-            FROM runs r WHERE r.search_id = ?""",
-            (search_id,),
+            "SELECT coalesce(sum(spent), 0.0) FROM runs WHERE search_id = ?", (search_id,)
         ).fetchone()
         return float(seconds)
 
@@ -335,8 +332,8 @@ class Reader:
             """SELECT t.state, t.error_class, t.error
             FROM verdicts v JOIN trials t USING (search_id, number)
             JOIN searches s ON s.id = v.search_id
-            WHERE v.search_id = ? AND v.rowid > s.forgiven AND t.state NOT IN ('stopped', 'pruned')
-            ORDER BY v.rowid DESC""",
+            WHERE v.search_id = ? AND v.id > s.forgiven AND t.state NOT IN ('stopped', 'pruned')
+            ORDER BY v.id DESC""",
             (search_id,),
         )
         count, kind, last = 0, "", ""
@@ -366,7 +363,8 @@ class Reader:
             r.started_at
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
-            WHERE r.search_id = ? AND r.state = 'running' ORDER BY r.slot, r.id""",
+            WHERE r.search_id = ? AND r.state = 'running'
+            AND t.state = 'running' AND t.ended_at IS NULL ORDER BY r.slot, r.id""",
             (search_id,),
         )
 
@@ -380,9 +378,9 @@ class Reader:
 
     def figures(self, search_id: int, number: int) -> Figures:
         """Return what a trial is judged by, as things stand."""
-        search, trial = self.search(search_id), self.trial(search_id, number)
-        assert search is not None and trial is not None, "only trials that exist are judged"
-        best = None if search.incumbent is None else self.trial(search_id, search.incumbent)
+        trial, rival = self.trial(search_id, number), self._rival(search_id, number)
+        assert trial is not None, "only trials that exist are judged"
+        best = None if rival is None else self.trial(search_id, rival)
         return Figures(
             value=trial.val_mse,
             seeds=trial.seeds,
@@ -394,6 +392,16 @@ class Reader:
             incumbent_seeds=best.seeds if best else 0,
             noise=self.noise(search_id),
         )
+
+    def _rival(self, search_id: int, number: int) -> int | None:
+        """Return the best accepted trial but `number` itself, which may be judged anew."""
+        row = self._connection.execute(
+            """SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
+            WHERE search_id = ? AND number != ? AND v.accepted AND t.val_mse IS NOT NULL
+            ORDER BY t.val_mse, t.number LIMIT 1""",
+            (search_id, number),
+        ).fetchone()
+        return None if row is None else int(row[0])
 
     def judged_by(self, search_id: int) -> dict[int, Figures]:
         """Return the figures that the verdicts of a search used, by trial."""

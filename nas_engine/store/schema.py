@@ -340,7 +340,8 @@ _SLOTS = (
     "ALTER TABLE trials ADD COLUMN wanted INTEGER NOT NULL DEFAULT 1",
     "ALTER TABLE trials ADD COLUMN stopping INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX trials_open ON trials (search_id) WHERE ended_at IS NULL",
-    # A training may be pruned, says where and when it ran, and counts the workers that it lost.
+    # A training may be pruned, says where and when it ran, and counts the workers that it lost
+    # and the seconds for which all its attempts together have held a slot.
     """
     CREATE TABLE runs_with_slots (
         id INTEGER PRIMARY KEY,
@@ -369,6 +370,7 @@ _SLOTS = (
         epochs INTEGER,
         parameters INTEGER,
         seconds REAL,
+        spent REAL NOT NULL DEFAULT 0,
         device TEXT,
         UNIQUE (search_id, number, seed),
         FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
@@ -377,13 +379,50 @@ _SLOTS = (
     """
     INSERT INTO runs_with_slots (id, search_id, number, seed, attempt, state, error_class, error,
         worker_pid, epoch, step, steps, val_mse, val_mae, test_mse, test_mae, best_epoch, epochs,
-        parameters, seconds, device)
+        parameters, seconds, spent, device)
     SELECT id, search_id, number, seed, attempt, state, error_class, error,
         worker_pid, epoch, step, steps, val_mse, val_mae, test_mse, test_mae, best_epoch, epochs,
-        parameters, seconds, device FROM runs
+        parameters, seconds, coalesce(seconds, 0), device FROM runs
     """,
     "DROP TABLE runs",
     "ALTER TABLE runs_with_slots RENAME TO runs",
+    # Verdicts are numbered in the order in which they were reached; a trial that a person had
+    # trained again is judged anew, in a later `round`.
+    """
+    CREATE TABLE verdicts_in_order (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        search_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        round INTEGER NOT NULL DEFAULT 0,
+        accepted INTEGER NOT NULL CHECK (accepted IN (0, 1)),
+        rule TEXT NOT NULL,
+        value REAL,
+        seeds INTEGER NOT NULL DEFAULT 0,
+        tried INTEGER NOT NULL DEFAULT 1,
+        incumbent INTEGER,
+        incumbent_value REAL,
+        incumbent_seeds INTEGER NOT NULL DEFAULT 0,
+        noise REAL,
+        noise_degrees INTEGER,
+        improvement REAL,
+        margin REAL,
+        sentence TEXT NOT NULL,
+        opinion TEXT NOT NULL DEFAULT '',
+        created_at REAL NOT NULL,
+        UNIQUE (search_id, number),
+        FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
+    ) STRICT
+    """,
+    """
+    INSERT INTO verdicts_in_order (search_id, number, accepted, rule, value, seeds, tried,
+        incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees, improvement, margin,
+        sentence, opinion, created_at)
+    SELECT search_id, number, accepted, rule, value, seeds, tried, incumbent, incumbent_value,
+        incumbent_seeds, noise, noise_degrees, improvement, margin, sentence, opinion, created_at
+    FROM verdicts ORDER BY rowid
+    """,
+    "DROP TABLE verdicts",
+    "ALTER TABLE verdicts_in_order RENAME TO verdicts",
     # The lease: which process runs a search, and when it last showed that it lives, in seconds of
     # the machine's own clock since the start that `boot` names. Each new lease has a higher
     # `token`, and an engine writes only while its token stands here.

@@ -141,7 +141,7 @@ class Writer:
         """Let a search run, and forgive the failures that it may have paused for."""
         self._execute(
             """UPDATE searches SET state = 'running', reason = '',
-            forgiven = (SELECT coalesce(max(rowid), 0) FROM verdicts) WHERE id = ?""",
+            forgiven = (SELECT coalesce(max(id), 0) FROM verdicts) WHERE id = ?""",
             (search_id,),
         )
 
@@ -149,6 +149,13 @@ class Writer:
         """Record a new state of the search, and why."""
         self._execute(
             "UPDATE searches SET state = ?, reason = ? WHERE id = ?", (state, reason, search_id)
+        )
+
+    def pause(self, search_id: int, reason: str) -> None:
+        """Pause a search that runs; one that a person has stopped goes on stopping."""
+        self._execute(
+            "UPDATE searches SET state = 'paused', reason = ? WHERE id = ? AND state = 'running'",
+            (reason, search_id),
         )
 
     def take_lease(self, search_id: int, pid: int | None = None) -> EngineRow | None:
@@ -344,7 +351,9 @@ class Writer:
         with self.transaction():
             row = self._execute(
                 """UPDATE proposals SET decision = ?, author = ?, comment = ?, decided_at = ?
-                WHERE id = ? AND version = ? AND decision IS NULL RETURNING search_id, number""",
+                WHERE id = ? AND version = ? AND decision IS NULL AND EXISTS (SELECT 1
+                    FROM trials t WHERE t.proposal_id = proposals.id AND t.state = 'proposed')
+                RETURNING search_id, number""",
                 (decision, author, _storable(comment), time.time(), proposal_id, version),
             )
             if row is None:
@@ -380,27 +389,36 @@ class Writer:
                 (now, ended.error_class, error, search_id, number),
             )
 
-    def reopen(self, search_id: int, number: int, wanted: int) -> None:
-        """Queue a trial again that has ended, to be trained at least `wanted` times and judged.
+    def reopen(
+        self, search_id: int, number: int, author: str, wanted: int, anew: bool = False
+    ) -> None:
+        """Queue a trial again that has ended, to be trained and judged; till then it is as it was.
 
-        Finished trainings stay; the others begin anew. Until it is judged it is no incumbent.
+        Args:
+            search_id: the search.
+            number: the trial.
+            author: who wants it, and so approves of it where nobody has.
+            wanted: trainings, at least.
+            anew: whether those that gave no result begin anew.
         """
         with self.transaction():
+            self._execute(
+                """UPDATE proposals SET decision = 'approved', author = ?, decided_at = ?
+                WHERE search_id = ? AND number = ? AND decision IS NULL""",
+                (author, time.time(), search_id, number),
+            )
             self._execute(
                 """UPDATE trials SET state = 'queued', ended_at = NULL, round = round + 1,
                 stopping = 0, error_class = '', error = '', wanted = ?
                 WHERE search_id = ? AND number = ?""",
                 (wanted, search_id, number),
             )
-            self._execute(
-                """UPDATE runs SET state = 'running', crashes = 0, error_class = '', error = ''
-                WHERE search_id = ? AND number = ? AND state != 'completed'""",
-                (search_id, number),
-            )
-            self._execute(
-                "DELETE FROM verdicts WHERE search_id = ? AND number = ?", (search_id, number)
-            )
-            self._choose_incumbent(search_id)
+            if anew:
+                self._execute(
+                    """UPDATE runs SET state = 'running', crashes = 0, error_class = '', error = ''
+                    WHERE search_id = ? AND number = ? AND state != 'completed'""",
+                    (search_id, number),
+                )
 
     def to_front(self, search_id: int, number: int) -> None:
         """Let a queued trial be the next one."""
@@ -446,11 +464,17 @@ class Writer:
         )
 
     def add_metrics(
-        self, search_id: int, number: int, run_id: int, records: Iterable[Progress | Epoch]
+        self,
+        search_id: int,
+        number: int,
+        run_id: int,
+        records: Iterable[Progress | Epoch],
+        seconds: float = 0.0,
     ) -> None:
-        """Store what a worker reported since the last call, and log its epochs."""
+        """Store what a worker reported in the `seconds` since the last call, and log its epochs."""
         connection = self._metrics.conn
         with self._transaction(connection):
+            connection.execute("UPDATE runs SET spent = spent + ? WHERE id = ?", (seconds, run_id))
             for record in records:
                 if isinstance(record, Progress):
                     connection.execute(
@@ -484,8 +508,9 @@ class Writer:
             mses = [run.val_mse for run in runs if run.val_mse is not None]
             maes = [run.val_mae for run in runs if run.val_mae is not None]
             self._execute(
-                """UPDATE trials SET state = 'completed', val_mse = ?, val_mae = ?, seeds = ?,
-                spread = ?, error_class = '', error = '' WHERE search_id = ? AND number = ?""",
+                f"""UPDATE trials SET state = {_BUSY_OR} 'completed' END, val_mse = ?, val_mae = ?,
+                seeds = ?, spread = ?, error_class = '', error = ''
+                WHERE search_id = ? AND number = ?""",  # noqa: S608
                 (
                     statistics.mean(mses),
                     statistics.mean(maes),
@@ -517,18 +542,18 @@ class Writer:
                 (*how, time.time(), run_id),
             )
             self._execute(
-                """UPDATE trials SET state = 'completed'
-                WHERE search_id = ? AND number = ? AND seeds > 0""",
+                f"""UPDATE trials SET state = {_BUSY_OR} 'completed' END
+                WHERE search_id = ? AND number = ? AND seeds > 0""",  # noqa: S608
                 (search_id, number),
             )
             self._execute(
-                """UPDATE trials SET state = ?, error_class = ?, error = ?
-                WHERE search_id = ? AND number = ? AND seeds = 0""",
+                f"""UPDATE trials SET state = {_BUSY_OR} ? END, error_class = ?, error = ?
+                WHERE search_id = ? AND number = ? AND seeds = 0""",  # noqa: S608
                 (*how, search_id, number),
             )
 
     def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> bool:
-        """Record verdict and incumbent together; a verdict that exists stands.
+        """Record verdict and incumbent together; the verdict of this round stands if there is one.
 
         Returns:
             False, and nothing is recorded, where the trial was compared with an incumbent that is
@@ -539,11 +564,17 @@ class Writer:
             now = self.read.figures(search_id, number)
             if figures.value is not None and figures.rival != now.rival:
                 return False
+            self._execute(
+                """DELETE FROM verdicts WHERE search_id = ?1 AND number = ?2 AND round <
+                (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2)""",
+                (search_id, number),
+            )
             new = self._execute(
-                """INSERT INTO verdicts (search_id, number, accepted, rule, value, seeds, tried,
-                incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees, improvement,
-                margin, sentence, opinion, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """INSERT INTO verdicts (search_id, number, round, accepted, rule, value, seeds,
+                tried, incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees,
+                improvement, margin, sentence, opinion, created_at)
+                VALUES (?1, ?2, (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2),
+                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO NOTHING RETURNING number""",
                 (
                     search_id,
@@ -567,22 +598,29 @@ class Writer:
             )
             if new is None:
                 return True
+            ended = (time.time(), search_id, number)
             self._execute(
-                "UPDATE trials SET ended_at = ? WHERE search_id = ? AND number = ?",
-                (time.time(), search_id, number),
+                """UPDATE runs SET state = 'stopped', error_class = 'stopped', ended_at = ?,
+                error = 'It was not needed any more.'
+                WHERE search_id = ? AND number = ? AND state = 'running'""",
+                ended,
             )
-            self._choose_incumbent(search_id)
+            self._execute(
+                """UPDATE trials SET ended_at = ?,
+                state = CASE WHEN state != 'running' THEN state WHEN seeds > 0 THEN 'completed'
+                    WHEN error_class = 'stopped' THEN 'stopped' ELSE 'failed' END
+                WHERE search_id = ? AND number = ?""",
+                ended,
+            )
+            self._execute(
+                """UPDATE searches SET incumbent = (
+                    SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
+                    WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
+                    ORDER BY t.val_mse, t.number LIMIT 1)
+                WHERE id = ?""",
+                (search_id,),
+            )
             return True
-
-    def _choose_incumbent(self, search_id: int) -> None:
-        self._execute(
-            """UPDATE searches SET incumbent = (
-                SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-                WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
-                ORDER BY t.val_mse, t.number LIMIT 1)
-            WHERE id = ?""",
-            (search_id,),
-        )
 
     # -- exchanges with language models ---------------------------------------------------------
 
@@ -674,6 +712,11 @@ class Writer:
         with self.transaction():
             row: tuple[Any, ...] | None = self._db.execute(sql, parameters).fetchone()
             return row
+
+
+_BUSY_OR = """CASE WHEN EXISTS (SELECT 1 FROM runs r WHERE r.search_id = trials.search_id
+    AND r.number = trials.number AND r.state = 'running') THEN 'running' ELSE"""
+"""The state of a trial of which another training is still under way."""
 
 
 def _told(epoch: Epoch) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from nas_engine.api import AgentState, SearchError, load_agent_state
-from nas_engine.commands import Control, Decide, Start, send
+from nas_engine.commands import Command, Control, Decide, Enqueue, OnTrial, Start, send
+from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.settings import load_settings
+from nas_engine.store.reader import TrialRow, reading
 from nas_engine.store.writer import Writer
 from tests.engine.conftest import ONE_SEED, Bench
+from tests.fakes.llm_server import Reply, Request, proposal, serving
 from tests.fakes.trainer import FakeTrainer
 
 Background = Callable[[int], threading.Thread]
@@ -38,7 +42,7 @@ def start(bench: Bench, in_background: Background, **spec: Any) -> None:
     in_background(send(bench.workspace, Start(spec=SearchSpec.model_validate(spec))))
 
 
-def answered(bench: Bench, command: Control | Decide, search_id: int = 1) -> tuple[str, str]:
+def answered(bench: Bench, command: Command, search_id: int = 1) -> tuple[str, str]:
     command_id = send(bench.workspace, command, search_id)
     until(bench, lambda state: bench.command(command_id).state != "pending")
     row = bench.command(command_id)
@@ -214,3 +218,123 @@ def test_a_stopped_review_leaves_nothing_waiting(bench: Bench, in_background: Ba
     answered(bench, Control(kind="stop"))
     state = until(bench, lambda state: state.search.state == "stopped")
     assert [trial.state for trial in state.trials] == ["completed", "stopped"]
+
+
+# -- what follows on what -----------------------------------------------------------------------
+
+
+def test_after_a_cancel_the_search_goes_on_only_when_what_ran_has_ended(
+    bench: Bench, in_background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with slow_model(monkeypatch) as asked:
+        start(bench, in_background, max_trials=3, planner="llm", rules=ONE_SEED)
+        assert asked.wait(20)
+        answered(bench, Control(kind="cancel"))
+        state, answer = answered(bench, Control(kind="resume"))
+        assert state == "refused" and "stopping still" in answer
+        until(bench, lambda state: state.search.state == "stopped")
+        time.sleep(0.3)
+        bench.give(Control(kind="resume"), 1)
+    state = load_agent_state(bench.workspace.db)
+    assert state.search.state == "completed"
+    assert [trial.state for trial in state.trials] == ["completed", "stopped", "completed"]
+    assert len(bench.trainer.trained) == 2
+
+
+def test_the_best_trial_stays_the_best_when_its_further_seed_is_skipped(bench: Bench) -> None:
+    before = bench.search(max_trials=6, rules=ONE_SEED).search
+    assert before.incumbent is not None
+    best = before.incumbent
+    writer = Writer(bench.workspace)
+    writer.set_search_state(1, "paused", "For a test.")
+    writer.close()
+    assert bench.give(OnTrial(kind="another_seed", number=best), 1).state == "applied"
+    queued = load_agent_state(bench.workspace.db)
+    assert queued.trials[best].state == "queued" and queued.search.incumbent == best
+    assert bench.give(OnTrial(kind="skip", number=best), 1).state == "applied"
+    after = load_agent_state(bench.workspace.db)
+    assert after.search.incumbent == best and after.trials[best].accepted
+    assert after.trials[best].state == "completed"
+
+
+def test_a_trial_is_judged_anew_against_the_best_of_the_others(bench: Bench) -> None:
+    before = bench.search(max_trials=6, rules=ONE_SEED)
+    best = before.search.incumbent
+    assert best is not None
+    assert bench.give(OnTrial(kind="another_seed", number=best), 1).state == "applied"
+    trial = load_agent_state(bench.workspace.db).trials[best]
+    assert trial.seeds == 2 and trial.accepted is not None and trial.verdict is not None
+    assert f"trial {best} " not in trial.verdict
+    with reading(bench.workspace) as reader:
+        assert reader is not None
+        assert [run.state for run in reader.runs(1, best)] == ["completed"] * 2
+
+
+def test_a_proposal_that_was_ended_with_its_search_cannot_be_approved_any_more(
+    bench: Bench, in_background: Background
+) -> None:
+    start(bench, in_background, max_trials=3, mode="review", rules=ONE_SEED)
+    trial = waiting(until(bench, waiting))
+    assert trial is not None
+    answered(bench, Control(kind="stop"))
+    until(bench, lambda state: state.search.state == "stopped")
+    time.sleep(0.3)
+    row = bench.give(decision(trial, "approved"), 1)
+    assert row.state == "refused" and "meanwhile (stopped)" in row.answer
+    assert load_agent_state(bench.workspace.db).trials[1].state == "stopped"
+
+
+def test_a_search_that_stops_takes_nothing_more_and_an_engine_that_is_told_to_end_keeps_the_stop(
+    bench: Bench,
+) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=60)
+    told = threading.Event()
+    command = send(bench.workspace, Start(spec=SearchSpec(max_trials=3)))
+    arguments = (bench.workspace, load_settings(), bench.make_trainer, command, told)
+    thread = threading.Thread(target=serve, args=arguments)
+    thread.start()
+    until(bench, lambda state: state.trials and state.trials[-1].state == "running")
+    answered(bench, Control(kind="stop"))
+    state, answer = answered(bench, Enqueue(changes={"model.d_model": 96}))
+    assert state == "refused" and "is stopping" in answer
+    told.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    search = load_agent_state(bench.workspace.db).search
+    assert (search.state, search.reason) == ("stopping", "Stopped by a person.")
+    row = bench.give(Control(kind="stop"), 1)
+    assert row.state == "refused" and "already" in row.answer
+    assert load_agent_state(bench.workspace.db).search.state == "stopped"
+
+
+def test_a_pause_while_a_trial_is_planned_leaves_it_in_the_queue(
+    bench: Bench, in_background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with slow_model(monkeypatch) as asked:
+        start(bench, in_background, max_trials=2, planner="llm", rules=ONE_SEED)
+        assert asked.wait(20)
+        answered(bench, Control(kind="pause"))
+        until(bench, lambda state: len(state.trials) == 2)
+        time.sleep(0.5)
+        assert load_agent_state(bench.workspace.db).trials[1].state == "queued"
+        assert len(bench.trainer.trained) == 1
+        bench.give(Control(kind="resume"), 1)
+    state = load_agent_state(bench.workspace.db)
+    assert [trial.state for trial in state.trials] == ["completed"] * 2
+    assert len(bench.trainer.trained) == 2
+
+
+@contextmanager
+def slow_model(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Have a planner's model that takes a second; yields what is set when it is asked."""
+    asked = threading.Event()
+
+    def answer(request: Request, index: int) -> Reply:
+        asked.set()
+        time.sleep(1.0)
+        return proposal({"model.dropout": 0.2})
+
+    with serving(answer) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
+        yield asked

@@ -280,7 +280,7 @@ def test_a_search_that_the_disk_has_no_room_for_is_refused_with_both_figures(
     spec = SPEC.model_copy(update={"preset": "paper", "max_trials": 100_000})
     answer = bench.give(Start(spec=spec))
     assert answer.state == "refused"
-    assert "GB free, and 100,000 trials should have" in answer.answer
+    assert "GB free, and the next 1,000 trials should have" in answer.answer
 
 
 # -- copied -------------------------------------------------------------------------------------
