@@ -134,7 +134,7 @@ def broken(workspace: Workspace) -> list[str]:
         return [f"{search.state} after {trials}: {search.reason}"]
     if len({tuple(trial.config.items()) for trial in state.trials}) != len(state.trials):
         problems.append("a configuration was tried twice")
-    trained = set(Ledger.of(workspace).results)
+    trained = Ledger.of(workspace).begun.keys()
     recorded = 0
     with reading(workspace) as reader:
         assert reader is not None
@@ -152,7 +152,7 @@ def broken(workspace: Workspace) -> list[str]:
             if not by_rules and not trial.opinion:
                 problems.append(f"the verdict on trial {trial.number} is not that of its figures")
     if recorded != len(trained):
-        problems.append(f"{recorded} trainings are recorded, {len(trained)} came to their end")
+        problems.append(f"{recorded} trainings are recorded, {len(trained)} were begun")
     accepted = [trial for trial in state.trials if trial.accepted]
     best = min(accepted, key=lambda trial: (trial.val_mse, trial.number), default=None)
     if search.incumbent != (best and best.number):
