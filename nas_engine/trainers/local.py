@@ -83,15 +83,15 @@ class LocalTrainer:
         """
         worker = self._running_worker()
         assert worker.stdin is not None
-        start = process_start(worker.pid)
         try:
-            worker.stdin.write(f"{run.path.resolve()}\n".encode())
-        except BrokenPipeError:
-            start = None
-        if start is None:
-            return self._lost(run, worker)
-        watch.started(Worker(worker.pid, start, self._slot))
-        try:
+            start = process_start(worker.pid)
+            try:
+                worker.stdin.write(f"{run.path.resolve()}\n".encode())
+            except BrokenPipeError:
+                start = None
+            if start is None:
+                return self._lost(run, worker)
+            watch.started(Worker(worker.pid, start, self._slot))
             return self._follow(run, watch, worker)
         except ProtocolError as error:
             return self._killed(Ended("failed", "protocol", str(error)))

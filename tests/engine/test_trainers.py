@@ -198,20 +198,28 @@ def test_a_gigabyte_of_output_leaves_a_short_log(
     assert set(run.log_tail().replace("done", "x").split()[-1]) == {"x"}
 
 
-def test_a_training_that_nobody_follows_any_more_is_killed(
-    trainer: Callable[..., LocalTrainer], tmp_path: Path
+@pytest.mark.parametrize("raising", ["started", "report"])
+def test_a_training_that_nobody_follows_any_more_is_killed_and_the_next_one_is_fine(
+    trainer: Callable[..., LocalTrainer], tmp_path: Path, raising: str
 ) -> None:
     class LeaseLost(RuntimeError):
         pass
 
+    log, freed = Log(), trainer(FAKE_EPOCH_SECONDS="0.3")
+
+    def started(worker: Worker) -> None:
+        log.workers.append(worker)
+        if raising == "started":
+            raise LeaseLost
+
     def report(records: object) -> None:
         raise LeaseLost
 
-    log = Log()
-    watch = Watch(log.workers.append, report, log.ending, 60, GENEROUS)
     with pytest.raises(LeaseLost):
-        trainer(FAKE_MODE="hang").train(folder(tmp_path / "run"), watch)
+        freed.train(folder(tmp_path / "run"), Watch(started, report, log.ending, 60, GENEROUS))
     assert not same_process(log.workers[0].pid, log.workers[0].process_start)
+    next_run = folder(tmp_path / "next", CONFIG.with_changes({"training.epochs": 1}))
+    assert isinstance(freed.train(next_run, Log().watch()), Success)
 
 
 def test_a_worker_ends_with_the_process_that_started_it_even_before_it_has_begun(
