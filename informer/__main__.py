@@ -28,7 +28,7 @@ from informer.rundir import Failure, RunDir
     "--memory-share",
     type=click.FloatRange(0, 1, min_open=True),
     default=1.0,
-    help="Of the memory of the GPU; by default all of it.",
+    help="Of the memory of the GPU that a training has; by default all of it.",
 )
 @click.option(
     "--parent", type=int, help="Process to end with; by default the one that has started this one."
@@ -44,19 +44,18 @@ def main(threads: int | None, memory_share: float, parent: int | None) -> None:
     from informer import training
 
     training.use_threads(threads or os.cpu_count() or 1)
-    training.use_memory_share(memory_share)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # so that the log is live
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     for line in sys.stdin:
         if folder := line.rstrip("\n"):
             try:
-                serve(RunDir(Path(folder)))
+                serve(RunDir(Path(folder)), memory_share)
             except OSError as error:
                 click.echo(f"No result could be written to {folder}: {error}.", err=True)
                 sys.exit(os.EX_IOERR)
 
 
-def serve(run: RunDir) -> None:
+def serve(run: RunDir, memory_share: float) -> None:
     """Train the configuration of a run folder, and leave a result there whatever happens."""
     if not run.path.is_dir():
         click.echo(f"{run.path} is not a folder; nothing was trained.", err=True)
@@ -72,7 +71,7 @@ def serve(run: RunDir) -> None:
             run.write_result(Failure(error_class="config", message=message, traceback=text))
             return
         try:
-            train(config, run)
+            train(config, run, memory_share=memory_share)
         except AskedToEnd:
             click.echo("The training was asked to end.")
         run.end.unlink(missing_ok=True)

@@ -84,11 +84,16 @@ class AskedToEnd(BaseException):
     """The training was asked to end; no error, and its checkpoints stay."""
 
 
-def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> Success | Failure:
+def train(
+    config: RunConfig,
+    run: RunDir,
+    on_record: OnRecord | None = None,
+    memory_share: float = 1.0,
+) -> Success | Failure:
     """Train `config` in the folder `run`, and leave metrics, weights and result there.
 
     Every record is appended to the folder and then given to `on_record`. An error becomes a
-    `Failure`.
+    `Failure`. On a GPU no more than `memory_share` of its memory is taken.
 
     Raises:
         AskedToEnd: the file `end` was put into the folder.
@@ -102,7 +107,7 @@ def train(config: RunConfig, run: RunDir, on_record: OnRecord | None = None) -> 
 
     result: Success | Failure
     try:
-        result = Training(config, run, record).result()
+        result = Training(config, run, record, memory_share).result()
     except Exception as error:
         result = failure(error, config)
         _log.exception("Training failed.")
@@ -155,10 +160,10 @@ def use_threads(count: int) -> None:
             library.mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
-def use_memory_share(share: float) -> None:
-    """Take no more than this share of the memory of the GPU, where there is one."""
-    if share < 1 and torch.cuda.is_available():
-        torch.cuda.set_per_process_memory_fraction(share)
+def limit_memory(device: torch.device, share: float) -> None:
+    """Take no more than this share of the memory of `device`, where that is a GPU."""
+    if device.type == "cuda" and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device.index or 0)
 
 
 def choose_device(name: str) -> torch.device:
@@ -205,9 +210,12 @@ def in_detail(errors: Errors, source: Series) -> PartErrors:
 class Training:
     """One training under way."""
 
-    def __init__(self, config: RunConfig, run: RunDir, record: OnRecord) -> None:
+    def __init__(
+        self, config: RunConfig, run: RunDir, record: OnRecord, memory_share: float = 1.0
+    ) -> None:
         self._config, self._run, self._record = config, run, record
         self._device = choose_device(config.training.device)
+        limit_memory(self._device, memory_share)
         data, training = config.data, config.training
         self._source = series(data.dataset, data.features, data.target)
         self.windows, self._val, self._test = (

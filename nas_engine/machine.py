@@ -6,7 +6,7 @@ import functools
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 
@@ -21,24 +21,24 @@ MOST_SLOTS = 8
 
 @dataclass(frozen=True)
 class GPU:
-    """An NVIDIA GPU and its memory in bytes."""
+    """An NVIDIA GPU, its memory in bytes, and its name in CUDA_VISIBLE_DEVICES."""
 
     name: str
     memory: int
+    cuda: str
 
 
-@functools.cache
-def gpus() -> tuple[GPU, ...]:
-    """Return the NVIDIA GPUs of this machine, as `nvidia-smi` names them."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
+def gpus(device: str = "auto") -> tuple[GPU, ...]:
+    """Return the GPUs that trainings on `device` may have, in the order in which CUDA counts them.
+
+    Args:
+        device: the setting `training.device`.
+    """
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cuda"):
         return ()
-    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
-        return tuple(_gpu(line) for line in found.stdout.splitlines() if line.strip())
-    except (subprocess.SubprocessError, OSError, ValueError):
-        return ()
+    visible = _visible(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return visible[int(number) :][:1] if number else visible
 
 
 def cuda_devices(device: str) -> list[str]:
@@ -47,11 +47,44 @@ def cuda_devices(device: str) -> list[str]:
     Args:
         device: the setting `training.device`. One that names a GPU leaves nothing to choose from.
     """
-    if device not in ("auto", "cuda"):
-        return []
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    named = map(str, range(len(gpus()))) if visible is None else visible.split(",")
-    return [name for name in named if name] if gpus() else []
+    return [] if ":" in device else [gpu.cuda for gpu in gpus(device)]
+
+
+def _visible(listed: str | None) -> tuple[GPU, ...]:
+    """Return the GPUs that CUDA_VISIBLE_DEVICES lists; None: it is not set.
+
+    The list counts up to the first entry that names none, as CUDA has it: a number, or the
+    beginning of a UUID. A part of a GPU (MIG) is not known here and counts as none.
+    """
+    present = _present()
+    if listed is None:
+        return tuple(replace(gpu, cuda=str(number)) for number, gpu in enumerate(present))
+    found: list[GPU] = []
+    for entry in map(str.strip, listed.split(",")):
+        if entry.isdecimal() and int(entry) < len(present):
+            gpu = present[int(entry)]
+        elif entry.startswith("GPU-") and (
+            named := [gpu for gpu in present if gpu.cuda.startswith(entry)]
+        ):
+            gpu = named[0]
+        else:
+            break
+        found.append(replace(gpu, cuda=entry))
+    return tuple(found)
+
+
+@functools.cache
+def _present() -> tuple[GPU, ...]:
+    """Return all GPUs of this machine, as `nvidia-smi` counts them, named by their UUIDs."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    query = [tool, "--query-gpu=uuid,memory.total,name", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+        return tuple(_gpu(line) for line in found.stdout.splitlines() if line.strip())
+    except (subprocess.SubprocessError, OSError, ValueError):
+        return ()
 
 
 @functools.cache
@@ -70,36 +103,33 @@ def cores() -> int:
 
 def default_slots(config: RunConfig) -> int:
     """Return how many trainings of `config` this machine does well at once: one a GPU or core."""
-    if _on_gpu(config):
-        return len(gpus())
+    if found := gpus(config.training.device):
+        return len(found)
     fitting = memory_allowed(config, slots=1) // memory_needed(config)
     return max(1, min(cores(), MOST_SLOTS, fitting))
 
 
 def memory_needed(config: RunConfig) -> int:
     """Return the bytes that a training takes at its peak, on the device that it will have."""
-    return training_memory(config) if _on_gpu(config) else process_memory(config)
+    on_gpu = gpus(config.training.device)
+    return training_memory(config) if on_gpu else process_memory(config)
 
 
 def memory_allowed(config: RunConfig, slots: int) -> int:
     """Return the bytes that a training may take, on the device that it shares with `slots`."""
-    if _on_gpu(config):
-        on_one = -(-slots // len(gpus()))
-        return int(SHARE * min(gpu.memory for gpu in gpus()) / on_one)
+    if found := gpus(config.training.device):
+        on_one = -(-slots // len(found))
+        return int(SHARE * min(gpu.memory for gpu in found) / on_one)
     return int(SHARE * main_memory() / slots)
 
 
 def process_allowed(config: RunConfig, slots: int, memory_mb: int | None) -> int:
     """Return the bytes of main memory at which the process of a training is ended."""
-    if memory_mb is not None and not _on_gpu(config):
+    if memory_mb is not None and not gpus(config.training.device):
         return memory_mb * 10**6
     return int(SHARE * main_memory() / slots)
 
 
-def _on_gpu(config: RunConfig) -> bool:
-    return bool(gpus()) and config.training.device != "cpu"
-
-
 def _gpu(line: str) -> GPU:
-    name, mebibytes = line.rsplit(",", 1)
-    return GPU(name.strip(), int(mebibytes) * 2**20)
+    uuid, mebibytes, name = line.split(",", 2)
+    return GPU(name.strip(), int(mebibytes) * 2**20, uuid.strip())

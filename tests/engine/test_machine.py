@@ -1,32 +1,117 @@
-"""How many trainings at once a machine is given by default."""
+"""Which GPUs a search has, how many trainings at once by default, and what each may take."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from nas_engine import machine
-from nas_engine.machine import GPU, default_slots
+from nas_engine.machine import cuda_devices, default_slots, gpus, memory_allowed, memory_needed
 from nas_engine.search import SearchSpec
+from nas_engine.trainers.pool import device_share
 
 SMALL = SearchSpec().base()
+ON_CPU = SMALL.with_changes({"training.device": "cpu"})
+GIB = 2**30
+
+HaveGPUs = Callable[..., None]
+
+
+@pytest.fixture
+def have_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HaveGPUs]:
+    """Let `nvidia-smi` name GPUs of these sizes in GiB, and CUDA_VISIBLE_DEVICES be `visible`."""
+
+    def have(*gibibytes: int, visible: str | None = None) -> None:
+        rows = [
+            f"GPU-{number}{number}aa-bb, {size * 1024}, NVIDIA H100, {size}GB"
+            for number, size in enumerate(gibibytes)
+        ]
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text("#!/bin/sh\ncat <<END\n" + "\n".join(rows) + "\nEND\n")
+        tool.chmod(0o700)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        machine._present.cache_clear()
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+
+    yield have
+    machine._present.cache_clear()
 
 
 @pytest.mark.parametrize(
     ("cores", "gibibytes", "slots"), [(4, 64, 4), (64, 512, 8), (4, 2, 3), (1, 64, 1), (4, 0.1, 1)]
 )
 def test_without_a_gpu_cores_and_memory_decide(
-    monkeypatch: pytest.MonkeyPatch, cores: int, gibibytes: float, slots: int
+    monkeypatch: pytest.MonkeyPatch, have_gpus: HaveGPUs, cores: int, gibibytes: float, slots: int
 ) -> None:
-    monkeypatch.setattr(machine, "gpus", lambda: ())
+    have_gpus()
     monkeypatch.setattr(machine, "cores", lambda: cores)
-    monkeypatch.setattr(machine, "main_memory", lambda: int(gibibytes * 2**30))
+    monkeypatch.setattr(machine, "main_memory", lambda: int(gibibytes * GIB))
     assert default_slots(SMALL) == slots
 
 
 def test_each_gpu_trains_one_unless_the_search_keeps_to_the_cpu(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, have_gpus: HaveGPUs
 ) -> None:
-    monkeypatch.setattr(machine, "gpus", lambda: (GPU("NVIDIA H100", 80 * 2**30),) * 3)
+    have_gpus(80, 80, 80)
     monkeypatch.setattr(machine, "cores", lambda: 2)
     assert default_slots(SMALL) == 3
-    assert default_slots(SearchSpec(settings={"training.device": "cpu"}).base()) == 2
+    assert default_slots(ON_CPU) == 2
+
+
+@pytest.mark.parametrize(
+    ("visible", "names", "sizes"),
+    [
+        (None, ["0", "1", "2", "3"], [80, 80, 40, 24]),
+        ("3", ["3"], [24]),
+        ("2,0", ["2", "0"], [40, 80]),
+        (" 1 , 3 ", ["1", "3"], [80, 24]),
+        ("GPU-22aa", ["GPU-22aa"], [40]),
+        ("1,-1,0", ["1"], [80]),  # CUDA reads no further than a GPU that is not there
+        ("0,9,1", ["0"], [80]),
+        ("", [], []),
+        ("-1", [], []),
+        ("NoDevFiles", [], []),
+    ],
+)
+def test_only_the_gpus_that_cuda_shows_count_for_slots_memory_and_shares(
+    monkeypatch: pytest.MonkeyPatch,
+    have_gpus: HaveGPUs,
+    visible: str | None,
+    names: list[str],
+    sizes: list[int],
+) -> None:
+    have_gpus(80, 80, 40, 24, visible=visible)
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+    assert [gpu.memory for gpu in gpus()] == [size * GIB for size in sizes]
+    assert cuda_devices("auto") == names
+    if names:
+        slots = default_slots(SMALL)
+        assert slots == len(names)
+        assert memory_allowed(SMALL, slots) == int(0.85 * min(sizes) * GIB)
+        given = [device_share(slot, slots, cuda_devices("cuda")) for slot in range(slots)]
+        assert given == [({"CUDA_VISIBLE_DEVICES": name}, 1) for name in names]
+    else:
+        assert default_slots(SMALL) == default_slots(ON_CPU)
+        assert memory_needed(SMALL) == memory_needed(ON_CPU)
+        assert memory_allowed(SMALL, 2) == memory_allowed(ON_CPU, 2)
+
+
+def test_a_search_that_names_a_gpu_shares_that_one_among_its_slots(have_gpus: HaveGPUs) -> None:
+    have_gpus(80, 80, 40, visible="0,2")
+    named = SMALL.with_changes({"training.device": "cuda:1"})
+    assert [gpu.memory for gpu in gpus("cuda:1")] == [40 * GIB]
+    assert default_slots(named) == 1
+    assert memory_allowed(named, 2) == int(0.85 * 40 * GIB / 2)
+    assert cuda_devices("cuda:1") == [] and device_share(1, 2, []) == ({}, 0.5)
+    assert gpus("cuda:2") == ()
+
+
+def test_a_tool_that_says_something_else_means_no_gpu(have_gpus: HaveGPUs, tmp_path: Path) -> None:
+    have_gpus(80)
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho NVIDIA-SMI has failed\n")
+    assert gpus() == ()

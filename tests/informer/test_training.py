@@ -24,7 +24,13 @@ from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 from informer.schedule import learning_rate
-from informer.training import DeviceError, choose_device, train, uses_bfloat16
+from informer.training import (
+    DeviceError,
+    choose_device,
+    limit_memory,
+    train,
+    uses_bfloat16,
+)
 from tests.informer.conftest import interrupt_in_epoch
 
 
@@ -481,3 +487,26 @@ def test_errors_do_not_depend_on_how_they_are_cut_into_batches() -> None:
     assert whole.mse == pytest.approx(parts.mse, rel=1e-14)
     np.testing.assert_allclose(parts.squared, (errors**2).mean(axis=0))
     np.testing.assert_allclose(parts.absolute, abs(errors).mean(axis=0))
+
+
+@pytest.mark.parametrize(
+    ("device", "share", "limited"),
+    [
+        ("cuda:1", 0.25, [(0.25, 1)]),
+        ("cuda", 0.5, [(0.5, 0)]),
+        ("cuda:1", 1.0, []),
+        ("cpu", 0.5, []),
+    ],
+)
+def test_a_share_of_memory_limits_the_gpu_of_the_training_and_touches_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    share: float,
+    limited: list[tuple[float, int]],
+) -> None:
+    found: list[tuple[float, int]] = []
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *given: found.append(given)
+    )
+    limit_memory(torch.device(device), share)
+    assert found == limited

@@ -261,7 +261,8 @@ def test_without_a_key_no_language_model_can_be_chosen(
 def test_a_gpu_proposes_the_published_sizes(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "gpus", lambda: (GPU("NVIDIA H100", 80 * 2**30),))
+    gpu = GPU("NVIDIA H100", 80 * 2**30, "0")
+    monkeypatch.setattr(machine, "gpus", lambda device="auto": () if device == "cpu" else (gpu,))
     app = open_page("start")
     assert app.button_group(key="start-preset").value == "paper"
     assert "Found NVIDIA H100" in words(app)
