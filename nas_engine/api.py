@@ -18,6 +18,7 @@ from informer.config import Value
 from nas_engine.liveness import EngineState, engine_state
 from nas_engine.search import SearchSpec, default_planner
 from nas_engine.settings import load_settings
+from nas_engine.standing import trials_now
 from nas_engine.store.reader import (
     BaselineRow,
     EventRow,
@@ -93,7 +94,7 @@ def load_agent_state(path: str | Path | None = None, search: int | None = None) 
         if reader is None or found is None:
             what = "no search" if search is None else f"no search {search}"
             raise SearchError(f"There is {what} in {workspace.db}.")
-        return AgentState(found, reader.trials(found.id), reader.baselines(found.id))
+        return AgentState(found, trials_now(reader, found.id), reader.baselines(found.id))
 
 
 def get_best_run(state: AgentState) -> TrialRow | None:

@@ -1,12 +1,13 @@
-"""How far a search is: its budgets, which of them ends first, and when trainings end."""
+"""How far a search is: its trials, its budgets, which ends first, and when trainings end."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nas_engine.liveness import engine_state
 from nas_engine.search import ASKING
-from nas_engine.store.reader import SearchRow, Spend, TrainingRow, TrialRow
+from nas_engine.store.reader import Reader, SearchRow, Spend, TrainingRow, TrialRow
 
 ENDING = ("trials", "hours", "training_hours", "usd")
 """Budgets that end a search; without tokens or calls, the built-in planner proposes."""
@@ -86,3 +87,16 @@ def search_seconds_left(search: SearchRow, trials: Sequence[TrialRow]) -> float 
     if left <= 0 or not spent or search.state in ("stopped", "completed"):
         return None
     return left * sum(spent) / len(spent) / search.spec.slots
+
+
+def trials_now(reader: Reader, search_id: int) -> list[TrialRow]:
+    """Return the trials of a search; none is called running that no engine works on.
+
+    A row is what the last engine wrote: a trial that was training when that ended is paused, and
+    one whose engine lives but does not show it is stalled.
+    """
+    trials, engine = reader.trials(search_id), engine_state(reader.engine(search_id))
+    if engine == "alive":
+        return trials
+    seen = "stalled" if engine == "stalled" else "paused"
+    return [replace(row, state=seen) if row.state == "running" else row for row in trials]

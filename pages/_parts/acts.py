@@ -29,7 +29,10 @@ class Act:
 
 ACTS: dict[Kind, Act] = {
     "stop_trial": Act(
-        "Stop it", ":material/stop:", ("running", "stalled"), "Ends its training at once."
+        "Stop it",
+        ":material/stop:",
+        ("running", "stalled", "paused"),
+        "Ends its training at once.",
     ),
     "skip": Act("Skip", ":material/skip_next:", ("queued",), "Takes it out of the queue."),
     "to_front": Act(

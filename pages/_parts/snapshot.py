@@ -9,7 +9,7 @@ import streamlit as st
 
 from nas_engine.evaluator import Noise
 from nas_engine.liveness import LEASE_SECONDS, EngineState, engine_state
-from nas_engine.standing import Budget, budgets
+from nas_engine.standing import Budget, budgets, trials_now
 from nas_engine.store.reader import (
     BaselineRow,
     EngineRow,
@@ -81,7 +81,7 @@ def read(search_id: int) -> Snapshot:
         if search is None:
             st.error(f"Search {search_id} is no longer in this workspace.")
             st.stop()
-        trials = reader.trials(search_id)
+        trials = trials_now(reader, search_id)
         engine = reader.engine(search_id)
         spend = reader.spend(search_id)
         return Snapshot(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from informer.config import fields
 from nas_engine.curves import Curve, curves_of
+from nas_engine.standing import trials_now
 from nas_engine.store.reader import BaselineRow, EpochRow, SearchRow, TrialRow
 from pages._parts.figures import METRICS, curves, near, trial_name
 from pages._parts.live_chart import chart
@@ -214,7 +215,7 @@ def show_links(search_id: int, chosen: Sequence[TrialRow]) -> None:
 
 search = choose_search("Compare")
 with searched() as reader:
-    trials = reader.trials(search.id)
+    trials = trials_now(reader, search.id)
     baselines = reader.baselines(search.id)
 if not trials:
     st.info("No trial of this search has begun yet.")

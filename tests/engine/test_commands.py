@@ -176,7 +176,7 @@ def test_the_same_button_in_many_tabs_has_one_effect_and_the_others_are_told(
         (["log"], "There is no search"),
         (["change", "1"], "Say what to change"),
         (["change", "1", "--slots", "2"], "There is no search 1"),
-        (["change", "1", "--limit", "hour=2"], "hour is no budget; --limit takes hours"),
+        (["change", "1", "--limit", "hour=2"], "hour cannot be changed; --limit takes hours"),
         (["change", "1", "--limit", "hours=x"], "hours: Input should be a valid number"),
         (["trial", "1", "1", "kill"], "'kill' is not one of"),
         (["enqueue", "1"], "Missing option '--set'"),
