@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.registry import DataError, find
 from data.series import series
 from data.splits import Floats, Split, window_starts
+from informer.conduct import die_with_parent
 from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.configfile import Refusal, read_config
 from informer.files import replace_text
@@ -139,6 +140,7 @@ def _forecast(past: Floats, weights: Floats) -> Floats:
     help="Compute for the data section of this configuration, instead of the options above.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+@click.option("--parent", type=int, help="Process to end with; by default none.")
 def main(
     dataset: str,
     features: str,
@@ -149,8 +151,11 @@ def main(
     as_json: bool,
     path: Path | None,
     output: Path | None,
+    parent: int | None,
 ) -> None:
     """Print the errors of forecasts that need no training, on scaled data over all windows."""
+    if parent is not None:
+        die_with_parent(parent)
     try:
         if path is not None:
             configs = [read_config(path)]

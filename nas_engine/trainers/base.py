@@ -43,6 +43,10 @@ class TrainerError(RuntimeError):
     """Something that no trial of the search could be trained with, such as a missing data set."""
 
 
+class BaselinesEnded(RuntimeError):
+    """The baselines were ended before they were computed, as their caller wanted."""
+
+
 class Trainer(Protocol):
     """Trains run folders, one after another."""
 
@@ -50,11 +54,18 @@ class Trainer(Protocol):
         """Train the folder's configuration and return when that has ended, however it did."""
         ...
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         """Compute the forecasts without training for the folder's configuration.
+
+        Args:
+            folder: where that is, and where the work is done.
+            ending: asked all the time, as that of a watch; what it raises ends the work too.
 
         Raises:
             TrainerError: they cannot be computed; the message is one sentence.
+            BaselinesEnded: `ending` said so.
         """
         ...
 

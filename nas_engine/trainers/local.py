@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from informer.files import ProtocolError
 from informer.rundir import RunDir, Success, what_takes_memory
 from nas_engine.liveness import process_start
 from nas_engine.store.reader import BaselineRow
-from nas_engine.trainers.base import Ended, TrainerError, Watch, Worker
+from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker
 from nas_engine.workspace import PROJECT
 
 POLL_SECONDS = 0.05
@@ -28,7 +28,11 @@ MEMORY_SECONDS = 0.5
 PATIENCE_SECONDS = 2.0
 """That a worker has to end a training when it is asked to; after that it is killed."""
 
+BASELINES_SECONDS = 3600.0
+"""That the forecasts without training may take; on the published data sets they take seconds."""
+
 COMMAND = (sys.executable, "-m", "informer")
+BASELINES_COMMAND = (sys.executable, "-m", "informer.baselines")
 MARK = "NAS_WORKER"
 """Environment variable by which what a worker has started is known, wherever it hides."""
 
@@ -149,22 +153,29 @@ class LocalTrainer:
             run.trim_log()
             time.sleep(POLL_SECONDS)
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
-        """Compute the baselines in a process of their own; raises TrainerError."""
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
+        """Compute the baselines in a process of their own; raises TrainerError, BaselinesEnded."""
         output = folder.path / "baselines.json"
-        ended = subprocess.run(  # noqa: S603
-            [
-                *(sys.executable, "-m", "informer.baselines"),
-                *("--config", str(folder.config), "--output", str(output)),
-            ],
-            cwd=PROJECT,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-        )
-        if ended.returncode != 0:
-            lines = ended.stderr.strip().splitlines()
-            raise TrainerError(lines[-1] if lines else f"exit code {ended.returncode}")
+        files = ("--config", str(folder.config), "--output", str(output))
+        process = self._started([*BASELINES_COMMAND, *files], folder.log, subprocess.DEVNULL)
+        limit = time.monotonic() + BASELINES_SECONDS
+        try:
+            while process.poll() is None:
+                if ending() is not None:
+                    raise BaselinesEnded
+                if time.monotonic() > limit:
+                    minutes = BASELINES_SECONDS / 60
+                    raise TrainerError(
+                        f"The baselines were ended at their limit of {minutes:g} minutes."
+                    )
+                time.sleep(POLL_SECONDS)
+        finally:
+            _kill(process)
+        if process.returncode != 0:
+            last = folder.log_tail().rpartition("\n")[2]
+            raise TrainerError(last or f"exit code {process.returncode}")
         return _BASELINES.validate_json(output.read_bytes())
 
     def close(self) -> None:
@@ -172,9 +183,7 @@ class LocalTrainer:
         worker, self._worker = self._worker, None
         if worker is None:
             return
-        if worker.poll() is None:  # else its id may be another process's by now
-            os.killpg(worker.pid, signal.SIGKILL)
-            worker.wait()
+        _kill(worker)
         assert worker.stdin is not None
         worker.stdin.close()
         for _ in range(2):  # a process shows no environment in the moment in which it is started
@@ -191,21 +200,25 @@ class LocalTrainer:
         if self._worker is not None and self._worker.poll() is None:
             return self._worker
         self.close()
+        self._worker = self._started(self._command, self._output, subprocess.PIPE)
+        return self._worker
+
+    def _started(self, command: Sequence[str], output: Path, stdin: int) -> subprocess.Popen[bytes]:
+        """Start a process, in a group of its own, that ends with the thread which called this."""
         try:
-            with self._output.open("ab") as output:
-                self._worker = subprocess.Popen(  # noqa: S603
-                    [*self._command, "--parent", str(os.getpid())],
+            with output.open("ab") as file:
+                return subprocess.Popen(  # noqa: S603
+                    [*command, "--parent", str(os.getpid())],
                     bufsize=0,
                     cwd=PROJECT,
                     env=self._environment,
-                    stdin=subprocess.PIPE,
-                    stdout=output,
+                    stdin=stdin,
+                    stdout=file,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
         except OSError as error:
             raise TrainerError(f"No worker can be started ({error}).") from error
-        return self._worker
 
     def _lost(self, run: RunDir, worker: subprocess.Popen[bytes]) -> Ended:
         with suppress(subprocess.TimeoutExpired):
@@ -222,6 +235,13 @@ class LocalTrainer:
             "process lost",
             f"The worker process was lost ({cause}); {run.log} has its last lines. {tail}".strip(),
         )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its group; one that has ended is left, its id may be another's by now."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _memory(pid: int) -> int:

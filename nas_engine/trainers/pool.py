@@ -28,7 +28,7 @@ def device_share(slot: int, slots: int, devices: Sequence[str]) -> tuple[Mapping
 
 
 class PoolClosed(RuntimeError):
-    """The pool was closed while a training was under way: it has no end that could be recorded."""
+    """The pool was closed while work was under way, which has no end that could be recorded."""
 
 
 class _Slot:
@@ -79,15 +79,17 @@ class Pool:
         taken = self._take(watch)
         if isinstance(taken, Ended):
             return taken
-        closing = dataclasses.replace(watch, ending=lambda: self._ending(watch))
+        closing = dataclasses.replace(watch, ending=lambda: self._ending(watch.ending))
         try:
             return taken.thread.submit(taken.trainer.train, run, closing).result()
         finally:
             self._give_back(taken)
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         """Compute the baselines in a process of their own, which takes no slot."""
-        return self._make(0).baselines(folder)
+        return self._make(0).baselines(folder, lambda: self._ending(ending))
 
     def resize(self, slots: int) -> None:
         """Change the number of slots; trainings under way are not disturbed.
@@ -106,7 +108,7 @@ class Pool:
             slot.close()
 
     def close(self) -> None:
-        """Kill all workers; a training that is under way or waits raises PoolClosed."""
+        """Kill all workers; what is under way or waits, baselines too, raises PoolClosed."""
         with self._changed:
             self._closed = True
             free, self._free = list(self._free.values()), {}
@@ -116,17 +118,17 @@ class Pool:
         with self._changed:
             self._changed.wait_for(lambda: not self._busy)
 
-    def _ending(self, watch: Watch) -> Ended | None:
+    def _ending(self, ending: Callable[[], Ended | None]) -> Ended | None:
         if self._closed:
             raise PoolClosed
-        return watch.ending()
+        return ending()
 
     def _take(self, watch: Watch) -> _Slot | Ended:
         ticket = object()
         with self._changed:
             self._waiting.append(ticket)
         try:
-            while (ending := self._ending(watch)) is None:
+            while (ending := self._ending(watch.ending)) is None:
                 with self._changed:
                     if self._waiting[0] is ticket and len(self._busy) < self._slots:
                         return self._occupy()

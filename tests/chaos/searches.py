@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,7 +134,9 @@ class LedgerTrainer:
         self._note(run, result=True)
         return result
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         return BASELINES
 
     def close(self) -> None: ...
@@ -161,7 +164,9 @@ class FakeWorkerTrainer(LocalTrainer):
         finally:
             self._environment["NAS_FAILPOINT"] = ""  # the next worker lives
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         return BASELINES
 
 

@@ -16,7 +16,7 @@ from informer.config import RunConfig
 from informer.rundir import LOG_BYTES, Epoch, Progress, RunDir, Success
 from nas_engine.liveness import same_process
 from nas_engine.trainers import local
-from nas_engine.trainers.base import Ended, Watch, Worker
+from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker
 from nas_engine.trainers.local import MARK, LocalTrainer
 from nas_engine.trainers.pool import device_share
 from tests.fakes.worker import COMMAND, FORKED
@@ -227,12 +227,45 @@ def test_a_worker_ends_with_the_process_that_started_it_even_before_it_has_begun
 ) -> None:
     """The parent may be lost before the worker has asked the kernel to be told of it."""
     dead = 2**22 + 1  # no process has this id
-    for command in (COMMAND, local.COMMAND):
+    for command in (COMMAND, local.COMMAND, local.BASELINES_COMMAND):
         worker = psutil.Popen(
             [*command, "--parent", str(dead)], stdin=-1, cwd=Path(__file__).parents[2]
         )
         assert worker.wait(20) == 1
         worker.stdin.close()
+
+
+def test_baselines_are_computed_in_a_process_of_their_own_which_can_say_why_it_fails(
+    trainer: Callable[..., LocalTrainer], tmp_path: Path
+) -> None:
+    small = {"data.dataset": "synthetic", "data.seq_len": 24, "data.label_len": 12}
+    rows = trainer().baselines(folder(tmp_path / "folder", CONFIG.with_changes(small)))
+    assert {row.split for row in rows} == {"val", "test"} and all(row.mse > 0 for row in rows)
+    (tmp_path / "ETTh1.csv").write_text("not the published file")
+    with pytest.raises(TrainerError, match="is not the published ETTh1"):
+        trainer(NAS_DATA_DIRS=str(tmp_path)).baselines(folder(tmp_path / "without data"))
+
+
+@pytest.mark.parametrize("raises", [False, True], ids=["stopped", "closed"])
+def test_baselines_end_at_once_when_they_shall_and_nothing_of_them_is_left(
+    trainer: Callable[..., LocalTrainer], tmp_path: Path, raises: bool
+) -> None:
+    class EngineClosed(RuntimeError):
+        pass
+
+    seen: list[psutil.Process] = []
+
+    def ending() -> Ended | None:
+        seen.extend(
+            child for child in psutil.Process().children() if child.pid == os.getsid(child.pid)
+        )
+        if raises:
+            raise EngineClosed
+        return STOPPED
+
+    with pytest.raises(EngineClosed if raises else BaselinesEnded):
+        trainer().baselines(folder(tmp_path / "folder"), ending)
+    assert len(seen) == 1 and not seen[0].is_running()
 
 
 def test_a_worker_is_told_its_gpu_and_its_share_of_the_memory(tmp_path: Path) -> None:

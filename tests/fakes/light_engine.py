@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from informer.rundir import RunDir
@@ -17,6 +18,7 @@ from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.store.reader import BaselineRow
+from nas_engine.trainers.base import Ended
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import Workspace
 from tests.fakes.worker import COMMAND
@@ -25,7 +27,9 @@ HANDED_ON = ("FAKE_EPOCH_SECONDS", "FAKE_MODE", "FAKE_LEDGER")
 
 
 class LightTrainer(LocalTrainer):
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         return [BaselineRow("repeat-last", split, 1.3, 0.7) for split in ("val", "test")]
 
 

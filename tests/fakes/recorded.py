@@ -7,7 +7,7 @@ import functools
 import math
 import random
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import TypeAdapter
 
@@ -145,7 +145,9 @@ class RecordedTrainer:
             return Ended("failed", row.outcome.error_class, row.outcome.message)
         return row.outcome
 
-    def baselines(self, folder: RunDir) -> list[BaselineRow]:
+    def baselines(
+        self, folder: RunDir, ending: Callable[[], Ended | None] = lambda: None
+    ) -> list[BaselineRow]:
         """Return the forecasts without training that were recorded for the data of `START`."""
         if (data := folder.read_config().data) != start().data:
             raise LookupError(f"Baselines were recorded for the data of START alone, not {data}.")
