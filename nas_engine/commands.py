@@ -7,6 +7,7 @@ again when it is applied: a row is data from outside.
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from typing import Annotated, Literal
 
@@ -107,7 +108,7 @@ def send(workspace: Workspace, command: Command, search_id: int | None = None) -
             "search_id": search_id,
             "kind": command.kind,
             "payload": command.model_dump_json(),
-            "author": getpass.getuser(),
+            "author": _author(),
             "created_at": time.time(),
         }
         with explained(workspace.db):
@@ -115,3 +116,11 @@ def send(workspace: Workspace, command: Command, search_id: int | None = None) -
         return int(inserted)  # type: ignore[arg-type]  # an INTEGER PRIMARY KEY
     finally:
         db.close()
+
+
+def _author() -> str:
+    """Return the name of this process's user, or the number where that has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

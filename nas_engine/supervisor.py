@@ -17,6 +17,7 @@ from nas_engine.liveness import LEASE_SECONDS, engine_state
 from nas_engine.search import SearchSpec
 from nas_engine.space import problems_of
 from nas_engine.store.reader import reading
+from nas_engine.store.schema import StoreError
 from nas_engine.workspace import PROJECT, Workspace
 
 
@@ -56,7 +57,7 @@ def request(
     """Give a command, starting an engine where none lives, and wait for the answer.
 
     Raises:
-        StoreError: the database cannot be used.
+        StoreError: the database cannot be used, or no engine be started.
     """
     with reading(workspace) as reader:
         if search_id is not None and (reader is None or reader.search(search_id) is None):
@@ -92,19 +93,26 @@ def request(
 
 
 def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[bytes]:
-    """Start an engine that outlives this process, in a session of its own."""
-    with open(workspace.launch_log, "ab") as log:
-        engine = subprocess.Popen(  # noqa: S603
-            [
-                *(sys.executable, "-m", "nas_engine.engine"),
-                *("--db", str(workspace.db), "--command", str(command_id)),
-            ],
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    """Start an engine that outlives this process, in a session of its own; raises StoreError."""
+    try:
+        with open(workspace.launch_log, "ab") as log:
+            engine = subprocess.Popen(  # noqa: S603
+                [
+                    *(sys.executable, "-m", "nas_engine.engine"),
+                    *("--db", str(workspace.db), "--command", str(command_id)),
+                ],
+                cwd=PROJECT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise StoreError(
+            f"No engine can be started ({error.filename or sys.executable}: {error.strerror}); see "
+            f"that {workspace.launch_log} can be written and that the machine has room for one "
+            "more process, then try again. The command stays in its queue."
+        ) from error
     # Somebody must wait for it, or it stays a zombie for as long as the dashboard lives.
     threading.Thread(target=engine.wait, daemon=True).start()
     return engine

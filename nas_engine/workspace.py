@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from informer.rundir import RunDir
+from nas_engine.store.schema import StoreError
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -46,6 +47,17 @@ class Workspace:
         return self.runs / "workers.log"
 
     def create(self) -> None:
-        """Make the folders, readable by their owner alone."""
-        self.db.parent.mkdir(parents=True, exist_ok=True)
-        self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folders, readable by their owner alone.
+
+        Raises:
+            StoreError: one cannot be made.
+        """
+        try:
+            self.db.parent.mkdir(parents=True, exist_ok=True)
+            self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"The folder {error.filename} cannot be made ({error.strerror}); see that nothing "
+                "is in its way, that you may write there and that the disk has room, or name "
+                "another file with --db or NAS_DB."
+            ) from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -187,3 +189,35 @@ def test_bad_input_ends_with_one_sentence_and_exit_code_2(
     workspace: Workspace, arguments: list[str], sentence: str
 ) -> None:
     assert sentence in refused(workspace, *arguments)
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for db in (tmp_path / "file" / "nas.db", tmp_path / "file" / "deeper" / "nas.db"):
+        output = refused(Workspace(db), "search", "--set", "data.dataset=synthetic")
+        assert f"The folder {tmp_path}" in output and "name another file with --db" in output
+        assert "Traceback" not in output
+
+
+def test_a_log_of_engines_that_cannot_be_written_is_said_in_a_sentence(
+    workspace: Workspace,
+) -> None:
+    workspace.create()
+    workspace.launch_log.mkdir()
+    output = refused(workspace, "search", "--set", "data.dataset=synthetic")
+    assert f"No engine can be started ({workspace.launch_log}: Is a directory)" in output
+
+
+def test_a_user_without_a_name_gives_commands_under_a_number(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(uid)
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    command_id = send(workspace, Control(kind="pause"))
+    with reading(workspace) as reader:
+        row = reader.command(command_id) if reader else None
+    assert row is not None and row.author == str(os.getuid())
