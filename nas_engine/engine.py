@@ -44,7 +44,7 @@ from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import EngineRow, SearchRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
-from nas_engine.trainers.base import Ended, Trainer, TrainerError
+from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
@@ -353,7 +353,7 @@ class Engine:
             error = self._work[number].exception()
             del self._work[number]
             match error:
-                case None | EngineClosed() | Held():
+                case None | EngineClosed() | Held() | BaselinesEnded():
                     pass
                 case LeaseLost():
                     raise error
@@ -496,7 +496,7 @@ class Engine:
         try:
             folder = RunDir(self._workspace.baselines(self._search_id))
             folder.create(self._search(writer).spec.base())
-            rows = self._trainers.baselines(folder)
+            rows = self._trainers.baselines(folder, partial(self._ending, 0))
             failpoint("baselines.before_store")
             writer.add_baselines(self._search_id, rows)
             writer.log(self._search_id, "The baselines are computed.")
