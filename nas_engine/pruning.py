@@ -110,11 +110,6 @@ class Pruner:
                 self._endings.pop(number, None)
             return self._endings.get(number)
 
-    def ending(self, number: int) -> str | None:
-        """Return why a trial shall end by its newest epoch, None where it shall go on."""
-        with self._lock:
-            return self._endings.get(number)
-
     def _place(self, number: int, epoch: int) -> str:
         """Return the place that a trial would have needed at an epoch, for the end of a phrase."""
         if self._pruning.method == "hyperband":

@@ -60,17 +60,6 @@ class Pool:
         self._closed = False
         self._changed = threading.Condition()
 
-    @property
-    def slots(self) -> int:
-        """How many trainings may run at once."""
-        return self._slots
-
-    @property
-    def idle(self) -> int:
-        """How many trainings could begin now."""
-        with self._changed:
-            return max(0, self._slots - len(self._busy) - len(self._waiting))
-
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
         """Train in a free slot, first come, first served.
 

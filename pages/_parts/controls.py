@@ -175,22 +175,3 @@ def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:
         limits=limits,
     )
     return None if command == Change(version=search.version) else command
-
-
-def _limit(name: str, value: float | None, key: str) -> None:
-    """Draw a number that may be emptied.
-
-    Streamlit lets a number be emptied that has no default, so the value comes by its key.
-    """
-    field = Limits.model_fields[name]
-    whole = field.annotation == int | None
-    st.session_state.setdefault(key, value)
-    st.number_input(
-        str(field.description),
-        min_value=0 if whole else 0.0,
-        value=None,
-        step=1 if whole else None,
-        format="%d" if whole else "%g",
-        key=key,
-        placeholder="no limit",
-    )

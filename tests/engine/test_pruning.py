@@ -53,6 +53,13 @@ def trained(pruner: Pruner, numbers: Iterable[int]) -> list[Reached]:
     return told
 
 
+def endings(pruner: Pruner, told: Iterable[Reached]) -> dict[int, str]:
+    """Return why trials end: a newest epoch that is reported again is answered as before."""
+    newest = {reached.number: reached for reached in told}
+    found = {number: pruner.report(reached) for number, reached in newest.items()}
+    return {number: text for number, text in found.items() if text is not None}
+
+
 def of_epochs(values: Iterable[float | None], pruner: Pruner) -> list[str | None]:
     """Report one value for each of trials 1, 2, ..., at their first epoch."""
     return [
@@ -69,8 +76,6 @@ def test_a_trial_behind_the_better_half_ends_with_its_figures() -> None:
     assert pruner.report(Reached(6, 1, EPOCHS, 0.52)) == (
         "Ended after epoch 1 of 6: val_mse 0.52 there is not among the best 3 of 6 trials."
     )
-    assert pruner.ending(6) is not None
-    assert pruner.ending(5) is None
 
 
 def test_few_trials_go_on_only_as_the_best() -> None:
@@ -92,10 +97,10 @@ def test_hyperband_ends_trials_and_lets_some_brackets_wait() -> None:
     pruner = Pruner(METHODS[2], EPOCHS)
     told = trained(pruner, range(1, 200))
     lengths = {reached.number: reached.epoch for reached in told}
-    ended = {number for number in lengths if pruner.ending(number)}
+    ended = endings(pruner, told)
     assert {lengths[number] for number in ended} == {1, 2, 4}  # one more step in each bracket
-    assert {lengths[number] for number in lengths.keys() - ended} == {EPOCHS}
-    assert "of its Hyperband bracket" in (pruner.ending(min(ended)) or "")
+    assert {lengths[number] for number in lengths.keys() - ended.keys()} == {EPOCHS}
+    assert "of its Hyperband bracket" in ended[min(ended)]
 
 
 def test_without_a_method_every_trial_is_trained_to_its_end() -> None:
@@ -126,17 +131,15 @@ def test_an_epoch_that_is_reported_again_changes_nothing() -> None:
     pruner = Pruner(METHODS[0], EPOCHS)
     of_epochs([0.5, 0.4], pruner)
     assert pruner.report(Reached(2, 1, EPOCHS, 0.9)) is None
-    assert pruner.report(Reached(3, 1, EPOCHS, 0.45)) is not None
-    ending = pruner.ending(3)
+    ending = pruner.report(Reached(3, 1, EPOCHS, 0.45))
     assert ending is not None and pruner.report(Reached(3, 1, EPOCHS, 0.1)) == ending
 
 
 def test_a_trial_that_a_person_has_trained_again_goes_on_and_is_compared() -> None:
     pruner = Pruner(METHODS[0], EPOCHS)
-    of_epochs([0.4, 0.5], pruner)
-    assert pruner.ending(2) is not None
+    assert of_epochs([0.4, 0.5], pruner)[1] is not None
     assert pruner.report(Reached(2, 2, EPOCHS, 0.2)) is None
-    assert pruner.ending(2) is None
+    assert endings(pruner, [Reached(2, 2, EPOCHS, 0.2)]) == {}
     ending = pruner.report(Reached(1, 2, EPOCHS, 0.3))
     assert ending is not None and "the best of 2 trials" in ending
 
@@ -146,17 +149,16 @@ def test_a_trial_that_a_person_has_trained_again_goes_on_and_is_compared() -> No
 def test_a_pruner_that_is_told_the_epochs_decides_as_the_one_that_was_lost(
     pruning: Pruning, lost_after: int
 ) -> None:
-    numbers = range(1, 60)
     whole = Pruner(pruning, EPOCHS)
-    undisturbed = trained(whole, numbers)
+    undisturbed = trained(whole, range(1, 60))
     again = Pruner(pruning, EPOCHS, undisturbed[:lost_after])
-    in_training = undisturbed[lost_after - 1].number
-    ended = undisturbed[lost_after].number > in_training
-    assert again.ending(in_training) == (whole.ending(in_training) if ended else None)
+    in_training = undisturbed[lost_after - 1]
+    expected = endings(whole, undisturbed)
+    ended = undisturbed[lost_after].number > in_training.number
+    assert again.report(in_training) == (expected.get(in_training.number) if ended else None)
     for reached in undisturbed[lost_after:]:
         again.report(reached)
-    assert [again.ending(number) for number in numbers] == [whole.ending(n) for n in numbers]
-    assert any(whole.ending(number) for number in numbers)
+    assert endings(again, undisturbed) == expected != {}
 
 
 @pytest.mark.parametrize("pruning", METHODS, ids=str)
@@ -166,19 +168,18 @@ def test_a_pruner_that_is_told_the_newest_trials_alone_decides_alike(pruning: Pr
     newest = [reached for reached in told if reached.number >= 300]
     again = Pruner(pruning, EPOCHS, newest)
     more = range(WINDOW + 300, WINDOW + 350)
-    assert trained(again, more) == trained(whole, more)
-    assert [again.ending(number) for number in more] == [whole.ending(number) for number in more]
+    told = trained(whole, more)
+    assert trained(again, more) == told
+    assert endings(again, told) == endings(whole, told)
 
 
 def test_slots_that_report_at_the_same_time_lose_nothing() -> None:
     pruner = Pruner(METHODS[0], EPOCHS)
     with ThreadPoolExecutor(8) as slots:
         told = list(slots.map(lambda number: trained(pruner, [number]), range(1, 200)))
-    for epochs in told:
-        number, last = epochs[-1].number, epochs[-1].epoch
-        assert (pruner.ending(number) is None) == (last == EPOCHS)
-    ended = sum(pruner.ending(number) is not None for number in range(1, 200))
-    assert 50 < ended < 199
+    ended = endings(pruner, (reached for epochs in told for reached in epochs))
+    assert ended.keys() == {epochs[-1].number for epochs in told if epochs[-1].epoch < EPOCHS}
+    assert 50 < len(ended) < 199
 
 
 # -- in a search --------------------------------------------------------------------------------
@@ -200,10 +201,12 @@ def test_a_pruned_trial_is_neither_result_nor_failure(tmp_path: Path) -> None:
             assert f"after epoch {lengths[trial.number]} of 4" in trial.error
             assert len(reader.runs(1, trial.number)) == 1  # no further seed
         known = Pruner.of(reader, 1)
-        endings = {trial.number: known.ending(trial.number) for trial in state.trials}
-    assert {number: text for number, text in endings.items() if text} == {
-        trial.number: trial.error for trial in pruned
-    }
+        told = [
+            Reached(row.number, row.epoch, 4, row.val_mse)
+            for row in reader.epochs(1, seed=state.search.spec.start()["training.seed"])
+            if row.number > 0
+        ]
+    assert endings(known, told) == {trial.number: trial.error for trial in pruned}
 
 
 def test_pruned_trials_are_told_to_the_optimiser_as_such(tmp_path: Path) -> None:
