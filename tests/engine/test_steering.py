@@ -21,7 +21,7 @@ from tests.engine.conftest import ONE_SEED
 
 Found = TypeVar("Found")
 
-EPOCHS = {"training.epochs": 8, "training.patience": 8}
+EPOCHS = {"training.epochs": 4, "training.patience": 4}
 
 
 class Desk:
@@ -30,7 +30,17 @@ class Desk:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.engine: subprocess.Popen[bytes] | None = None
-        self.environment = {"FAKE_EPOCH_SECONDS": "0.1"}
+        self._holds = workspace.db.with_suffix(".hold")
+        self._holds.mkdir(parents=True)
+
+    def hold(self, *numbers: int, epoch: int = 1) -> None:
+        """Let the first training of these trials last, once it has come to this epoch."""
+        for number in numbers:
+            (self._holds / self.workspace.run_dir(1, number).path.name).write_text(str(epoch))
+
+    def release(self, *numbers: int) -> None:
+        for number in numbers:
+            (self._holds / self.workspace.run_dir(1, number).path.name).unlink()
 
     def start(self, **spec: Any) -> None:
         settings = {**EPOCHS, **spec.pop("settings", {})}
@@ -44,7 +54,7 @@ class Desk:
                 *(str(self.workspace.db), str(command_id)),
             ],
             cwd=PROJECT,
-            env=os.environ | self.environment,
+            env=os.environ | {"FAKE_HOLD": str(self._holds)},
         )
 
     def again(self, command: Command) -> CommandRow:
@@ -132,6 +142,7 @@ def gone(pid: int, seconds: float) -> bool:
 
 
 def test_a_trial_that_a_person_stops_is_gone_at_once_and_the_search_goes_on(desk: Desk) -> None:
+    desk.hold(1, 2)
     desk.start(slots=2, max_trials=4)
     one, two = desk.training(1), desk.training(2)
     assert one.worker_pid is not None and one.worker_pid != two.worker_pid
@@ -140,6 +151,7 @@ def test_a_trial_that_a_person_stops_is_gone_at_once_and_the_search_goes_on(desk
     assert gone(one.worker_pid, seconds=5)
     desk.state(1, "stopped")
     assert "not training" in desk.refused(OnTrial(kind="stop_trial", number=1))
+    desk.release(2)
     desk.ended("completed")
     with reading(desk.workspace) as reader:
         assert reader is not None
@@ -152,6 +164,7 @@ def test_a_trial_that_a_person_stops_is_gone_at_once_and_the_search_goes_on(desk
 def test_a_queue_can_be_filled_skipped_and_reordered_and_a_stopped_trial_tried_again(
     desk: Desk,
 ) -> None:
+    desk.hold(1)
     desk.start(slots=1, max_trials=2)
     desk.training(1)
     for width in (48, 96, 32):
@@ -175,6 +188,7 @@ def test_a_queue_can_be_filled_skipped_and_reordered_and_a_stopped_trial_tried_a
     assert (trials[2].source, trials[2].hypothesis, trials[2].decision) == (
         *("human", "My guess.", "approved"),
     )
+    desk.release(1)
     assert desk.again(OnTrial(kind="retry", number=1)).state == "applied"
     desk.ended("completed")
     with reading(desk.workspace) as reader:
@@ -194,6 +208,7 @@ def test_a_queue_can_be_filled_skipped_and_reordered_and_a_stopped_trial_tried_a
 
 
 def test_slots_budget_and_mode_change_while_the_search_runs(desk: Desk) -> None:
+    desk.hold(1, 2)
     desk.start(slots=1, max_trials=3)
     desk.training(1)
     with reading(desk.workspace) as reader:
@@ -206,6 +221,7 @@ def test_slots_budget_and_mode_change_while_the_search_runs(desk: Desk) -> None:
     desk.applied(Change(mode="review", max_trials=4, limits={"hours": 1.0}))
     assert "fewer" in desk.refused(Change(max_trials=1))
     assert "cannot be changed" in desk.refused(Change(limits={"parameters": 1.0}))
+    desk.release(1, 2)
     desk.state(3, "proposed")
     with reading(desk.workspace) as reader:
         waiting = reader.trial(1, 3) if reader else None
@@ -223,28 +239,28 @@ def test_slots_budget_and_mode_change_while_the_search_runs(desk: Desk) -> None:
 
 
 def test_pause_resume_stop_and_cancel_mean_what_they_say(desk: Desk) -> None:
+    desk.hold(1, 2, 3, 4)
     desk.start(slots=2, max_trials=9)
     desk.training(1), desk.training(2)
     desk.applied(Control(kind="pause"))
     assert "already" in desk.refused(Control(kind="pause"))
+    desk.release(1, 2)
     desk.state(1, "completed"), desk.state(2, "completed")
     assert desk.ended("paused") == "Paused by a person."
     with reading(desk.workspace) as reader:
         assert reader is not None and len(reader.numbers(1)) == 3
     assert desk.again(Control(kind="resume")).state == "applied"
-    desk.training(3)
+    desk.training(3), desk.training(4)
     assert "running already" in desk.refused(Control(kind="resume"))
     desk.applied(Control(kind="stop"))
+    desk.release(3, 4)
     desk.ended("stopped")
     with reading(desk.workspace) as reader:
         assert reader is not None
-        finished = reader.trials(1)
-    assert {trial.state for trial in finished} == {"completed"}
-    desk.environment["FAKE_EPOCH_SECONDS"] = "30"
+        assert [trial.state for trial in reader.trials(1)] == ["completed"] * 5
+    desk.hold(5, 6)
     assert desk.again(Control(kind="resume")).state == "applied"
-    workers = [
-        desk.training(number).worker_pid for number in range(len(finished), len(finished) + 2)
-    ]
+    workers = [desk.training(number).worker_pid for number in (5, 6)]
     desk.applied(Control(kind="cancel"))
     assert all(pid is not None and gone(pid, seconds=5) for pid in workers)
     assert desk.ended("stopped") == "Cancelled by a person."
@@ -256,11 +272,13 @@ def test_pause_resume_stop_and_cancel_mean_what_they_say(desk: Desk) -> None:
 def test_a_lost_worker_is_replaced_and_its_training_goes_on_after_its_last_epoch(
     desk: Desk,
 ) -> None:
+    desk.hold(1, epoch=3)
     desk.start(slots=1, max_trials=2)
     run = desk.training(1)
-    desk.until(lambda reader: len(reader.epochs(1, [1])) >= 3)
+    desk.until(lambda reader: len(reader.epochs(1, [1])) == 2)
     assert run.worker_pid is not None
     os.kill(run.worker_pid, signal.SIGKILL)
+    desk.release(1)
     desk.ended("completed")
     with reading(desk.workspace) as reader:
         assert reader is not None
@@ -273,6 +291,7 @@ def test_a_lost_worker_is_replaced_and_its_training_goes_on_after_its_last_epoch
 
 
 def test_workers_die_with_their_engine_and_the_next_one_goes_on(desk: Desk) -> None:
+    desk.hold(1, 2)
     desk.start(slots=2, max_trials=3)
     workers = [desk.training(1).worker_pid, desk.training(2).worker_pid]
     assert desk.engine is not None
@@ -281,6 +300,7 @@ def test_workers_die_with_their_engine_and_the_next_one_goes_on(desk: Desk) -> N
     assert all(pid is not None and gone(pid, seconds=2) for pid in workers)
     with reading(desk.workspace) as reader:
         assert reader is not None and engine_state(reader.engine(1)) == "lost"
+    desk.release(1, 2)
     assert desk.again(Control(kind="resume")).state == "applied"
     desk.ended("completed")
     with reading(desk.workspace) as reader:
@@ -290,12 +310,14 @@ def test_workers_die_with_their_engine_and_the_next_one_goes_on(desk: Desk) -> N
 
 
 def test_an_engine_that_the_system_ends_pauses_its_search_and_says_so(desk: Desk) -> None:
+    desk.hold(1)
     desk.start(slots=1, max_trials=2)
     run = desk.training(1)
     assert desk.engine is not None and run.worker_pid is not None
     desk.engine.terminate()
     assert "told to end" in desk.ended("paused")
     assert process_start(run.worker_pid) is None
+    desk.release(1)
     assert desk.again(Control(kind="resume")).state == "applied"
     desk.ended("completed")
     with reading(desk.workspace) as reader:

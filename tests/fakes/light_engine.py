@@ -1,7 +1,7 @@
 """`python -m tests.fakes.light_engine DB COMMAND`: the real engine with real, but light, workers.
 
-Its workers are those of `tests.fakes.worker`, in processes of their own; FAKE_EPOCH_SECONDS and
-FAKE_MODE are handed on to them. Only the baselines, which need torch, are made up.
+Its workers are those of `tests.fakes.worker`, in processes of their own; FAKE_EPOCH_SECONDS,
+FAKE_HOLD and FAKE_MODE are handed on to them. Only the baselines, which need torch, are made up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import Workspace
 from tests.fakes.worker import COMMAND
 
-HANDED_ON = ("FAKE_EPOCH_SECONDS", "FAKE_MODE", "FAKE_LEDGER")
+HANDED_ON = ("FAKE_EPOCH_SECONDS", "FAKE_HOLD", "FAKE_MODE", "FAKE_LEDGER")
 
 
 class LightTrainer(LocalTrainer):

@@ -5,6 +5,8 @@ checkpoints, so that a training that goes on from the wrong place ends with anot
 starts in a tenth of a second: it writes the files of the contract by hand.
 
     FAKE_EPOCH_SECONDS  that each epoch takes; 0 by default
+    FAKE_HOLD           folder: while it has a file with the name of a run folder, that training
+                        stays in the epoch whose number the file holds
     FAKE_LEDGER         file that gets a line of JSON for each training begun ("began": the epoch
                         that it goes on after) and each epoch trained ("epoch"), with the folder
     FAKE_MODE           a name of MODES: what goes wrong in each epoch
@@ -67,7 +69,7 @@ def train(folder: Path) -> bool:
         append_line(folder / "metrics.jsonl", json.dumps(progress))
         MODES[os.environ.get("FAKE_MODE", "none")](folder)
         ends = time.monotonic() + float(os.environ.get("FAKE_EPOCH_SECONDS", "0"))
-        while not (folder / "end").exists() and time.monotonic() < ends:
+        while not (folder / "end").exists() and (time.monotonic() < ends or is_held(folder, epoch)):
             time.sleep(LOOK_SECONDS)
         if (folder / "end").exists():
             return False
@@ -80,6 +82,15 @@ def train(folder: Path) -> bool:
         keep_checkpoint(folder, epoch, temporary)
     finish(folder, text, state)
     return True
+
+
+def is_held(folder: Path, epoch: int) -> bool:
+    """Tell whether a file of the folder FAKE_HOLD holds this run folder at this epoch."""
+    try:
+        held_from = (Path(os.environ["FAKE_HOLD"]) / folder.name).read_text()
+    except (KeyError, FileNotFoundError):
+        return False
+    return epoch >= int(held_from)
 
 
 def newest(folder: Path) -> dict[str, Any] | None:
