@@ -9,7 +9,7 @@ import streamlit as st
 
 from nas_engine.commands import Change, Control
 from nas_engine.liveness import boot_clock
-from nas_engine.search import SPENDING, Limits
+from nas_engine.search import CHANGEABLE, Limits
 from nas_engine.store.reader import SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.opening import give_and_show, leave
@@ -122,7 +122,7 @@ def show_change(search: SearchRow) -> None:
     left.number_input("Trials", 1, 100_000, search.max_trials, key=f"{prefix}-max_trials")
     right.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
     st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
-    for place, name in zip(st.columns(2) * 3, SPENDING, strict=False):
+    for place, name in zip(st.columns(2) * 3, CHANGEABLE, strict=False):
         limit = getattr(spec.limits, name)
         place.text_input(  # a number with a default could not be emptied
             str(Limits.model_fields[name].description),
@@ -138,10 +138,10 @@ def show_change(search: SearchRow) -> None:
 
 def _apply(search: SearchRow, prefix: str) -> None:
     """Send what the form holds now: a figure may have been typed in the same moment."""
-    names = ("max_trials", "slots", "review", *SPENDING)
+    names = ("max_trials", "slots", "review", *CHANGEABLE)
     held = {name: st.session_state[f"{prefix}-{name}"] for name in names}
     try:
-        held |= {name: limit_of(name, held[name]) for name in SPENDING}
+        held |= {name: limit_of(name, held[name]) for name in CHANGEABLE}
     except ValueError as error:
         leave(ANSWER, Answer(False, str(error), search.id))
         return
@@ -166,7 +166,7 @@ def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:
     """Return the command for what a form holds beside the search, None where nothing differs."""
     spec = search.spec
     mode = "review" if held["review"] else "auto"
-    limits = {name: held[name] for name in SPENDING if held[name] != getattr(spec.limits, name)}
+    limits = {name: held[name] for name in CHANGEABLE if held[name] != getattr(spec.limits, name)}
     command = Change(
         version=search.version,
         max_trials=None if held["max_trials"] == search.max_trials else held["max_trials"],

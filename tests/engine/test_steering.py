@@ -323,3 +323,23 @@ def test_an_engine_that_the_system_ends_pauses_its_search_and_says_so(desk: Desk
     with reading(desk.workspace) as reader:
         assert reader is not None
         assert [trial.state for trial in reader.trials(1)] == ["completed"] * 2
+
+
+def test_one_of_two_seeds_that_train_side_by_side_can_be_stopped_and_the_other_counts(
+    desk: Desk,
+) -> None:
+    desk.hold(0)
+    desk.start(slots=2, max_trials=1, rules={"seeds": 2, "extra_seeds": 0})
+    desk.until(lambda reader: (trial := reader.trial(1, 0)) and trial.seeds == 1)
+    held = desk.training(0)
+    assert held.worker_pid is not None
+    desk.applied(OnTrial(kind="stop_trial", number=0))
+    assert gone(held.worker_pid, seconds=5)
+    desk.ended("completed")
+    with reading(desk.workspace) as reader:
+        assert reader is not None
+        trial, runs = reader.trial(1, 0), reader.runs(1, 0)
+    assert trial is not None and (trial.state, trial.accepted, trial.seeds) == (
+        *("completed", True, 1),
+    )
+    assert sorted(run.state for run in runs) == ["completed", "stopped"]

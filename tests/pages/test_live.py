@@ -337,7 +337,7 @@ def test_what_differs_is_changed_and_nothing_else(
 
 def test_a_change_is_what_differs_from_the_search_as_it_was_drawn() -> None:
     search = search_row(spec={"limits": {"usd": 2.0}})
-    held = {"max_trials": 20, "slots": 1, "review": False, "usd": 2.0}
+    held = {"max_trials": 20, "slots": 1, "review": False, "usd": 2.0, "failures": 5.0}
     held |= dict.fromkeys(("hours", "training_hours", "tokens", "calls"))
     assert changed(search, held) is None
     wanted = Change(version=3, max_trials=30, limits={"usd": None})
