@@ -33,7 +33,7 @@ def test_the_page_of_the_engine_names_every_table_state_and_command(workspace: W
     page = (PROJECT / "docs" / "engine.md").read_text("utf-8")
     workspace.create()
     db = open_database(workspace.db)
-    tables = {name for name in db.table_names() if not name.startswith("_")}
+    tables = {name for name in db.table_names() if not name.startswith(("_", "sqlite_"))}
     (trials,) = db.execute("SELECT sql FROM sqlite_master WHERE name = 'trials'").fetchone()
     db.close()
     kinds = set(COMMAND.json_schema()["discriminator"]["mapping"])

@@ -89,7 +89,7 @@ def forked(run: RunDir, before: Callable[[], None]) -> int:
     child = os.fork()
     if child == 0:
         before()
-        serve(run)
+        serve(run, memory_share=1.0)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 

@@ -62,7 +62,7 @@ def test_a_log_cut_at_any_byte_goes_on_in_a_line_of_its_own(tmp_path: Path) -> N
     for cut in cuts(content):
         run.log.write_bytes(content[:cut])
         run.config.write_text("broken")
-        serve(run)
+        serve(run, memory_share=1.0)
         result = run.read_result()
         assert isinstance(result, Failure) and result.error_class == "config"
         lines = run.log.read_bytes().splitlines()
