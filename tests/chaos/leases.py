@@ -132,8 +132,7 @@ def woken_engines(rounds: int, root: Path, exit_seconds: float) -> Iterator[str]
         start = send(workspace, Start(spec=SLOW.spec))
         old = fork(partial(run_engine, workspace, SLOW, start), log)
         _until(workspace, "SELECT count(*) > 1 FROM runs")
-        os.kill(old, signal.SIGSTOP)
-        os.waitpid(old, os.WUNTRACED)
+        _hold_up_between_writes(old, workspace)
         time.sleep(SHORT_LEASE * 1.1)
         resume = send(workspace, Control(kind="resume"), 1)
         new = fork(partial(_replace, workspace, resume), log)
@@ -149,6 +148,23 @@ def woken_engines(rounds: int, root: Path, exit_seconds: float) -> Iterator[str]
             yield f"round {number}: the new engine did not finish the search"
         else:
             yield from (f"round {number}: {problem}" for problem in broken(workspace))
+
+
+def _hold_up_between_writes(pid: int, workspace: Workspace) -> None:
+    """Stop a process when it does not hold the database, where nobody could replace it."""
+    connection = sqlite3.connect(workspace.db, timeout=0.05, isolation_level=None)
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.01)
+        else:
+            connection.execute("ROLLBACK")
+            connection.close()
+            return
 
 
 def _replace(workspace: Workspace, command_id: int) -> None:
