@@ -359,10 +359,7 @@ class Engine:
                     raise error
                 case SpaceExhausted():
                     self._exhausted = str(error)
-                case OSError() if error.errno in NO_ROOM:
-                    _log.error("Trial %s could not be written: %s", number, error)
-                    self._rests_until = time.monotonic() + REST_SECONDS
-                case sqlite3.OperationalError() | StoreError():
+                case _ if _cannot_be_written(error):
                     _log.error("Trial %s could not be written: %s", number, error)
                     self._rests_until = time.monotonic() + REST_SECONDS
                 case AccessDenied() | TrainerError() | OwnRulesError():
@@ -512,6 +509,13 @@ class Engine:
 
     def _at_work(self) -> set[int]:
         return {number for number in self._work if number is not None}
+
+
+def _cannot_be_written(error: BaseException) -> bool:
+    """Tell whether an error is of a disk or a database that may be writable again soon."""
+    if isinstance(error, OSError):
+        return error.errno in NO_ROOM
+    return isinstance(error, sqlite3.OperationalError | StoreError)
 
 
 if __name__ == "__main__":
