@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -37,12 +37,23 @@ class SearchRow:
     created_at: float
     active_seconds: float  # engine time over all its starts
     version: int  # grows with every command that changed it
+    name: str  # given by a person, as are tags and notes
+    tags: list[str]
+    notes: str
+    archived: bool
+    edition: int  # grows with every change of these
+
+    @property
+    def title(self) -> str:
+        """What the search is called: its own name, or what it does."""
+        return self.name or self.spec.title()
 
 
 @dataclass(frozen=True)
 class TrialRow:
     """A trial with its proposal, its verdict and its run."""
 
+    search_id: int
     number: int
     state: str
     proposal_id: int
@@ -95,6 +106,7 @@ class TrialRow:
     wanted: int  # trainings, at least
     stopping: bool  # a person has ended its training
     slot: int | None  # of the newest run
+    spark: list[float | None]  # a few val_mse of the run that stands for the trial
 
 
 @dataclass(frozen=True)
@@ -118,6 +130,11 @@ class RunRow:
     worker_start: float | None  # see liveness.process_start
     started_at: float | None
     ended_at: float | None
+    cpu_percent: float | None  # of one core; the newest measurement, as are the next but `peak`
+    memory_mb: float | None
+    peak_memory_mb: float | None
+    gpu_percent: float | None  # of the whole GPU
+    gpu_memory_mb: float | None  # of this process
 
 
 @dataclass(frozen=True)
@@ -135,6 +152,11 @@ class TrainingRow:
     epochs: int  # that it is planned for
     epoch_seconds: float | None  # mean of those that have ended
     started_at: float | None
+    cpu_percent: float | None  # these as in RunRow
+    memory_mb: float | None
+    peak_memory_mb: float | None
+    gpu_percent: float | None
+    gpu_memory_mb: float | None
 
 
 @dataclass(frozen=True)
@@ -348,7 +370,8 @@ class Reader:
         return self._rows(
             RunRow,
             """SELECT id, seed, state, val_mse, val_mae, best_epoch, epochs, seconds, attempt,
-            crashes, error_class, error, slot, worker_pid, worker_start, started_at, ended_at
+            crashes, error_class, error, slot, worker_pid, worker_start, started_at, ended_at,
+            cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb
             FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
@@ -360,7 +383,8 @@ class Reader:
             """SELECT r.number, r.seed, r.attempt, r.slot, r.worker_pid, r.epoch, r.step, r.steps,
             json_extract(p.config, '$."training.epochs"') AS epochs,
             (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
-            r.started_at
+            r.started_at, r.cpu_percent, r.memory_mb, r.peak_memory_mb, r.gpu_percent,
+            r.gpu_memory_mb
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
             WHERE r.search_id = ? AND r.state = 'running'
@@ -511,6 +535,27 @@ class Reader:
             (search_id,),
         )
 
+    def views(self, page: str) -> dict[str, str]:
+        """Return the saved addresses of a page by their names, in order of these."""
+        rows = self.fetch("SELECT name, address FROM views WHERE page = ? ORDER BY name", (page,))
+        return dict(rows)
+
+    def listed(self, keys: Sequence[tuple[int, int]]) -> list[TrialRow]:
+        """Return the trials with these (search, number), in this order, but unknown ones."""
+        wanted = json.dumps([list(key) for key in keys])
+        rows = self._rows(
+            TrialRow,
+            f"""{_TRIAL} WHERE (t.search_id, t.number) IN (SELECT json_extract(value, '$[0]'),
+            json_extract(value, '$[1]') FROM json_each(?))""",  # noqa: S608
+            (wanted,),
+        )
+        found = {(row.search_id, row.number): row for row in rows}
+        return [found[key] for key in keys if key in found]
+
+    def fetch(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as they are: for the other modules of this package."""
+        return self._connection.execute(sql, parameters).fetchall()
+
     def copy(self, target: Path) -> None:
         """Write the database, as it is at this moment, to a new file; writers go on meanwhile.
 
@@ -555,7 +600,8 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 _SEARCH = """
     SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
-        s.active_seconds, s.version, best.val_mse AS best,
+        s.active_seconds, s.version, s.name, s.tags, s.notes, s.archived, s.edition,
+        best.val_mse AS best,
         (SELECT count(*) FROM trials t
             WHERE t.search_id = s.id AND t.ended_at IS NOT NULL) AS finished
     FROM searches s
@@ -566,8 +612,9 @@ _RUNS_OF_TRIAL = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.n
 _STANDS = f"(SELECT o.id {_RUNS_OF_TRIAL} ORDER BY o.val_mse IS NULL, o.id LIMIT 1)"
 
 _TRIAL = f"""
-    SELECT t.number, t.state, t.proposal_id, p.version, p.parent, p.source, p.step_type,
-        p.hypothesis, p.reasons, p.changes, p.original, p.config, p.decision, p.author, p.comment,
+    SELECT t.search_id, t.number, t.state, t.proposal_id, p.version, p.parent, p.source,
+        p.step_type, p.hypothesis, p.reasons, p.changes, p.original, p.config, p.decision,
+        p.author, p.comment,
         t.val_mse, t.val_mae, (SELECT avg(o.test_mse) {_RUNS_OF_TRIAL}) AS test_mse,
         (SELECT avg(o.test_mae) {_RUNS_OF_TRIAL}) AS test_mae, t.seeds, t.spread,
         v.accepted, v.rule, v.improvement, v.margin, v.sentence AS verdict, v.opinion,
@@ -578,7 +625,7 @@ _TRIAL = f"""
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
             AS asked_seconds, t.version AS trial_version, t.priority, t.round, t.wanted, t.stopping,
-            n.slot
+            n.slot, t.spark
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
@@ -591,8 +638,8 @@ _COMMAND = """
     FROM commands
 """
 
-_BOOLEANS = frozenset({"accepted", "released", "stopping"})
-_JSON_COLUMNS = frozenset({"changes", "original", "config", "messages"})
+_BOOLEANS = frozenset({"accepted", "archived", "released", "stopping"})
+_JSON_COLUMNS = frozenset({"changes", "original", "config", "messages", "spark", "tags"})
 
 
 def _typed(kind: type[Row], values: dict[str, Any]) -> Row:

@@ -36,7 +36,7 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader
-from nas_engine.store.schema import open_database, transaction
+from nas_engine.store.schema import differing, open_database, sampled, transaction
 from nas_engine.trainers.base import Ended, Worker
 from nas_engine.workspace import Workspace
 
@@ -298,11 +298,12 @@ class Writer:
             now = time.time()
             decision = None if waiting else "approved" if author else "auto"
             changes = json.dumps(proposal.changes)
+            differences = self._differences(search_id, number, config)
             row = self._execute(
                 """INSERT INTO proposals (search_id, number, parent, source, step_type, hypothesis,
                 reasons, changes, original, config, decision, author, created_at, decided_at,
-                expected_low, expected_high)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                expected_low, expected_high, differences)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (
                     search_id,
                     number,
@@ -319,6 +320,7 @@ class Writer:
                     now,
                     None if waiting else now,
                     *(proposal.expected or (None, None)),
+                    differences,
                 ),
             )
             assert row is not None
@@ -362,8 +364,11 @@ class Writer:
                 changes, config, step = edited
                 self._execute(
                     """UPDATE proposals SET version = version + 1, changes = ?, config = ?,
-                    step_type = ? WHERE id = ?""",
-                    (json.dumps(dict(changes)), json.dumps(config.flat()), step, proposal_id),
+                    step_type = ?, differences = ? WHERE id = ?""",
+                    (
+                        *(json.dumps(dict(changes)), json.dumps(config.flat()), step),
+                        *(self._differences(row[0], row[1], config), proposal_id),
+                    ),
                 )
             state = "rejected" if decision == "rejected" else "queued"
             self._execute(
@@ -371,6 +376,19 @@ class Writer:
                 (state, time.time() if decision == "rejected" else None, *row),
             )
             return True
+
+    def _differences(self, search_id: int, number: int, config: RunConfig) -> str:
+        """Return how a configuration differs from trial 0's, as JSON."""
+        first = self.read.trial(search_id, 0) if number else None
+        return json.dumps(differing(first.config if first else {}, config.flat()))
+
+    def _draw_spark(self, search_id: int, number: int) -> None:
+        """Keep a few points of the learning curve that stands for the trial."""
+        curve = [row.val_mse for row in self.read.epochs(search_id, [number])]
+        self._execute(
+            "UPDATE trials SET spark = ? WHERE search_id = ? AND number = ?",
+            (json.dumps(sampled(curve)), search_id, number),
+        )
 
     def end_unfinished(self, search_id: int, ended: Ended, number: int | None = None) -> None:
         """End a trial that waits or was left unfinished, or all of them; it is not judged."""
@@ -520,6 +538,7 @@ class Writer:
                     number,
                 ),
             )
+            self._draw_spark(search_id, number)
 
     def end_without_result(
         self,
@@ -551,6 +570,7 @@ class Writer:
                 WHERE search_id = ? AND number = ? AND seeds = 0""",  # noqa: S608
                 (*how, search_id, number),
             )
+            self._draw_spark(search_id, number)
 
     def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> bool:
         """Record verdict and incumbent together; the verdict of this round stands if there is one.

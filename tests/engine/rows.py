@@ -16,6 +16,7 @@ def trial_row(number: int, changes: Mapping[str, Value], **facts: Any) -> TrialR
     row: dict[str, Any] = {field.name: None for field in dataclasses.fields(TrialRow)}
     known = {"state": "completed", "val_mse": 0.4123456789, "accepted": False}
     known |= {"comment": "", "error": "", "error_class": ""}
+    known |= {"search_id": 1, "spark": []}
     config = {**SearchSpec().base().flat(), **changes}
     return TrialRow(**{**row, **known, "number": number, "config": config, **facts})
 

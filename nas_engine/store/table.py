@@ -1,0 +1,247 @@
+"""Trials of any searches as a table that the database filters, sorts and cuts into pages.
+
+A filter is one line of text, as a person types it and as an address carries it:
+
+    val_mse<0.4 d_model>=128 state=failed "instance norm"
+
+Words are looked for in what was proposed and said of a trial; `name op value` compares a figure, a
+fact or a setting, which may be named without its section. All of them must hold.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from informer.config import Value, fields
+from nas_engine.store.reader import Reader, TrialRow
+
+_RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+
+COLUMNS: Mapping[str, str] = {
+    "number": "t.number",
+    "search": "t.search_id",
+    "state": "t.state",
+    "source": "p.source",
+    "step": "p.step_type",
+    "author": "p.author",
+    "decision": "p.decision",
+    "parent": "p.parent",
+    "verdict": "CASE v.accepted WHEN 1 THEN 'accepted' WHEN 0 THEN 'rejected' END",
+    "rule": "v.rule",
+    "improvement": "v.improvement",
+    "val_mse": "t.val_mse",
+    "val_mae": "t.val_mae",
+    "spread": "t.spread",
+    "seeds": "t.seeds",
+    "error": "t.error_class",
+    "parameters": f"(SELECT max(o.parameters) {_RUN})",
+    "seconds": f"(SELECT avg(o.seconds) {_RUN})",
+    "epochs": f"(SELECT max(o.epochs) {_RUN})",
+    "memory_mb": f"(SELECT max(o.peak_memory_mb) {_RUN})",
+    "created": "t.created_at",
+    "ended": "t.ended_at",
+}
+"""What can be compared and sorted by, besides the settings, and how it is read."""
+
+_SEARCHED = ("p.hypothesis", "p.reasons", "p.comment", "p.changes", "t.error", "v.sentence")
+_TERM = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<op><=|>=|!=|=|<|>)(?P<value>.*)", re.DOTALL)
+_FROM = """
+    FROM trials t JOIN proposals p ON p.id = t.proposal_id
+    LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
+"""
+
+
+class QueryError(ValueError):
+    """A filter or an order that means nothing; the message is one sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One condition: `name op value`, or a word to be found where there is no name."""
+
+    name: str
+    op: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which trials, in which order, and which part of them."""
+
+    searches: tuple[int, ...]
+    terms: tuple[Term, ...] = ()
+    sort: str = "number"
+    descending: bool = False
+    offset: int = 0
+    limit: int = 100
+
+
+def parse(text: str) -> tuple[Term, ...]:
+    """Return the conditions of a filter.
+
+    Raises:
+        QueryError: a quotation does not end, or a name is none of `COLUMNS` and no setting.
+    """
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        raise QueryError(
+            'A quotation mark is not closed; write "two words" or leave it out.'
+        ) from (None)
+    return tuple(_term(word) for word in words)
+
+
+def column(name: str) -> str:
+    """Return the full name of a column or a setting.
+
+    Raises:
+        QueryError: there is none with that name, or more than one setting ends with it.
+    """
+    if name in COLUMNS or name in fields():
+        return name
+    found = [key for key in fields() if key.endswith(f".{name}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise QueryError(f"{name} may be {' or '.join(found)}; write which.")
+    raise QueryError(
+        f"{name[:40]} is no figure and no setting of a trial; the figures are "
+        f"{', '.join(COLUMNS)}, settings are such as d_model."
+    )
+
+
+def count(reader: Reader, query: Query) -> int:
+    """Return how many trials a query has on all its pages."""
+    where, parameters = _where(reader, query)
+    return int(reader.fetch(f"SELECT count(*) {_FROM} WHERE {where}", parameters)[0][0])
+
+
+def page(reader: Reader, query: Query) -> list[TrialRow]:
+    """Return the trials of one page; those without a value to sort by come last.
+
+    Raises:
+        QueryError: there is nothing to sort by with that name.
+    """
+    where, parameters = _where(reader, query)
+    order, more = _expression(reader, query.searches, column(query.sort))
+    direction = "DESC" if query.descending else "ASC"
+    keys = reader.fetch(
+        f"""SELECT t.search_id, t.number, {order} AS sorted {_FROM} WHERE {where}
+        ORDER BY sorted IS NULL, sorted {direction}, t.search_id, t.number LIMIT ? OFFSET ?""",
+        (*more, *parameters, query.limit, query.offset),
+    )
+    return reader.listed([(search_id, number) for search_id, number, _ in keys])
+
+
+def _term(word: str) -> Term:
+    if (match := _TERM.fullmatch(word)) is None:
+        return Term("", "", word)
+    return Term(column(match["name"]), match["op"], match["value"])
+
+
+def _where(reader: Reader, query: Query) -> tuple[str, list[object]]:
+    clauses = ["t.search_id IN (SELECT value FROM json_each(?))"]
+    parameters: list[object] = [json.dumps(query.searches)]
+    for term in query.terms:
+        if not term.name:
+            clauses.append("(" + " OR ".join(f"instr(lower({s}), ?)" for s in _SEARCHED) + ")")
+            parameters += [term.value.lower()] * len(_SEARCHED)
+            continue
+        expression, more = _expression(reader, query.searches, term.name)
+        parameters += more
+        if term.value == "" and term.op in ("=", "!="):
+            clauses.append(f"{expression} IS {'NOT ' if term.op == '!=' else ''}NULL")
+            continue
+        clauses.append(f"{expression} {'IS NOT' if term.op == '!=' else term.op} ?")
+        parameters.append(_value(term.value))
+    return " AND ".join(clauses), parameters
+
+
+def _expression(reader: Reader, searches: Sequence[int], name: str) -> tuple[str, list[object]]:
+    """Return what reads a column or a setting, and its parameters.
+
+    A setting that is not among a trial's differences has the value of its search's trial 0.
+    """
+    if name in COLUMNS:
+        return COLUMNS[name], []
+    starts, path = start_configs(reader, searches), f'$."{name}"'
+    parameters: list[object] = [path]
+    for search_id, config in starts.items():
+        parameters += [search_id, config.get(name)]
+    whens = "WHEN ? THEN ? " * len(starts)
+    start = f"CASE t.search_id {whens}END" if starts else "NULL"
+    return f"coalesce(json_extract(p.differences, ?), {start})", parameters
+
+
+def _value(text: str) -> object:
+    if text.lower() in ("true", "yes", "false", "no"):
+        return text.lower() in ("true", "yes")
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+# -- all trials, as columns ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Results:
+    """Figures of all trials of some searches, in columns of equal length.
+
+    Ordered by search and number. A configuration is that of the search's trial 0 in `starts` with
+    its `differences`, which are JSON.
+    """
+
+    starts: dict[int, dict[str, Value]]
+    search: tuple[int, ...]
+    number: tuple[int, ...]
+    parent: tuple[int | None, ...]
+    state: tuple[str, ...]
+    source: tuple[str, ...]
+    step: tuple[str, ...]
+    accepted: tuple[int | None, ...]  # 1, 0, or not judged
+    val_mse: tuple[float | None, ...]
+    val_mae: tuple[float | None, ...]
+    spread: tuple[float | None, ...]
+    parameters: tuple[int | None, ...]
+    seconds: tuple[float | None, ...]  # mean of the trial's trainings
+    memory_mb: tuple[float | None, ...]  # the most that a training took
+    ended_at: tuple[float | None, ...]
+    differences: tuple[str, ...]
+
+
+def results(reader: Reader, searches: Sequence[int]) -> Results:
+    """Return the figures of all trials of `searches`."""
+    rows = reader.fetch(
+        """WITH trained AS (
+            SELECT search_id, number, max(parameters) AS parameters, avg(seconds) AS seconds,
+                max(peak_memory_mb) AS memory_mb
+            FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) GROUP BY 1, 2)
+        SELECT t.search_id, t.number, p.parent, t.state, p.source, p.step_type, v.accepted,
+            t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.memory_mb, t.ended_at,
+            p.differences
+        FROM trials t JOIN proposals p ON p.id = t.proposal_id
+        LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
+        LEFT JOIN trained r ON r.search_id = t.search_id AND r.number = t.number
+        WHERE t.search_id IN (SELECT value FROM json_each(?1))
+        ORDER BY t.search_id, t.number""",
+        (json.dumps(list(searches)),),
+    )
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 15
+    return Results(start_configs(reader, searches), *columns)
+
+
+def start_configs(reader: Reader, searches: Sequence[int]) -> dict[int, dict[str, Value]]:
+    """Return the configuration of trial 0 of each search that has one."""
+    rows = reader.fetch(
+        """SELECT search_id, config FROM proposals
+        WHERE number = 0 AND search_id IN (SELECT value FROM json_each(?))""",
+        (json.dumps(list(searches)),),
+    )
+    return {search_id: json.loads(config) for search_id, config in rows}

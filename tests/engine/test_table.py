@@ -1,0 +1,109 @@
+"""The table of trials: filtered, sorted and paged in the database; all results as columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.table import Query, QueryError, count, page, parse, results
+from nas_engine.workspace import Workspace
+from tests.pages import seed
+
+
+@pytest.fixture
+def reader(workspace: Workspace) -> Iterator[Reader]:
+    seed.eventful(workspace)
+    seed.small(workspace)
+    with reading(workspace) as found:
+        assert found is not None
+        yield found
+
+
+def numbers(reader: Reader, text: str = "", **facts: object) -> list[int]:
+    query = Query(searches=(1,), terms=parse(text))
+    found = page(reader, Query(**{**query.__dict__, **facts}))  # type: ignore[arg-type]
+    return [trial.number for trial in found]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
+        ("val_mse<0.449", [1, 6]),
+        ("state=failed", [2]),
+        ("state!=completed verdict=", [3, 7, 8]),
+        ("verdict=accepted", [0, 1, 6]),
+        ("d_model>=128", [2, 8]),
+        ("model.d_model<128 source=llm", [3, 6]),
+        ("normalisation=standardise", [1, 2, 3, 4, 5, 6, 7, 8]),
+        ("parameters>150000 seconds<60", [4, 6]),
+        ("residuals", [8]),
+        ('"heavy tails" source=llm', [8]),
+        ("author=ada decision=rejected", [3]),
+        ("nothing-like-this", []),
+    ],
+)
+def test_a_filter_holds_figures_facts_settings_and_words(
+    reader: Reader, text: str, wanted: list[int]
+) -> None:
+    assert numbers(reader, text) == wanted
+    assert count(reader, Query((1,), parse(text))) == len(wanted)
+
+
+def test_a_page_is_sorted_by_any_column_with_what_has_none_last(reader: Reader) -> None:
+    assert numbers(reader, sort="val_mse") == [6, 1, 4, 0, 2, 3, 5, 7, 8]
+    assert numbers(reader, sort="val_mse", descending=True)[:4] == [0, 4, 1, 6]
+    assert numbers(reader, sort="d_model", descending=True, limit=2) == [2, 8]
+    assert numbers(reader, sort="val_mse", offset=2, limit=3) == [4, 0, 2]
+
+
+def test_trials_of_several_searches_stand_in_one_table(reader: Reader) -> None:
+    found = page(reader, Query((1, 2), sort="val_mse"))
+    assert {trial.search_id for trial in found} == {1, 2}
+    assert (
+        count(reader, Query((1, 2)))
+        == len(found)
+        == count(reader, Query((1,))) + count(reader, Query((2,)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("loss<1", "is no figure"),
+        ('"half', "not closed"),
+        ("x'; DROP TABLE trials; --=1", "not closed"),
+        ("__class__=1", "is no figure"),
+    ],
+)
+def test_a_filter_that_means_nothing_is_refused_with_a_sentence(text: str, told: str) -> None:
+    with pytest.raises(QueryError, match=told):
+        parse(text)
+
+
+def test_what_is_typed_is_data(reader: Reader) -> None:
+    for text in ("a%e", "'); DROP TABLE trials; --", 'source="llm\' OR 1=1"', "\u202e☃"):
+        escaped = json.dumps(text) if "'" in text and '"' not in text else text
+        assert numbers(reader, escaped) == []
+    assert count(reader, Query((1,))) == 9
+
+
+def test_all_results_stand_in_columns_with_how_they_differ_from_trial_0(reader: Reader) -> None:
+    found = results(reader, [1])
+    trials = reader.trials(1)
+    assert found.number == tuple(trial.number for trial in trials)
+    assert found.val_mse == tuple(trial.val_mse for trial in trials)
+    assert found.accepted == tuple(trial.accepted for trial in trials)
+    for trial, differences in zip(trials, found.differences, strict=True):
+        assert found.starts[1] | json.loads(differences) == trial.config
+    assert results(reader, [99]).number == ()
+
+
+def test_a_trial_keeps_a_few_points_of_its_curve(reader: Reader) -> None:
+    trial = reader.trial(1, 6)
+    assert trial is not None
+    curve = [row.val_mse for row in reader.epochs(1, [6])]
+    assert trial.spark == pytest.approx(curve, rel=1e-3)
