@@ -15,17 +15,23 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
         {
             "Search": [
                 st.Page(
-                    "pages/search/start.py",
-                    title="Start",
+                    "pages/search/overview.py",
+                    title="Overview",
                     url_path="home",
-                    help="Choose data, preset, budget and planner, and start a search.",
+                    help="All searches: state, progress, best value; resume, duplicate, archive.",
                     default=True,
                 ),
-                st.Page(  # the default page answers at / alone: this one lets /start lead there too
+                st.Page(  # the default page answers at / alone: this one lets /overview lead there
+                    "pages/search/overview.py",
+                    title="Overview",
+                    url_path="overview",
+                    visibility="hidden",
+                ),
+                st.Page(
                     "pages/search/start.py",
                     title="Start",
                     url_path="start",
-                    visibility="hidden",
+                    help="Choose data, preset, budget and planner, and start a search.",
                 ),
                 st.Page(
                     "pages/search/live.py",
@@ -48,18 +54,36 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Curves, figures and configurations of trials side by side.",
                 ),
                 st.Page(
+                    "pages/runs/trial.py",
+                    title="Trial",
+                    url_path="trial",
+                    help="Everything about one trial, and what can be done with it.",
+                ),
+                st.Page(
+                    "pages/runs/lineage.py",
+                    title="Lineage",
+                    url_path="lineage",
+                    help="The tree of accepted changes, with the effect of each.",
+                ),
+                st.Page(
                     "pages/agent/transcript.py",
                     title="Transcript",
                     url_path="transcript",
                     help="Who proposed, decided, trained and judged each trial, word for word.",
                 ),
             ],
-            "Data": [
+            "Workspace": [
                 st.Page(
                     "pages/data/data.py",
                     title="Data",
                     url_path="data",
                     help="Known data sets; check a CSV file and add it as a data set of your own.",
+                ),
+                st.Page(
+                    "pages/settings/settings.py",
+                    title="Settings",
+                    url_path="settings",
+                    help="Models, keys, limits, this machine, appearance.",
                 ),
             ],
         }

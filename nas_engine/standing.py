@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import EngineState, engine_state
 from nas_engine.search import ASKING
 from nas_engine.store.reader import Reader, SearchRow, Spend, TrainingRow, TrialRow
 
@@ -90,13 +90,17 @@ def search_seconds_left(search: SearchRow, trials: Sequence[TrialRow]) -> float 
 
 
 def trials_now(reader: Reader, search_id: int) -> list[TrialRow]:
-    """Return the trials of a search; none is called running that no engine works on.
+    """Return the trials of a search as they are to be seen at this moment."""
+    return as_seen(reader.trials(search_id), engine_state(reader.engine(search_id)))
+
+
+def as_seen(trials: Sequence[TrialRow], engine: EngineState) -> list[TrialRow]:
+    """Return trials of one search; none is called running that no engine works on.
 
     A row is what the last engine wrote: a trial that was training when that ended is paused, and
     one whose engine lives but does not show it is stalled.
     """
-    trials, engine = reader.trials(search_id), engine_state(reader.engine(search_id))
     if engine == "alive":
-        return trials
+        return list(trials)
     seen = "stalled" if engine == "stalled" else "paused"
     return [replace(row, state=seen) if row.state == "running" else row for row in trials]

@@ -44,14 +44,14 @@ MOST_POINTS = 2000  # of a line, beyond which a screen shows no more
 _FAR = 1.6  # a baseline beyond this multiple of the worst drawn value would flatten all else
 
 
-def colour(number: int) -> str:
-    """Return the colour of a trial."""
-    return COLOURS[number % len(COLOURS)]
+def colour(number: int, search_id: int = 1) -> str:
+    """Return the colour of a trial; those of the same number in other searches have others."""
+    return COLOURS[(number + 3 * (search_id - 1)) % len(COLOURS)]
 
 
-def dash(number: int) -> str:
+def dash(number: int, search_id: int = 1) -> str:
     """Return the dash of a trial, which tells trials of the same colour apart."""
-    return DASHES[number // len(COLOURS) % len(DASHES)]
+    return DASHES[(number // len(COLOURS) + search_id - 1) % len(DASHES)]
 
 
 def trial_name(number: int, incumbent: int | None) -> str:

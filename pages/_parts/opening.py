@@ -17,9 +17,10 @@ from nas_engine.supervisor import Answer, request
 from pages._parts.states import SEARCH_STATES
 from pages._parts.text import plain
 
-START, LIVE = "pages/search/start.py", "pages/search/live.py"
-REVIEW, COMPARE = "pages/search/review.py", "pages/runs/compare.py"
-DATA = "pages/data/data.py"
+OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
+LIVE, REVIEW = "pages/search/live.py", "pages/search/review.py"
+COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "trial", "lineage"))
+DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
 TRANSCRIPT = "pages/agent/transcript.py"
 
 ANSWER_SECONDS = 8.0

@@ -1,0 +1,1 @@
+"""Lineage: the tree of accepted changes."""

@@ -1,0 +1,1 @@
+"""Trial: everything about one trial."""

@@ -1,0 +1,1 @@
+"""Overview: all searches of this workspace."""

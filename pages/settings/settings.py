@@ -1,0 +1,1 @@
+"""Settings: models, keys, limits and appearance."""
