@@ -186,13 +186,6 @@ def _layout(x_title: str, y_title: str, revision: str) -> dict[str, Any]:
             "automargin": True,
             "tickformat": ".3~g",
         },
-        "legend": {
-            "orientation": "h",
-            "y": 1.02,
-            "yanchor": "bottom",
-            "x": 0,
-            "font": {"size": 11},
-        },
         "margin": {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 2},
         "hovermode": "closest",
         "uirevision": revision,
