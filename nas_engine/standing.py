@@ -76,17 +76,12 @@ def run_share(run: TrainingRow) -> float:
     return min(1.0, (run.epoch - 1 + min(1.0, begun)) / run.epochs)
 
 
-def search_seconds_left(search: SearchRow, trials: Sequence[TrialRow]) -> float | None:
-    """Estimate the time to the last trial: mean time of a finished one x those left, by slots."""
-    spent = [
-        trial.ended_at - trial.started_at
-        for trial in trials
-        if trial.ended_at is not None and trial.started_at is not None
-    ]
+def search_seconds_left(search: SearchRow, mean_seconds: float | None) -> float | None:
+    """Estimate the time to the last trial: mean time of an ended one x those left, by slots."""
     left = search.max_trials - search.finished
-    if left <= 0 or not spent or search.state in ("stopped", "completed"):
+    if left <= 0 or mean_seconds is None or search.state in ("stopped", "completed"):
         return None
-    return left * sum(spent) / len(spent) / search.spec.slots
+    return left * mean_seconds / search.spec.slots
 
 
 def trials_now(reader: Reader, search_id: int) -> list[TrialRow]:

@@ -75,6 +75,12 @@ class Dashboard:
             except OSError:
                 time.sleep(0.1)
 
+    @property
+    def pid(self) -> int:
+        """Process of the server."""
+        assert self._server is not None, "only a server that runs has a process"
+        return self._server.pid
+
     def stop(self) -> None:
         """Stop the server as Ctrl-C in its terminal does: its whole process group is told."""
         if self._server is not None:

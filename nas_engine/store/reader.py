@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from informer.config import Value
 from nas_engine.evaluator import Figures, Noise, pooled_noise
@@ -157,6 +157,17 @@ class TrainingRow:
     peak_memory_mb: float | None
     gpu_percent: float | None
     gpu_memory_mb: float | None
+
+
+class BarRow(NamedTuple):
+    """When a training held which slot, for the timeline; `ended_at` is None while it does."""
+
+    number: int
+    seed: int
+    slot: int | None
+    state: str
+    started_at: float
+    ended_at: float | None
 
 
 @dataclass(frozen=True)
@@ -342,6 +353,25 @@ class Reader:
             "SELECT coalesce(sum(spent), 0.0) FROM runs WHERE search_id = ?", (search_id,)
         ).fetchone()
         return float(seconds)
+
+    def mean_trial_seconds(self, search_id: int) -> float | None:
+        """Return how long a trial that has ended took from its first training on; None for none."""
+        ((seconds,),) = self.fetch(
+            """SELECT avg(ended_at - started_at) FROM trials
+            WHERE search_id = ? AND ended_at IS NOT NULL""",
+            (search_id,),
+        )
+        return None if seconds is None else float(seconds)
+
+    def bars(self, search_id: int, since: float = 0.0) -> list[BarRow]:
+        """Return the trainings that went on after the moment `since`, in order of their start."""
+        rows = self.fetch(
+            """SELECT number, seed, slot, state, started_at, ended_at FROM runs
+            WHERE search_id = ? AND started_at IS NOT NULL AND coalesce(ended_at, ?) >= ?
+            ORDER BY started_at""",
+            (search_id, since, since),
+        )
+        return [BarRow(*row) for row in rows]
 
     def failures_in_a_row(self, search_id: int) -> tuple[int, str, str]:
         """Return how many trials ended in the same class of error since the last other end.

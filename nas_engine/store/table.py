@@ -2,10 +2,11 @@
 
 A filter is one line of text, as a person types it and as an address carries it:
 
-    val_mse<0.4 d_model>=128 state=failed "instance norm"
+    val_mse<0.4 d_model>=128 state=failed,crashed "instance norm"
 
 Words are looked for in what was proposed and said of a trial; `name op value` compares a figure, a
-fact or a setting, which may be named without its section. All of them must hold.
+fact or a setting, which may be named without its section, and = takes several values. All of them
+must hold.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,8 +52,9 @@ COLUMNS: Mapping[str, str] = {
 
 _SEARCHED = ("p.hypothesis", "p.reasons", "p.comment", "p.changes", "t.error", "v.sentence")
 _TERM = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<op><=|>=|!=|=|<|>)(?P<value>.*)", re.DOTALL)
+# Left joins: SQLite leaves out those of which nothing is asked.
 _FROM = """
-    FROM trials t JOIN proposals p ON p.id = t.proposal_id
+    FROM trials t LEFT JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """
 
@@ -157,7 +160,13 @@ def _where(reader: Reader, query: Query) -> tuple[str, list[object]]:
         if term.value == "" and term.op in ("=", "!="):
             clauses.append(f"{expression} IS {'NOT ' if term.op == '!=' else ''}NULL")
             continue
-        clauses.append(f"{expression} {'IS NOT' if term.op == '!=' else term.op} ?")
+        if term.op in ("=", "!="):
+            values = [_value(part) for part in term.value.split(",")]
+            parameters += values
+            among = f"coalesce({expression} IN ({', '.join('?' * len(values))}), 0)"
+            clauses.append(f"NOT {among}" if term.op == "!=" else among)
+            continue
+        clauses.append(f"{expression} {term.op} ?")
         parameters.append(_value(term.value))
     return " AND ".join(clauses), parameters
 
@@ -187,6 +196,27 @@ def _value(text: str) -> object:
         return text
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """What changes whenever the results of a search do: a key for what is computed from them."""
+
+    search_id: int
+    trials: int
+    open: int
+    verdict: int  # the newest of the whole workspace
+
+
+def pulse(reader: Reader, search_id: int) -> Pulse:
+    """Return the pulse of a search."""
+    ((trials, unended, verdict),) = reader.fetch(
+        """SELECT (SELECT count(*) FROM trials WHERE search_id = ?1),
+        (SELECT count(*) FROM trials WHERE search_id = ?1 AND ended_at IS NULL),
+        (SELECT coalesce(max(id), 0) FROM verdicts)""",
+        (search_id,),
+    )
+    return Pulse(search_id, trials, unended, verdict)
+
+
 # -- all trials, as columns ---------------------------------------------------------------------
 
 
@@ -198,6 +228,7 @@ class Results:
     its `differences`, which are JSON.
     """
 
+    mark: str  # another one for each reading: a key for what is computed from it
     starts: dict[int, dict[str, Value]]
     search: tuple[int, ...]
     number: tuple[int, ...]
@@ -234,7 +265,7 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
         (json.dumps(list(searches)),),
     )
     columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 15
-    return Results(start_configs(reader, searches), *columns)
+    return Results(uuid.uuid4().hex, start_configs(reader, searches), *columns)
 
 
 def start_configs(reader: Reader, searches: Sequence[int]) -> dict[int, dict[str, Value]]:

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nas_engine.store.reader import BaselineRow, EpochRow, TrialRow
+from nas_engine.store.reader import BaselineRow, EpochRow
 from pages._parts.live_chart import Figure
-from pages._parts.text import error_text, mean_text, readable
+from pages._parts.text import error_text, readable
 
 Metric = Literal["val_mse", "train_loss", "val_mae"]
 METRICS: dict[Metric, str] = {
@@ -59,33 +59,6 @@ def trial_name(number: int, incumbent: int | None) -> str:
     return f"Trial {number} ★" if number == incumbent else f"Trial {number}"
 
 
-def history(
-    trials: Sequence[TrialRow], baselines: Sequence[BaselineRow], incumbent: int | None
-) -> Figure:
-    """Draw val_mse by trial, the best so far, the baselines, and the trials without a result."""
-    scored = [trial for trial in trials if trial.val_mse is not None]
-    unscored = [trial for trial in trials if trial.val_mse is None]
-    last = max((trial.number for trial in trials), default=0)
-    values = [trial.val_mse for trial in scored if trial.val_mse is not None]
-    data = [
-        _baseline(row.name, row.mse, (-0.5, last + 0.5))
-        for row in near(_of_split(baselines, "val"), values, "val_mse")
-    ]
-    if scored:
-        data.append(_best_so_far(scored, last))
-        data.append(_dots(scored, incumbent))
-    data += (foot := _at_the_foot(unscored))
-    layout = _layout("Trial", "val_mse", "history")
-    layout["xaxis"] |= {"range": [-0.6, max(last, 4) + 0.6], "tickformat": "d", "zeroline": False}
-    if last < 12:
-        layout["xaxis"]["dtick"] = 1
-    if foot:  # a strip of its own below the scale of errors
-        layout["yaxis"]["domain"] = [0.1, 1]
-        layout["yaxis2"] = {"domain": [0, 0.08], "visible": False, "fixedrange": True}
-        layout["xaxis"]["anchor"] = "y2"
-    return {"data": data, "layout": layout}
-
-
 def curves(
     epochs: Iterable[EpochRow],
     metric: Metric,
@@ -109,24 +82,23 @@ def curves(
         if (value := _figure(row, metric)) is not None
     ]
     data = [
-        _baseline(row.name, _baseline_value(row, metric), (1, max(last, 2)))
-        for row in near(_of_split(baselines, "val"), values, metric)
-    ]
-    data += [
         _line(number, rows, metric, incumbent, thick=number in emphasised)
         for number, rows in sorted(lines.items())
     ]
-    layout = _layout("Epoch", METRICS[metric], f"curves-{metric}-{log}")
-    layout["xaxis"] |= {"tickformat": "d", "zeroline": False}
+    if faults := [_not_finite(number, rows, metric) for number, rows in lines.items()]:
+        data += [trace for trace in faults if trace["x"]]
+    layout_ = layout("Epoch", METRICS[metric], f"curves-{metric}-{log}")
+    layout_["shapes"] = baseline_lines(near(of_split(baselines, "val"), values, metric), metric)
+    layout_["xaxis"] |= {"tickformat": "d", "zeroline": False}
     if last < 12:
-        layout["xaxis"]["dtick"] = 1
+        layout_["xaxis"]["dtick"] = 1
     if log:
-        layout["yaxis"]["type"] = "log"
+        layout_["yaxis"]["type"] = "log"
     if not lines:
-        layout["xaxis"]["range"] = [0.8, 5.2]
+        layout_["xaxis"]["range"] = [0.8, 5.2]
     if not data:
-        layout["yaxis"]["showticklabels"] = False
-    return {"data": data, "layout": layout}
+        layout_["yaxis"]["showticklabels"] = False
+    return {"data": data, "layout": layout_}
 
 
 def columns_over_time(frame: pd.DataFrame, names: Sequence[str]) -> Figure:
@@ -147,10 +119,10 @@ def columns_over_time(frame: pd.DataFrame, names: Sequence[str]) -> Figure:
         }
         for number, name in enumerate(names)
     ]
-    layout = _layout("", "", "|".join(names))
-    layout["yaxis"]["title"]["text"] = ""
-    layout["showlegend"] = True
-    return {"data": data, "layout": layout}
+    layout_ = layout("", "", "|".join(names))
+    layout_["yaxis"]["title"]["text"] = ""
+    layout_["showlegend"] = True
+    return {"data": data, "layout": layout_}
 
 
 def near(
@@ -166,7 +138,8 @@ def near(
     return [row for row in baselines if _baseline_value(row, metric) <= _FAR * scale]
 
 
-def _of_split(baselines: Sequence[BaselineRow], split: str) -> list[BaselineRow]:
+def of_split(baselines: Sequence[BaselineRow], split: str) -> list[BaselineRow]:
+    """Return the baselines on one part of the data."""
     return [row for row in baselines if row.split == split]
 
 
@@ -178,7 +151,8 @@ def _baseline_value(row: BaselineRow, metric: Metric) -> float:
     return row.mae if metric == "val_mae" else row.mse
 
 
-def _layout(x_title: str, y_title: str, revision: str) -> dict[str, Any]:
+def layout(x_title: str, y_title: str, revision: str) -> dict[str, Any]:
+    """Return the layout that the charts of errors share; zoom is kept while `revision` is."""
     return {
         "xaxis": {"title": {"text": x_title, "standoff": 6}, "automargin": True},
         "yaxis": {
@@ -192,106 +166,54 @@ def _layout(x_title: str, y_title: str, revision: str) -> dict[str, Any]:
     }
 
 
-def _baseline(name: str, value: float, span: tuple[float, float]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": f"{name} {error_text(value)}",
-        "x": list(span),
-        "y": [value, value],
-        "line": {"color": MUTED, "width": 1.2, "dash": "dash"},
-        "hovertemplate": f"baseline {name}: {error_text(value)}<extra></extra>",
-    }
-
-
-def _best_so_far(scored: Sequence[TrialRow], last: int) -> dict[str, Any]:
-    x: list[int] = []
-    y: list[float] = []
-    for trial in scored:
-        if trial.val_mse is not None and (not y or trial.val_mse < y[-1]):
-            x.append(trial.number)
-            y.append(trial.val_mse)
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": "best so far",
-        "x": [*x, last],
-        "y": [*y, y[-1]],
-        "line": {"color": MUTED, "width": 2, "shape": "hv"},
-        "hoverinfo": "skip",
-    }
-
-
-def _dots(scored: Sequence[TrialRow], incumbent: int | None) -> dict[str, Any]:
-    """Filled: accepted. Open: rejected. Star: the incumbent, which is also named."""
-
-    def symbol(trial: TrialRow) -> str:
-        if trial.number == incumbent:
-            return "star"
-        return "circle" if trial.accepted else "circle-open"
-
-    return {
-        "type": "scatter",
-        "mode": "markers+text",
-        "name": "trials",
-        "showlegend": False,
-        "x": [trial.number for trial in scored],
-        "y": [trial.val_mse for trial in scored],
-        "error_y": {
-            "type": "data",
-            "array": [trial.spread for trial in scored],
-            "color": MUTED,
-            "thickness": 1.2,
-        },
-        "text": ["incumbent" if trial.number == incumbent else "" for trial in scored],
-        "textposition": "top center",
-        "cliponaxis": False,
-        "marker": {
-            "symbol": [symbol(trial) for trial in scored],
-            "color": [colour(trial.number) for trial in scored],
-            "size": [13 if trial.number == incumbent else 9 for trial in scored],
-            "line": {"width": 2, "color": [colour(trial.number) for trial in scored]},
-        },
-        "hovertext": [
-            f"trial {trial.number}, {_verdict(trial)}<br>"
-            f"val_mse {mean_text(trial.val_mse, trial.spread, trial.seeds)}"
-            for trial in scored
-        ],
-        "hoverinfo": "text",
-    }
-
-
-def _verdict(trial: TrialRow) -> str:
-    if trial.accepted is None:
-        return trial.state
-    return "accepted" if trial.accepted else "rejected"
-
-
-_FOOT = {  # what trials without a result are called and marked by, and their states
-    "open": ("triangle-right-open", ("proposed", "queued", "running", "stalled", "paused")),
-    "pruned": ("line-ns-open", ("pruned",)),
-    "stopped": ("square-open", ("stopped",)),
-    "no result": ("x-thin-open", ("completed", "failed", "crashed", "rejected")),
-}
-
-
-def _at_the_foot(trials: Sequence[TrialRow]) -> list[dict[str, Any]]:
-    """Mark trials without a result at the foot of the chart, outside the scale of errors."""
+def baseline_lines(baselines: Sequence[BaselineRow], metric: Metric) -> list[dict[str, Any]]:
+    """Return dashed lines over the whole width, each named above its end."""
     return [
         {
-            "type": "scatter",
-            "mode": "markers",
-            "name": name,
-            "x": [trial.number for trial in found],
-            "y": [0] * len(found),
-            "yaxis": "y2",
-            "marker": {"symbol": symbol, "size": 9, "color": MUTED, "line": {"width": 2}},
-            "hovertext": [f"trial {trial.number}: {trial.state}" for trial in found],
-            "hoverinfo": "text",
+            "type": "line",
+            "xref": "paper",
+            "x0": 0,
+            "x1": 1,
+            "y0": value,
+            "y1": value,
+            "layer": "below",
+            "line": {"color": MUTED, "width": 1.2, "dash": "dash"},
+            "label": {
+                "text": f"{html.escape(readable(row.name))} {error_text(value)}",
+                "textposition": "end",
+                "yanchor": "bottom",
+                "font": {"size": 10, "color": MUTED},
+            },
         }
-        for name, (symbol, states) in _FOOT.items()
-        if (found := [trial for trial in trials if trial.state in states])
+        for row in baselines
+        if (value := _baseline_value(row, metric)) is not None
     ]
+
+
+def _not_finite(number: int, rows: Sequence[EpochRow], metric: Metric) -> dict[str, Any]:
+    """Mark the epochs without a finite figure where the line was before."""
+    known = [value for row in rows if (value := _figure(row, metric)) is not None]
+    x, y, before = [], [], known[0] if known else 0.0
+    for row in rows:
+        if (value := _figure(row, metric)) is None:
+            x.append(row.epoch)
+            y.append(before)
+        else:
+            before = value
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"trial {number}: {len(x)} of {len(rows)} epochs not finite",
+        "x": x,
+        "y": y,
+        "marker": {
+            "symbol": "triangle-down-open",
+            "size": 10,
+            "color": colour(number),
+            "line": {"width": 2},
+        },
+        "hovertemplate": f"trial {number}, epoch %{{x}}: not finite<extra></extra>",
+    }
 
 
 def _line(

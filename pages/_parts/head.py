@@ -102,7 +102,7 @@ def show_metrics(snapshot: Snapshot) -> None:
         )
         st.metric(
             "Remaining, about",
-            seconds_text(search_seconds_left(search, snapshot.trials)),
+            seconds_text(search_seconds_left(search, snapshot.mean_seconds)),
             border=True,
             height="stretch",
             help="Mean time of a finished trial x trials left, over the slots.",

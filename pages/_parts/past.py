@@ -9,10 +9,13 @@ import streamlit as st
 
 from nas_engine.audit import asked
 from nas_engine.store.reader import CommandRow
+from nas_engine.store.table import Query, page, parse
 from nas_engine.workspace import Workspace
 from pages._parts.opening import searched
 from pages._parts.text import clock_text, plain, readable
 
+SHOWN = 5  # trials that failed last
+FAILED = parse("state=failed,crashed")
 OUTCOMES = {"pending": "… pending", "applied": "✓ applied", "refused": "✕ refused"}
 
 
@@ -36,8 +39,8 @@ def record_frame(commands: Sequence[CommandRow]) -> pd.DataFrame:
 def show_past(search_id: int, workspace: Workspace) -> None:
     """Draw the log, what workers of failed trials said, and the commands where asked for."""
     with searched() as reader:
-        events, trials = reader.events(search_id), reader.trials(search_id)
-        commands = reader.commands(search_id)
+        events, commands = reader.events(search_id), reader.commands(search_id)
+        failed = page(reader, Query((search_id,), FAILED, descending=True, limit=SHOWN))
     st.markdown("**Log**")
     lines = [
         f"{clock_text(event.created_at)}  {event.level:<7}  {readable(event.text)}"
@@ -45,8 +48,7 @@ def show_past(search_id: int, workspace: Workspace) -> None:
     ]
     with st.container(height=220, autoscroll=True, key="live-log"):
         st.code("\n".join(lines) or "No event yet.", language=None, wrap_lines=True)
-    failed = [trial for trial in trials if trial.state in ("failed", "crashed")]
-    for trial in failed[-5:]:
+    for trial in reversed(failed):
         kind = f" ({trial.error_class})" if trial.error_class else ""
         label = f"Trial {trial.number} {trial.state}{kind}: {trial.error or 'no message'}"
         with st.expander(plain(label, 200)):

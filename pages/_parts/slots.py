@@ -29,7 +29,22 @@ def worker_text(run: TrainingRow) -> str:
     ]
     if run.attempt > 1:
         parts.append(f"attempt {run.attempt}")
-    return " · ".join(parts)
+    return " · ".join([*parts, *usage_text(run)])
+
+
+def usage_text(run: TrainingRow) -> list[str]:
+    """Return what the worker takes of its machine, as far as it has been measured."""
+    parts = []
+    if run.cpu_percent is not None:
+        parts.append(f"CPU {run.cpu_percent:.0f} %")
+    if run.memory_mb is not None:
+        peak = "" if run.peak_memory_mb is None else f" (most {run.peak_memory_mb:,.0f})"
+        parts.append(f"memory {run.memory_mb:,.0f} MB{peak}")
+    if run.gpu_percent is not None:
+        parts.append(f"GPU {run.gpu_percent:.0f} %")
+    if run.gpu_memory_mb is not None:
+        parts.append(f"GPU memory {run.gpu_memory_mb:,.0f} MB")
+    return parts
 
 
 def free_slots(slots: int, trainings: list[TrainingRow]) -> int:

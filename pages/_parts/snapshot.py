@@ -9,20 +9,23 @@ import streamlit as st
 
 from nas_engine.evaluator import Noise
 from nas_engine.liveness import LEASE_SECONDS, EngineState, engine_state
-from nas_engine.standing import Budget, budgets, trials_now
+from nas_engine.standing import Budget, as_seen, budgets
 from nas_engine.store.reader import (
     BaselineRow,
     EngineRow,
     EpochRow,
+    Reader,
     SearchRow,
     Spend,
     TrainingRow,
     TrialRow,
 )
+from nas_engine.store.table import Query, Results, page
+from pages._parts.all_trials import all_results
 from pages._parts.opening import searched
 
 CURVES = 8  # more cannot be told apart at a glance; Compare has them all
-
+NEWEST = 50  # trials in the table; Compare has them all
 
 Mark = tuple[str, int, int, EngineState]
 
@@ -34,7 +37,9 @@ class Snapshot:
     search: SearchRow
     engine_row: EngineRow | None
     engine: EngineState
-    trials: list[TrialRow]
+    results: Results  # of all trials
+    trials: list[TrialRow]  # the first, the incumbent, the newest and all that have not ended
+    mean_seconds: float | None  # that a trial takes
     trainings: list[TrainingRow]
     epochs: list[EpochRow]
     noise: Noise | None
@@ -81,14 +86,16 @@ def read(search_id: int) -> Snapshot:
         if search is None:
             st.error(f"Search {search_id} is no longer in this workspace.")
             st.stop()
-        trials = trials_now(reader, search_id)
         engine = reader.engine(search_id)
+        trials = as_seen(worth_listing(reader, search), engine_state(engine))
         spend = reader.spend(search_id)
         return Snapshot(
             search=search,
             engine_row=engine,
             engine=engine_state(engine),
+            results=all_results(reader, [search_id]),
             trials=trials,
+            mean_seconds=reader.mean_trial_seconds(search_id),
             trainings=reader.training(search_id),
             epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
             noise=reader.noise(search_id),
@@ -108,6 +115,15 @@ def read_mark(search_id: int) -> Mark | None:
 def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:
     token = 0 if engine is None else engine.token
     return search.state, search.version, token, engine_state(engine)
+
+
+def worth_listing(reader: Reader, search: SearchRow) -> list[TrialRow]:
+    """Return trial 0, the incumbent, the newest trials and those that have not ended, by number."""
+    newest = page(reader, Query((search.id,), descending=True, limit=NEWEST))
+    seen = {trial.number for trial in newest}
+    others = {trial.number for trial in reader.open_trials(search.id)} | {0, search.incumbent}
+    more = [(search.id, number) for number in others - seen if number is not None]
+    return sorted([*newest, *reader.listed(more)], key=lambda row: row.number)
 
 
 def worth_watching(trials: Sequence[TrialRow], incumbent: int | None) -> list[int]:

@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 import streamlit as st
 
 from nas_engine.curves import curves_of
+from nas_engine.liveness import engine_state
+from nas_engine.store.reader import BaselineRow
+from nas_engine.store.table import Results
 from pages._parts.acts import show_acts, trial_key
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
-from pages._parts.figures import METRICS, curves, history, near
+from pages._parts.figures import METRICS, curves, near
 from pages._parts.head import show_head
-from pages._parts.live_chart import chart
-from pages._parts.opening import choose_search, settings, show_answer
+from pages._parts.history import history, history_notes, history_text
+from pages._parts.live_chart import Figure, chart
+from pages._parts.opening import COMPARE, TRIAL, choose_search, searched, settings, show_answer
 from pages._parts.past import show_past
 from pages._parts.selection import rows_to_numbers
 from pages._parts.slots import show_now
 from pages._parts.snapshot import Snapshot, read, read_mark
 from pages._parts.tables import trial_columns, trial_frame
 from pages._parts.text import error_text, plain
+from pages._parts.timeline import timeline, timeline_text
 
 TICK_SECONDS = 1.0
-MARKS = "Filled: accepted. Open: rejected. At the foot: trials without a result, yet or for good."
+MARKS = (
+    "Filled: accepted. Open: rejected. At the foot: trials without a result, yet or for good. "
+    "A click opens a trial."
+)
+SPANS = {"all of it": None, "last day": 86_400.0, "last hour": 3600.0, "last 10 min": 600.0}
 
 
 # -- charts, table, log -------------------------------------------------------------------------
 
 
-def show_charts(snapshot: Snapshot) -> None:
-    """Draw the history of the search and the curves of its newest trials."""
+def show_charts(snapshot: Snapshot) -> str | None:
+    """Draw the history of the search and the curves of its newest trials; a clicked trial."""
     search = snapshot.search
     left, right = st.columns(2)
     with left, st.container(border=True, height="stretch"):
-        st.markdown("**Trials**", help=MARKS)
-        best = "none yet" if search.best is None else error_text(search.best)
-        chart(
-            history(snapshot.trials, snapshot.baselines, search.incumbent),
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            st.markdown("**Trials**", help=MARKS)
+            log = st.toggle("Log scale", key="live-log-scale")
+        clicked = chart(
+            drawn_history(snapshot.results, tuple(snapshot.baselines), search.incumbent, log),
             key="live-history",
-            alt=f"val_mse of {len(snapshot.trials)} trials; the best so far is {best}",
+            alt=history_text(snapshot.results, search.incumbent),
         )
-        show_far_baselines(snapshot)
+        for note in (*history_notes(snapshot.results), *far_baselines(snapshot)):
+            st.caption(note)
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, horizontal_alignment="distribute"):
             st.markdown("**Epochs**", help="Trial 0, the incumbent and the newest trials.")
@@ -67,16 +79,72 @@ def show_charts(snapshot: Snapshot) -> None:
         )
         shapes = [f"{number} {curve.word}" for number, curve in curves_of(snapshot.epochs).items()]
         st.caption(f"By trial: {', '.join(shapes)}." if shapes else "No epoch has ended yet.")
+    return clicked
 
 
-def show_far_baselines(snapshot: Snapshot) -> None:
-    """Name the baselines that the scale of the chart leaves out."""
+@st.cache_resource(
+    max_entries=8, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
+)
+def drawn_history(
+    results: Results, baselines: tuple[BaselineRow, ...], incumbent: int | None, log: bool
+) -> Figure:
+    """Return the history, computed anew only when something in it has changed."""
+    return history(results, baselines, incumbent, log)
+
+
+def far_baselines(snapshot: Snapshot) -> list[str]:
+    """Return a sentence that names the baselines that the scale of the chart leaves out."""
     rows = [row for row in snapshot.baselines if row.split == "val"]
-    values = [trial.val_mse for trial in snapshot.trials if trial.val_mse is not None]
+    values = [value for value in snapshot.results.val_mse if value is not None]
     far = [row for row in rows if row not in near(rows, values, "val_mse")]
-    if far:
-        names = ", ".join(f"{plain(row.name)} {error_text(row.mse)}" for row in far)
-        st.caption(f"Baselines beyond this scale: {names}.")
+    if not far:
+        return []
+    names = ", ".join(f"{plain(row.name)} {error_text(row.mse)}" for row in far)
+    return [f"Baselines beyond this scale: {names}."]
+
+
+@st.fragment
+def show_timeline(search_id: int) -> None:
+    """Draw when each slot trained what, where it is asked for."""
+    place = st.expander(
+        "Timeline of the slots",
+        key="live-timeline",
+        icon=":material/view_timeline:",
+        on_change="rerun",
+    )
+    if not place.open:
+        return
+    with place, searched() as reader:
+        since = st.segmented_control(
+            "Span",
+            list(SPANS),
+            default="all of it",
+            required=True,
+            key="live-timeline-span",
+            label_visibility="collapsed",
+        )
+        now = time.time()
+        back = SPANS[since or "all of it"]
+        bars = reader.bars(search_id, 0.0 if back is None else now - back)
+        lives = engine_state(reader.engine(search_id)) in ("alive", "stalled")
+        ended = max((bar.ended_at or bar.started_at for bar in bars), default=now)
+        until = now if lives else ended
+        slots = len({bar.slot for bar in bars})
+        clicked = chart(
+            timeline(bars, until, search_id),
+            key="live-timeline-chart",
+            alt=timeline_text(bars, until),
+            height=110 + 38 * max(1, slots),
+        )
+        st.caption(f"{timeline_text(bars, until)}.")
+        st.button("Draw it anew", key="live-timeline-anew", icon=":material/refresh:")
+    open_trial(clicked)
+
+
+def open_trial(ref: str | None) -> None:
+    """Go to the page of a trial that was clicked."""
+    if ref is not None:
+        st.switch_page(TRIAL, query_params={"trial": ref})
 
 
 def show_trials(snapshot: Snapshot) -> None:
@@ -85,7 +153,7 @@ def show_trials(snapshot: Snapshot) -> None:
     if not snapshot.trials:
         st.info("No trial has begun yet.")
         return
-    if all(trial.val_mse is None for trial in snapshot.trials) and search.finished:
+    if all(value is None for value in snapshot.results.val_mse) and search.finished:
         st.warning(
             "No trial has a result yet: those that ended failed, or were stopped, pruned or "
             "turned down."
@@ -101,6 +169,13 @@ def show_trials(snapshot: Snapshot) -> None:
         height="content" if len(snapshot.trials) < 12 else 440,
         alt=f"Trials of search {search.id}",
     )
+    if len(numbers) < (whole := len(snapshot.results.number)):
+        st.page_link(
+            COMPARE,
+            label=f"{len(numbers)} of {whole:,} trials are listed; Compare has them all",
+            icon=":material/arrow_forward:",
+            query_params={"searches": str(search.id)},
+        )
 
 
 def choose_row(search_id: int, shown: list[int]) -> None:
@@ -122,9 +197,10 @@ def draw(search_id: int, ticking: bool) -> None:
     show_answer(ANSWER)
     show_head(snapshot)
     show_now(snapshot)
-    show_charts(snapshot)
+    clicked = show_charts(snapshot)
     show_acts(snapshot)
     show_trials(snapshot)
+    open_trial(clicked)
 
 
 def look(search_id: int, seen: tuple[object, ...]) -> None:
@@ -137,6 +213,7 @@ chosen = choose_search("Live")
 drawn = read(chosen.id)
 tick = TICK_SECONDS if drawn.lives else None
 st.fragment(draw, run_every=tick)(chosen.id, drawn.lives)
+show_timeline(chosen.id)
 show_enqueue(chosen.id)
 st.fragment(show_past, run_every=tick)(chosen.id, settings().workspace)
 if not drawn.lives:

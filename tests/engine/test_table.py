@@ -34,6 +34,8 @@ def numbers(reader: Reader, text: str = "", **facts: object) -> list[int]:
         ("", [0, 1, 2, 3, 4, 5, 6, 7, 8]),
         ("val_mse<0.449", [1, 6]),
         ("state=failed", [2]),
+        ("state=failed,crashed", [2, 5]),
+        ("state!=completed,failed,crashed", [3, 7, 8]),
         ("state!=completed verdict=", [3, 7, 8]),
         ("verdict=accepted", [0, 1, 6]),
         ("d_model>=128", [2, 8]),

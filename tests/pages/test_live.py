@@ -25,9 +25,9 @@ from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, possible
 from pages._parts.controls import changed
-from pages._parts.figures import history
 from pages._parts.head import budget_text
-from pages._parts.states import TRIAL_STATES, engine_text, engine_trouble
+from pages._parts.slots import usage_text
+from pages._parts.states import engine_text, engine_trouble
 from tests.pages import seed
 from tests.pages.conftest import Engine, Open, figure, words
 
@@ -64,6 +64,11 @@ def search_row(**facts: Any) -> SearchRow:
             "created_at": 0.0,
             "active_seconds": 0.0,
             "version": 3,
+            "name": "",
+            "tags": [],
+            "notes": "",
+            "archived": False,
+            "edition": 1,
             **facts,
         }
     )
@@ -196,24 +201,11 @@ def test_trials_without_a_result_are_told_apart_on_the_chart(
     seed.busy(workspace)
     app = open_page("live")
     traces: Any = figure(app)["data"]
-    drawn = {trace["name"]: trace["x"] for trace in traces}
+    drawn = {trace["name"].partition(" (")[0]: trace["x"] for trace in traces}
     assert drawn["pruned"] == [2] and drawn["stopped"] == [3] and drawn["no result"] == [4]
     assert drawn["open"] == [5, 6, 7, 8]
     table = app.dataframe[0].value.set_index("Trial")
     assert list(table.loc[[2, 3, 7], "State"]) == ["✂ pruned", "■ stopped", "○ queued"]
-
-
-def test_every_state_without_a_result_has_a_mark(workspace: Workspace) -> None:
-    search_id = seed.small(workspace)
-    sample = seed.Seed(workspace, max_trials=5, settings={"data.pred_len": 48})
-    sample.propose(1, "tpe", 0, {"model.dropout": 0.2})
-    for state in TRIAL_STATES:
-        sample.sql(
-            "UPDATE trials SET state = ? WHERE search_id = ? AND number = 1", (state, search_id)
-        )
-        drawn = history(sample.writer.read.trials(search_id), [], 0)["data"]
-        assert [trace["x"] for trace in drawn if trace.get("yaxis") == "y2"] == [[1]], state
-    sample.close()
 
 
 def test_the_chart_follows_the_chosen_metric(open_page: Open, workspace: Workspace) -> None:
@@ -398,9 +390,10 @@ def test_the_budget_with_the_largest_share_ends_first() -> None:
 
 
 def test_the_time_left_follows_steps_and_slots() -> None:
-    run = TrainingRow(1, 2021, 1, 0, 9, 3, 50, 100, 5, 10.0, None)
+    unmeasured = [None] * 5
+    run = TrainingRow(1, 2021, 1, 0, 9, 3, 50, 100, 5, 10.0, None, *unmeasured)
     assert run_share(run) == 0.5 and run_seconds_left(run) == 25.0
-    unknown = TrainingRow(1, 2021, 1, 0, 9, 1, None, None, 5, None, None)
+    unknown = TrainingRow(1, 2021, 1, 0, 9, 1, None, None, 5, None, None, *unmeasured)
     assert run_share(unknown) == 0.0 and run_seconds_left(unknown) is None
 
 
@@ -408,8 +401,17 @@ def test_the_time_left_of_a_search_is_shared_by_its_slots(workspace: Workspace) 
     seed.small(workspace)
     with reading(workspace) as reader:
         assert reader is not None
-        trials = reader.trials(1)
-    whole = search_seconds_left(search_row(finished=1), trials)
-    half = search_seconds_left(search_row(finished=1, spec={"slots": 2}), trials)
+        mean = reader.mean_trial_seconds(1)
+    assert mean == pytest.approx(33.0)
+    whole = search_seconds_left(search_row(finished=1), mean)
+    half = search_seconds_left(search_row(finished=1, spec={"slots": 2}), mean)
     assert whole is not None and half == whole / 2
-    assert search_seconds_left(search_row(finished=1, state="stopped"), trials) is None
+    assert search_seconds_left(search_row(finished=1, state="stopped"), mean) is None
+    assert search_seconds_left(search_row(), None) is None
+
+
+def test_what_a_worker_takes_of_the_machine_is_told_as_far_as_it_is_measured() -> None:
+    facts = (1, 2021, 1, 0, 9, 3, 50, 100, 5, 10.0, None)
+    assert usage_text(TrainingRow(*facts, *[None] * 5)) == []
+    told = usage_text(TrainingRow(*facts, 187.4, 640.2, 702.0, 35.0, 1200.0))
+    assert told == ["CPU 187 %", "memory 640 MB (most 702)", "GPU 35 %", "GPU memory 1,200 MB"]

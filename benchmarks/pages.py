@@ -1,0 +1,320 @@
+"""How fast the pages are with many trials: script runs, bytes to the browser, first drawing.
+
+`python -m benchmarks.pages` makes a database of a search with 10,000 trials of 50 epochs each and
+one that runs, and prints for each page: the script run with empty caches (cold) and again (warm),
+as Streamlit's own test driver runs it in this process; what the browser receives until the page is
+at rest; and the time from the navigation to the first drawing of table or chart. A live tick is the
+processor time of the whole server for one second of a page that nobody touches.
+
+With `--margin F` the marks count F-fold, for a machine that is slower or busy, and a mark that is
+missed makes the command fail.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import psutil
+import streamlit as st
+from playwright.sync_api import Page
+from streamlit.testing.v1 import AppTest
+
+from nas_engine.search import SearchSpec
+from nas_engine.store.schema import differing, open_database, sampled
+from nas_engine.store.writer import Writer
+from nas_engine.workspace import PROJECT, Workspace
+from tests.dashboard import Dashboard, browsing, serving_dashboard
+
+COLD_MS, WARM_MS, TICK_MS = 600.0, 200.0, 25.0
+KIB, DRAWN_S = 500.0, 2.0
+WARM_RUNS = 5
+TICKS = 20
+
+VARIED: dict[str, list[object]] = {
+    "model.d_model": [16, 32, 64, 128, 256],
+    "model.n_heads": [1, 2, 4, 8],
+    "model.d_ff": [32, 64, 128, 256, 512],
+    "model.e_layers": [1, 2, 3],
+    "model.dropout": [0.0, 0.05, 0.1, 0.2, 0.3],
+    "model.attention": ["prob", "full"],
+    "model.normalisation": ["none", "standardise"],
+    "data.batch_size": [16, 32, 64, 128],
+    "data.seq_len": [48, 96, 168, 336],
+    "training.optimizer_params.lr": [1e-5, 3e-5, 1e-4, 3e-4, 1e-3],
+    "training.optimizer_class": ["Adam", "AdamW"],
+    "training.criterion_class": ["MSELoss", "L1Loss", "HuberLoss"],
+}
+
+
+def build(workspace: Workspace, trials: int, epochs: int) -> int:
+    """Make a search with so many finished trials and one that trains; return its id."""
+    spec = SearchSpec(max_trials=trials + 1000, settings={"training.epochs": epochs}, slots=2)
+    workspace.create()
+    writer = Writer(workspace)
+    search_id = writer.open_search(spec)
+    writer.close()
+    db, start, draw = open_database(workspace.db), spec.base().flat(), random.Random(0)
+    connection, began, best, incumbent = db.conn, time.time() - 60 * trials, math.inf, 0
+    with connection:
+        connection.execute("INSERT INTO baselines VALUES (?, 'linear map', 'val', .41, .42)", [1])
+        for number in range(trials + 1):
+            keys = draw.sample(list(VARIED), 3) if number else []
+            parent = incumbent if number else None
+            changes = {key: draw.choice(VARIED[key]) for key in keys}
+            config = start | changes
+            fate = draw.random()
+            running = number == trials
+            state = (
+                "running" if running else "failed" if number > 0 and fate < 0.05 else "completed"
+            )
+            if state == "completed" and number and fate < 0.15:
+                state = "pruned"
+            value = _value(config, number / trials, draw) if state in ("completed",) else None
+            at = began + 60 * number
+            proposal = connection.execute(
+                """INSERT INTO proposals (search_id, number, parent, source, step_type, hypothesis,
+                reasons, changes, original, config, decision, created_at, decided_at, differences)
+                VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, 'auto', ?, ?, ?) RETURNING id""",
+                [
+                    *(search_id, number, parent, "tpe" if number else "default", "medium"),
+                    "The surrogate expects an improvement where few trials have been.",
+                    *(json.dumps(changes), json.dumps(changes), json.dumps(config), at, at),
+                    json.dumps(differing(start, config)),
+                ],
+            ).fetchone()[0]
+            curve = [(value or 0.5) + 0.3 * math.exp(-epoch / 8) for epoch in range(1, epochs + 1)]
+            curve = curve[: epochs // 2] if state != "completed" else curve
+            connection.execute(
+                """INSERT INTO trials (search_id, number, proposal_id, state, val_mse, val_mae,
+                seeds, created_at, started_at, ended_at, spark, error_class, error)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                [
+                    *(search_id, number, proposal, state, value, value and value**0.5 * 0.66),
+                    *(int(value is not None), at, at, None if running else at + 58),
+                    json.dumps(sampled(curve)),
+                    *(("out_of_memory", "Memory ran out.") if state == "failed" else ("", "")),
+                ],
+            )
+            run = connection.execute(
+                """INSERT INTO runs (search_id, number, seed, state, slot, started_at, ended_at,
+                epoch, step, steps, val_mse, val_mae, best_epoch, epochs, parameters, seconds,
+                spent, device, worker_pid)
+                VALUES (?, ?, 2021, ?, ?, ?, ?, ?, 100, 268, ?, ?, ?, ?, ?, 55.0, 58.0, 'cpu', ?)
+                RETURNING id""",
+                [
+                    *(search_id, number, state, number % 2, at, None if running else at + 58),
+                    *(len(curve), value, value and value**0.5 * 0.66, len(curve), len(curve)),
+                    *(20_000 + 300 * int(str(config["model.d_model"])), os.getpid()),
+                ],
+            ).fetchone()[0]
+            connection.executemany(
+                "INSERT INTO epochs VALUES (?, ?, ?, ?, ?, 0.0001, 1.1)",
+                [(run, epoch, y * 0.9, y, y**0.5) for epoch, y in enumerate(curve, 1)],
+            )
+            if running:
+                continue
+            accepted = value is not None and value < best * 0.99
+            if accepted and value is not None:
+                best, incumbent = value, number
+            connection.execute(
+                """INSERT INTO verdicts (search_id, number, accepted, rule, value, seeds, incumbent,
+                improvement, sentence, created_at) VALUES (?, ?, ?, ?, ?, 1, ?, 0.01, ?, ?)""",
+                [
+                    *(search_id, number, int(accepted)),
+                    *("clear improvement" if accepted else "worse", value, parent),
+                    *("Judged by the rules.", at + 58),
+                ],
+            )
+            connection.execute(
+                """INSERT INTO events (search_id, number, level, text, created_at)
+                VALUES (?, ?, 'info', ?, ?)""",
+                [search_id, number, f"Trial {number} was judged.", at + 58],
+            )
+        connection.execute("UPDATE searches SET incumbent = ?", [incumbent])
+    db.close()
+    return search_id
+
+
+def _value(config: dict[str, object], progress: float, draw: random.Random) -> float:
+    """Return an error that falls with the search and depends on some settings."""
+    lr = math.log10(float(str(config["training.optimizer_params.lr"])))
+    wide = math.log2(float(str(config["model.d_model"])))
+    normal = 0.0 if config["model.normalisation"] == "standardise" else 0.1
+    return (
+        0.35 + 0.02 * (lr + 3.5) ** 2 + 0.004 * (wide - 6) ** 2 + normal * (1 - progress / 2)
+    ) * draw.lognormvariate(0, 0.02)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure beside its mark."""
+
+    page: str
+    what: str
+    value: float
+    mark: float
+    unit: str
+
+
+PAGES = {
+    "overview": ("pages/search/overview.py", ""),
+    "start": ("pages/search/start.py", ""),
+    "live": ("pages/search/live.py", "search=1"),
+    "review": ("pages/search/review.py", "search=1"),
+    "compare": ("pages/runs/compare.py", "search=1"),
+    "compare: parameters": ("pages/runs/compare.py", "search=1&tab=parameters"),
+    "compare: landscape": ("pages/runs/compare.py", "search=1&tab=landscape"),
+    "compare: trade-offs": ("pages/runs/compare.py", "search=1&tab=tradeoffs"),
+    "trial": ("pages/runs/trial.py", "trial=1.{last}"),
+    "lineage": ("pages/runs/lineage.py", "search=1"),
+    "transcript": ("pages/agent/transcript.py", "search=1"),
+    "data": ("pages/data/data.py", ""),
+    "settings": ("pages/settings/settings.py", ""),
+}
+
+
+def scripts(last: int) -> Iterator[Figure]:
+    """Run each page with empty caches, then again, in this process."""
+    app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
+    for name, (file, query) in PAGES.items():
+        app.run()
+        for pair in filter(None, query.format(last=last).split("&")):
+            key, _, value = pair.partition("=")
+            app.query_params[key] = value
+        app.switch_page(file).run()  # what is imported once for the server is no part of it
+        st.cache_data.clear()
+        st.cache_resource.clear()
+        times = []
+        for _ in range(1 + WARM_RUNS):
+            began = time.perf_counter()
+            app.run()
+            times.append(1000 * (time.perf_counter() - began))
+        if app.exception:
+            raise click.ClickException(f"{name}: {app.exception[0].value}")
+        yield Figure(name, "cold", times[0], COLD_MS, "ms")
+        yield Figure(name, "warm", statistics.median(times[1:]), WARM_MS, "ms")
+        for key in list(app.query_params):
+            del app.query_params[key]
+
+
+DRAWN = {
+    "compare": ("[data-testid='stDataFrame'] canvas", "table"),
+    "live": (".st-key-live-history .scatterlayer", "history plot"),
+}
+
+
+def in_browser(dashboard: Dashboard, last: int, folder: Path) -> Iterator[Figure]:
+    """Open each page in Chromium: what it receives, when it draws, what a tick takes."""
+    with browsing(folder / "failed.png") as page:
+        received = [0]
+        page.on(
+            "websocket",
+            lambda socket: socket.on(
+                "framereceived", lambda data: received.__setitem__(0, received[0] + len(data))
+            ),
+        )
+        page.goto(dashboard.url)
+        _rest(page)  # the browser's own cache holds the scripts from here on
+        for name, (_, query) in PAGES.items():
+            received[0] = 0
+            began = time.perf_counter()
+            page.goto(f"{dashboard.url}/{name.partition(':')[0]}?{query.format(last=last)}")
+            if name in DRAWN:
+                selector, what = DRAWN[name]
+                page.wait_for_selector(selector, timeout=60_000)
+                yield Figure(name, f"first {what}", time.perf_counter() - began, DRAWN_S, "s")
+            _rest(page)
+            yield Figure(name, "to the browser", received[0] / 1024, KIB, "KiB")
+        page.goto(f"{dashboard.url}/live?search=1")
+        _rest(page)
+        page.wait_for_timeout(3000)
+        server = psutil.Process(dashboard.pid)
+        before = server.cpu_times()
+        page.wait_for_timeout(1000 * TICKS)
+        after = server.cpu_times()
+        spent = after.user + after.system - before.user - before.system
+        yield Figure("live", "tick", 1000 * spent / TICKS, TICK_MS, "ms")
+
+
+def _rest(page: Page) -> None:
+    page.wait_for_timeout(300)
+    page.wait_for_selector(
+        "[data-testid='stApp'][data-test-script-state='notRunning']", state="attached"
+    )
+    page.wait_for_timeout(1200)
+
+
+@contextmanager
+def _engine(workspace: Workspace, search_id: int) -> Iterator[None]:
+    """Have this process be the engine of the search, and show that it lives."""
+    import threading
+
+    ended, writer = threading.Event(), Writer(workspace)
+    writer.take_lease(search_id)
+
+    def beat() -> None:
+        while not ended.wait(0.5):
+            writer.beat(0.5)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        writer.release_lease()
+        writer.close()
+
+
+@click.command()
+@click.option("--trials", default=10_000, show_default=True)
+@click.option("--epochs", default=50, show_default=True)
+@click.option("--margin", type=float, help="Fail where a mark is missed by more than this factor.")
+def main(trials: int, epochs: int, margin: float | None) -> None:
+    """Measure the pages on a database with many trials, and print the figures beside the marks."""
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Workspace(Path(folder) / "workspace" / "nas.db")
+        began = time.perf_counter()
+        search_id = build(workspace, trials, epochs)
+        size = workspace.db.stat().st_size / 1e6
+        built = time.perf_counter() - began
+        click.echo(f"{trials:,} trials x {epochs} epochs: {size:,.0f} MB, made in {built:.0f} s")
+        click.echo(f"Python {platform.python_version()}, Streamlit {st.__version__}, ", nl=False)
+        click.echo(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+        os.environ["NAS_DB"] = str(workspace.db)
+        with _engine(workspace, search_id):
+            figures = list(_told(scripts(trials - 1)))
+            log = Path(folder) / "server.log"
+            with serving_dashboard(workspace, {"OPENROUTER_API_KEY": ""}, log) as dashboard:
+                figures += _told(in_browser(dashboard, trials - 1, Path(folder)))
+    missed = [figure for figure in figures if figure.value > figure.mark * (margin or 1.0)]
+    click.echo(f"{len(figures) - len(missed)} of {len(figures)} marks met.")
+    sys.exit(1 if missed and margin is not None else 0)
+
+
+def _told(figures: Iterator[Figure]) -> Iterator[Figure]:
+    for figure in figures:
+        over = "" if figure.value <= figure.mark else "  missed"
+        click.echo(
+            f"{figure.page:22} {figure.what:20} {figure.value:9.1f} {figure.unit:4}"
+            f" (mark {figure.mark:g}){over}"
+        )
+        yield figure
+
+
+if __name__ == "__main__":
+    main()

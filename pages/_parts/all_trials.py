@@ -1,0 +1,22 @@
+"""The results of all trials of searches, kept until they change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from nas_engine.store.reader import Reader
+from nas_engine.store.table import Pulse, Results, pulse, results
+from pages._parts.opening import settings
+
+
+def all_results(reader: Reader, searches: Sequence[int]) -> Results:
+    """Return the results of searches; not to be changed, since all sessions share them."""
+    pulses = tuple(pulse(reader, search_id) for search_id in searches)
+    return _results(str(settings().workspace.db), pulses, reader)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _results(db: str, pulses: tuple[Pulse, ...], _reader: Reader) -> Results:
+    return results(_reader, [row.search_id for row in pulses])
