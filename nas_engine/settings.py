@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -151,6 +152,16 @@ def load_settings() -> Settings:
     Raises:
         SettingsError: a value has the wrong form.
     """
+    given = tuple((name, os.environ.get(name.upper())) for name in Settings.model_fields)
+    try:
+        changed = (PROJECT / ".env").stat().st_mtime_ns
+    except OSError:
+        changed = 0
+    return _load(given, changed)
+
+
+@lru_cache(maxsize=4)  # a page asks several times in each of its runs, and reading takes 4 ms
+def _load(given: tuple[tuple[str, str | None], ...], changed: int) -> Settings:
     try:
         return Settings()
     except ValidationError as error:

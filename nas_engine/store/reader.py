@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -302,6 +302,10 @@ class Reader:
     def searches(self) -> list[SearchRow]:
         """Return all searches, newest first."""
         return self._rows(SearchRow, f"{_SEARCH} ORDER BY s.id DESC", ())
+
+    def any_search(self) -> bool:
+        """Tell whether there is a search at all."""
+        return bool(self.fetch("SELECT EXISTS (SELECT 1 FROM searches)")[0][0])
 
     def search(self, search_id: int) -> SearchRow | None:
         """Return one search."""
@@ -598,7 +602,19 @@ class Reader:
     def _rows(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> list[Row]:
         cursor = self._connection.execute(sql, parameters)
         names = [column[0] for column in cursor.description]
-        return [_typed(kind, dict(zip(names, row, strict=True))) for row in cursor]
+        wanted = [field.name for field in fields(cast(Any, kind))]
+        if missing := set(wanted) ^ set(names):
+            raise TypeError(f"query and {kind.__name__} differ in {sorted(missing)}")
+        places = [names.index(name) for name in wanted]
+        converted = [(at, _CONVERTED[name]) for at, name in enumerate(wanted) if name in _CONVERTED]
+        rows = []
+        for found in cursor:
+            values = [found[place] for place in places]
+            for at, convert in converted:
+                if values[at] is not None:
+                    values[at] = convert(values[at])
+            rows.append(kind(*values))
+        return rows
 
     def _first(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> Row | None:
         return next(iter(self._rows(kind, sql, parameters)), None)
@@ -632,8 +648,9 @@ _SEARCH = """
     SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
         s.active_seconds, s.version, s.name, s.tags, s.notes, s.archived, s.edition,
         best.val_mse AS best,
-        (SELECT count(*) FROM trials t
-            WHERE t.search_id = s.id AND t.ended_at IS NOT NULL) AS finished
+        (SELECT count(*) FROM trials t WHERE t.search_id = s.id)
+            - (SELECT count(*) FROM trials t WHERE t.search_id = s.id AND t.ended_at IS NULL)
+            AS finished  -- as a difference, since indices hold both
     FROM searches s
     LEFT JOIN trials best ON best.search_id = s.id AND best.number = s.incumbent
 """
@@ -668,18 +685,9 @@ _COMMAND = """
     FROM commands
 """
 
-_BOOLEANS = frozenset({"accepted", "archived", "released", "stopping"})
-_JSON_COLUMNS = frozenset({"changes", "original", "config", "messages", "spark", "tags"})
-
-
-def _typed(kind: type[Row], values: dict[str, Any]) -> Row:
-    for name in _JSON_COLUMNS & values.keys():
-        values[name] = json.loads(values[name])
-    if "spec" in values:
-        values["spec"] = SearchSpec.model_validate_json(values["spec"])
-    for name in _BOOLEANS & values.keys():
-        values[name] = None if values[name] is None else bool(values[name])
-    wanted = {field.name for field in fields(cast(Any, kind))}
-    if missing := wanted ^ values.keys():
-        raise TypeError(f"query and {kind.__name__} differ in {sorted(missing)}")
-    return kind(**values)
+_CONVERTED: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("accepted", "archived", "released", "stopping"), bool),
+    **dict.fromkeys(("changes", "original", "config", "messages", "spark", "tags"), json.loads),
+    "spec": SearchSpec.model_validate_json,
+}
+"""How columns become what their names mean; NULL stays None."""

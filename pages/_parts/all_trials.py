@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from nas_engine.evaluator import Noise
 from nas_engine.store.reader import Reader
 from nas_engine.store.table import Pulse, Results, pulse, results
 from pages._parts.opening import settings
@@ -15,6 +16,16 @@ def all_results(reader: Reader, searches: Sequence[int]) -> Results:
     """Return the results of searches; not to be changed, since all sessions share them."""
     pulses = tuple(pulse(reader, search_id) for search_id in searches)
     return _results(str(settings().workspace.db), pulses, reader)
+
+
+def mean_seconds_and_noise(reader: Reader, search_id: int) -> tuple[float | None, Noise | None]:
+    """Return how long a trial takes and how far trainings of one lie apart; None: not known."""
+    return _means(str(settings().workspace.db), pulse(reader, search_id), reader)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _means(db: str, of: Pulse, _reader: Reader) -> tuple[float | None, Noise | None]:
+    return _reader.mean_trial_seconds(of.search_id), _reader.noise(of.search_id)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -51,7 +51,7 @@ def stored() -> Iterator[Reader | None]:
 def searched() -> Iterator[Reader]:
     """Open the database of a page about a search; where there is none, point to Start and stop."""
     with stored() as reader:
-        if reader is None or not reader.searches():
+        if reader is None or not reader.any_search():
             st.info("There is no search yet.")
             st.page_link(START, label="Start a search", icon=":material/arrow_forward:")
             st.stop()

@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.audit import asked
-from nas_engine.store.reader import CommandRow
-from nas_engine.store.table import Query, page, parse
+from nas_engine.store.reader import CommandRow, Reader, TrialRow
+from nas_engine.store.table import Pulse, Query, page, parse, pulse
 from nas_engine.workspace import Workspace
 from pages._parts.opening import searched
 from pages._parts.text import clock_text, plain, readable
@@ -40,7 +40,7 @@ def show_past(search_id: int, workspace: Workspace) -> None:
     """Draw the log, what workers of failed trials said, and the commands where asked for."""
     with searched() as reader:
         events, commands = reader.events(search_id), reader.commands(search_id)
-        failed = page(reader, Query((search_id,), FAILED, descending=True, limit=SHOWN))
+        failed = failed_last(str(workspace.db), pulse(reader, search_id), reader)
     st.markdown("**Log**")
     lines = [
         f"{clock_text(event.created_at)}  {event.level:<7}  {readable(event.text)}"
@@ -55,6 +55,12 @@ def show_past(search_id: int, workspace: Workspace) -> None:
             tail = workspace.run_dir(search_id, trial.number).log_tail(30)
             st.code(readable(tail) or "The worker left no log.", language=None, wrap_lines=True)
     show_commands(commands)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def failed_last(db: str, of: Pulse, _reader: Reader) -> list[TrialRow]:
+    """Return the trials that failed last, the newest first."""
+    return page(_reader, Query((of.search_id,), FAILED, descending=True, limit=SHOWN))
 
 
 def show_commands(commands: Sequence[CommandRow]) -> None:

@@ -21,7 +21,7 @@ from nas_engine.store.reader import (
     TrialRow,
 )
 from nas_engine.store.table import Query, Results, page
-from pages._parts.all_trials import all_results
+from pages._parts.all_trials import all_results, mean_seconds_and_noise
 from pages._parts.opening import searched
 
 CURVES = 8  # more cannot be told apart at a glance; Compare has them all
@@ -89,16 +89,17 @@ def read(search_id: int) -> Snapshot:
         engine = reader.engine(search_id)
         trials = as_seen(worth_listing(reader, search), engine_state(engine))
         spend = reader.spend(search_id)
+        mean_seconds, noise = mean_seconds_and_noise(reader, search_id)
         return Snapshot(
             search=search,
             engine_row=engine,
             engine=engine_state(engine),
             results=all_results(reader, [search_id]),
             trials=trials,
-            mean_seconds=reader.mean_trial_seconds(search_id),
+            mean_seconds=mean_seconds,
             trainings=reader.training(search_id),
             epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
-            noise=reader.noise(search_id),
+            noise=noise,
             spend=spend,
             budgets=budgets(search, spend, reader.training_seconds(search_id)),
             baselines=reader.baselines(search_id),
@@ -110,6 +111,11 @@ def read_mark(search_id: int) -> Mark | None:
     with searched() as reader:
         search = reader.search(search_id)
         return None if search is None else _mark(search, reader.engine(search_id))
+
+
+def lives(mark: Mark | None) -> bool:
+    """Tell whether an engine works on the search that has this mark."""
+    return mark is not None and mark[-1] in ("alive", "stalled")
 
 
 def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:

@@ -22,7 +22,7 @@ from pages._parts.opening import COMPARE, TRIAL, choose_search, searched, settin
 from pages._parts.past import show_past
 from pages._parts.selection import rows_to_numbers
 from pages._parts.slots import show_now
-from pages._parts.snapshot import Snapshot, read, read_mark
+from pages._parts.snapshot import Snapshot, lives, read, read_mark
 from pages._parts.tables import trial_columns, trial_frame
 from pages._parts.text import error_text, plain
 from pages._parts.timeline import timeline, timeline_text
@@ -46,12 +46,11 @@ def show_charts(snapshot: Snapshot) -> str | None:
         with st.container(horizontal=True, horizontal_alignment="distribute"):
             st.markdown("**Trials**", help=MARKS)
             log = st.toggle("Log scale", key="live-log-scale")
-        clicked = chart(
-            drawn_history(snapshot.results, tuple(snapshot.baselines), search.incumbent, log),
-            key="live-history",
-            alt=history_text(snapshot.results, search.incumbent),
+        figure, alt, notes = drawn_history(
+            snapshot.results, tuple(snapshot.baselines), search.incumbent, log
         )
-        for note in (*history_notes(snapshot.results), *far_baselines(snapshot)):
+        clicked = chart(figure, key="live-history", alt=alt)
+        for note in notes:
             st.caption(note)
     with right, st.container(border=True, height="stretch"):
         with st.container(horizontal=True, horizontal_alignment="distribute"):
@@ -83,19 +82,22 @@ def show_charts(snapshot: Snapshot) -> str | None:
 
 
 @st.cache_resource(
-    max_entries=8, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
+    max_entries=8,
+    show_spinner=False,
+    hash_funcs={Results: lambda found: found.mark, BaselineRow: hash},
 )
 def drawn_history(
     results: Results, baselines: tuple[BaselineRow, ...], incumbent: int | None, log: bool
-) -> Figure:
-    """Return the history, computed anew only when something in it has changed."""
-    return history(results, baselines, incumbent, log)
+) -> tuple[Figure, str, list[str]]:
+    """Return the history, its text and its notes, computed anew only when something has changed."""
+    notes = [*history_notes(results), *far_baselines(results, baselines)]
+    return history(results, baselines, incumbent, log), history_text(results, incumbent), notes
 
 
-def far_baselines(snapshot: Snapshot) -> list[str]:
+def far_baselines(results: Results, baselines: tuple[BaselineRow, ...]) -> list[str]:
     """Return a sentence that names the baselines that the scale of the chart leaves out."""
-    rows = [row for row in snapshot.baselines if row.split == "val"]
-    values = [value for value in snapshot.results.val_mse if value is not None]
+    rows = [row for row in baselines if row.split == "val"]
+    values = [value for value in results.val_mse if value is not None]
     far = [row for row in rows if row not in near(rows, values, "val_mse")]
     if not far:
         return []
@@ -126,9 +128,9 @@ def show_timeline(search_id: int) -> None:
         now = time.time()
         back = SPANS[since or "all of it"]
         bars = reader.bars(search_id, 0.0 if back is None else now - back)
-        lives = engine_state(reader.engine(search_id)) in ("alive", "stalled")
+        works = engine_state(reader.engine(search_id)) in ("alive", "stalled")
         ended = max((bar.ended_at or bar.started_at for bar in bars), default=now)
-        until = now if lives else ended
+        until = now if works else ended
         slots = len({bar.slot for bar in bars})
         clicked = chart(
             timeline(bars, until, search_id),
@@ -210,11 +212,11 @@ def look(search_id: int, seen: tuple[object, ...]) -> None:
 
 
 chosen = choose_search("Live")
-drawn = read(chosen.id)
-tick = TICK_SECONDS if drawn.lives else None
-st.fragment(draw, run_every=tick)(chosen.id, drawn.lives)
+mark = read_mark(chosen.id)
+tick = TICK_SECONDS if lives(mark) else None
+st.fragment(draw, run_every=tick)(chosen.id, lives(mark))
 show_timeline(chosen.id)
 show_enqueue(chosen.id)
 st.fragment(show_past, run_every=tick)(chosen.id, settings().workspace)
-if not drawn.lives:
-    st.fragment(look, run_every=TICK_SECONDS)(chosen.id, drawn.mark)
+if mark is not None and not lives(mark):
+    st.fragment(look, run_every=TICK_SECONDS)(chosen.id, mark)
