@@ -27,6 +27,7 @@ from nas_engine.machine import memory_allowed, memory_needed
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
 from nas_engine.store.reader import TrialRow
+from nas_engine.store.table import TriedRow
 
 Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback"]
 
@@ -56,12 +57,16 @@ class Proposal(BaseModel):
         return step_type(self.changes)
 
 
+Tried = TrialRow | TriedRow
+"""An earlier trial, whole or as light as many of them must be."""
+
+
 @dataclass(frozen=True)
 class Record:
     """What a search has tried so far: what its proposals are checked against."""
 
     spec: SearchSpec
-    trials: Sequence[TrialRow]
+    trials: Sequence[Tried]
 
     @cached_property
     def space(self) -> dict[str, Search]:
@@ -164,20 +169,20 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
     return found
 
 
-def near_duplicates(record: Record, config: RunConfig) -> list[TrialRow]:
+def near_duplicates(record: Record, config: RunConfig) -> list[Tried]:
     """Return the trials that differ from `config` by less than `NEAR` of an interval at most."""
     values = _active(config)
     return [trial for trial in record.trials if _near(record.space, values, trial.config)]
 
 
-def outcome(trial: TrialRow) -> str:
+def outcome(trial: Tried) -> str:
     """Return what became of a trial, in a few words."""
     if trial.val_mse is not None:
         return f"val_mse {trial.val_mse:.6g}{judged(trial)}"
     return f"{trial.state}, {trial.error_class}" if trial.error_class else trial.state
 
 
-def judged(trial: TrialRow) -> str:
+def judged(trial: Tried) -> str:
     """Return the verdict on a trial for the end of a phrase, empty where there is none."""
     return {True: ", accepted", False: ", rejected", None: ""}[trial.accepted]
 
@@ -211,7 +216,7 @@ def _beyond_limits(
         )
 
 
-def _seconds_estimated(trial: TrialRow) -> float | None:
+def _seconds_estimated(trial: Tried) -> float | None:
     """Return the seconds estimated for the epochs that a trial had; None where it is not valid."""
     try:
         config = from_flat(trial.config)

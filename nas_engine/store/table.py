@@ -15,6 +15,7 @@ import json
 import re
 import shlex
 import uuid
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -245,6 +246,8 @@ class Results:
     spread: tuple[float | None, ...]
     parameters: tuple[int | None, ...]
     seconds: tuple[float | None, ...]  # mean of the trial's trainings
+    epochs: tuple[int | None, ...]
+    error_class: tuple[str, ...]
     memory_mb: tuple[float | None, ...]  # the most that a training took
     ended_at: tuple[float | None, ...]
     differences: tuple[str, ...]
@@ -255,11 +258,11 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
     rows = reader.fetch(
         """WITH trained AS (
             SELECT search_id, number, max(parameters) AS parameters, avg(seconds) AS seconds,
-                max(peak_memory_mb) AS memory_mb
+                max(epochs) AS epochs, max(peak_memory_mb) AS memory_mb
             FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) GROUP BY 1, 2)
         SELECT t.search_id, t.number, p.parent, t.state, p.source, p.step_type, v.accepted,
-            t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.memory_mb, t.ended_at,
-            p.differences
+            t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.epochs, t.error_class,
+            r.memory_mb, t.ended_at, p.differences
         FROM trials t JOIN proposals p ON p.id = t.proposal_id
         LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
         LEFT JOIN trained r ON r.search_id = t.search_id AND r.number = t.number
@@ -267,8 +270,39 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
         ORDER BY t.search_id, t.number""",
         (json.dumps(list(searches)),),
     )
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 15
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 17
     return Results(uuid.uuid4().hex, start_configs(reader, searches), *columns)
+
+
+@dataclass(frozen=True)
+class TriedRow:
+    """What proposals are checked against, in little room: configurations share trial 0's."""
+
+    number: int
+    config: Mapping[str, Value]
+    state: str
+    val_mse: float | None
+    accepted: bool | None
+    error_class: str
+    seconds: float | None
+    epochs: int | None
+
+
+def tried(found: Results) -> list[TriedRow]:
+    """Return what a proposal of the one search in `found` is checked against, by number."""
+    configs = (
+        ChainMap(json.loads(differences), found.starts[search_id])
+        for search_id, differences in zip(found.search, found.differences, strict=True)
+    )
+    accepted = (None if flag is None else bool(flag) for flag in found.accepted)
+    return [
+        TriedRow(*row)
+        for row in zip(
+            *(found.number, configs, found.state, found.val_mse, accepted),
+            *(found.error_class, found.seconds, found.epochs),
+            strict=True,
+        )
+    ]
 
 
 def start_configs(reader: Reader, searches: Sequence[int]) -> dict[int, dict[str, Value]]:

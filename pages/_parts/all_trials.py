@@ -8,7 +8,7 @@ import streamlit as st
 
 from nas_engine.evaluator import Noise
 from nas_engine.store.reader import Reader
-from nas_engine.store.table import Pulse, Results, pulse, results
+from nas_engine.store.table import Pulse, Results, TriedRow, pulse, results, tried
 from pages._parts.opening import settings
 
 
@@ -31,3 +31,15 @@ def _means(db: str, of: Pulse, _reader: Reader) -> tuple[float | None, Noise | N
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _results(db: str, pulses: tuple[Pulse, ...], _reader: Reader) -> Results:
     return results(_reader, [row.search_id for row in pulses])
+
+
+def all_tried(reader: Reader, search_id: int) -> list[TriedRow]:
+    """Return all trials of a search as its proposals are checked against them."""
+    return _tried(all_results(reader, [search_id]))
+
+
+@st.cache_resource(
+    max_entries=4, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
+)
+def _tried(found: Results) -> list[TriedRow]:
+    return tried(found)

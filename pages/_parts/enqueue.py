@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from informer.config import Value
 from nas_engine.commands import Enqueue
 from nas_engine.proposals import Record
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.reader import SearchRow
+from nas_engine.store.table import TriedRow
+from pages._parts.all_trials import all_tried
 from pages._parts.editor import edit
 from pages._parts.figures import trial_name
 from pages._parts.opening import give_and_show, searched, show_answer
 
 ANSWER = "enqueue-answer"
+NEWEST = 100  # trials that are offered
 START = "The starting configuration"
 
 
-def bases(search: SearchRow, trials: list[TrialRow]) -> dict[int | None, Mapping[str, Value]]:
+def bases(search: SearchRow, trials: Sequence[TriedRow]) -> dict[int | None, Mapping[str, Value]]:
     """Return what can be changed, by trial: the incumbent first, the start (None) last."""
     best = [trial for trial in trials if trial.number == search.incumbent]
-    others = [trial for trial in reversed(trials) if trial.number != search.incumbent]
+    others = [trial for trial in trials[-NEWEST:][::-1] if trial.number != search.incumbent]
     found: dict[int | None, Mapping[str, Value]] = {
         trial.number: trial.config for trial in (*best, *others)
     }
@@ -40,7 +43,7 @@ def show_enqueue(search_id: int) -> None:
     if not place.open:
         return
     with searched() as reader:
-        search, trials = reader.search(search_id), reader.trials(search_id)
+        search, trials = reader.search(search_id), all_tried(reader, search_id)
     if search is None:  # the page above says so
         return
     with place:

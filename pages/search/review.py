@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,8 @@ from nas_engine.liveness import EngineState, engine_state
 from nas_engine.proposals import Record, differences
 from nas_engine.space import step_type
 from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.table import Query, TriedRow, page, parse
+from pages._parts.all_trials import all_tried
 from pages._parts.editor import edit, show_estimate, weights
 from pages._parts.opening import LIVE, choose_search, give_and_show, searched, show_answer
 from pages._parts.states import SOURCES
@@ -30,6 +32,8 @@ from pages._parts.text import (
 
 TICK_SECONDS = 2.0
 ANSWER = "review-answer"
+WAITING = parse("state=proposed")
+DECIDED = parse("decision=approved,edited,rejected")
 Decision = Literal["approved", "edited", "rejected"]
 
 
@@ -39,12 +43,10 @@ class Snapshot:
 
     search: SearchRow
     engine: EngineState
-    trials: list[TrialRow]
-
-    @property
-    def waiting(self) -> list[TrialRow]:
-        """The trials that wait for a decision."""
-        return [trial for trial in self.trials if trial.state == "proposed"]
+    waiting: list[TrialRow]
+    decided: list[TrialRow]  # by people, the newest first
+    parents: dict[int, Mapping[str, Value]]  # configurations of the trials that these change
+    earlier: Sequence[TriedRow]  # read where something waits
 
     @property
     def ticking(self) -> bool:
@@ -53,15 +55,13 @@ class Snapshot:
 
     def record_before(self, trial: TrialRow) -> Record:
         """Return what the proposal of a trial is checked against."""
-        earlier = [other for other in self.trials if other.number < trial.number]
+        earlier = [other for other in self.earlier if other.number < trial.number]
         return Record(self.search.spec, earlier)
 
     def parent_of(self, trial: TrialRow) -> Mapping[str, Value]:
         """Return the configuration that a proposal changes."""
-        configs = {other.number: other.config for other in self.trials}
-        if trial.parent is not None and trial.parent in configs:
-            return configs[trial.parent]
-        return self.search.spec.start()
+        start = self.search.spec.start()
+        return start if trial.parent is None else self.parents.get(trial.parent, start)
 
 
 def read(search_id: int) -> Snapshot:
@@ -71,7 +71,20 @@ def read(search_id: int) -> Snapshot:
         if search is None:
             st.error(f"Search {search_id} is no longer in this workspace.")
             st.stop()
-        return Snapshot(search, engine_state(reader.engine(search_id)), reader.trials(search_id))
+        waiting = page(reader, Query((search_id,), WAITING))
+        decided = page(reader, Query((search_id,), DECIDED, descending=True))
+        parents = {row.parent for row in (*waiting, *decided) if row.parent is not None}
+        return Snapshot(
+            search=search,
+            engine=engine_state(reader.engine(search_id)),
+            waiting=waiting,
+            decided=decided,
+            parents={
+                row.number: row.config
+                for row in reader.listed([(search_id, number) for number in parents])
+            },
+            earlier=all_tried(reader, search_id) if waiting else (),
+        )
 
 
 # -- one proposal -------------------------------------------------------------------------------
@@ -214,11 +227,8 @@ def show_nothing_waits(snapshot: Snapshot) -> None:
 
 def show_decisions(snapshot: Snapshot) -> None:
     """Draw the decisions that people took in this search."""
-    decided = [
-        trial for trial in snapshot.trials if trial.decision in ("approved", "edited", "rejected")
-    ]
-    st.markdown("**Past decisions**")
-    if not decided:
+    st.markdown("**Past decisions**", help="The newest 100.")
+    if not snapshot.decided:
         st.caption("No person has decided on a proposal of this search yet.")
         return
     frame = pd.DataFrame(
@@ -235,7 +245,7 @@ def show_decisions(snapshot: Snapshot) -> None:
                 else readable(changes_text(trial.changes, snapshot.parent_of(trial))),
                 "val_mse ↓": error_text(trial.val_mse),
             }
-            for trial in reversed(decided)
+            for trial in snapshot.decided
         ]
     )
     wide = st.column_config.TextColumn(width=230)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from informer.config import from_flat
+from nas_engine.proposals import Record, check, near_duplicates
 from nas_engine.store.reader import Reader, reading
-from nas_engine.store.table import Query, QueryError, count, page, parse, results
+from nas_engine.store.table import Query, QueryError, count, page, parse, results, tried
 from nas_engine.workspace import Workspace
 from tests.pages import seed
 
@@ -102,6 +104,23 @@ def test_all_results_stand_in_columns_with_how_they_differ_from_trial_0(reader: 
     for trial, differences in zip(trials, found.differences, strict=True):
         assert found.starts[1] | json.loads(differences) == trial.config
     assert results(reader, [99]).number == ()
+
+
+def test_a_proposal_is_checked_against_columns_as_against_whole_trials(reader: Reader) -> None:
+    search = reader.search(1)
+    assert search is not None
+    whole, light = reader.trials(1), tried(results(reader, [1]))
+    records = Record(search.spec, whole), Record(search.spec, light)
+    for trial in whole:
+        config = from_flat(trial.config)
+        near, same = (near_duplicates(record, config) for record in records)
+        assert [row.number for row in near] == [row.number for row in same]
+        assert trial.number in [row.number for row in near]
+        sentences, others = (
+            check(record, whole[0].config, trial.changes, by="person") for record in records
+        )
+        assert sentences == others
+    assert records[0].slowness == records[1].slowness
 
 
 def test_a_trial_keeps_a_few_points_of_its_curve(reader: Reader) -> None:
