@@ -8,11 +8,12 @@ PORT ?= 8501
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
 
-.PHONY: help run test check unit browser clean
+.PHONY: help run test check unit browser marks screenshots clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
 	@echo "make test   style, types and all tests"
+	@echo "make screenshots   a picture of every page, light and dark, from a real search"
 	@echo "make clean  remove the environment and caches (never the workspace)"
 
 run: .venv/.run
@@ -34,8 +35,15 @@ browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
 	$(TEST_ENV) $(BIN)/python -m pytest -m browser
 
+# How fast the pages are with 10,000 trials; a slow machine may take four times as long.
+marks: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m benchmarks.pages --margin 4
+
+screenshots: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m tests.screenshots screenshots
+
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache static
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache static screenshots
 
 .venv/.run: requirements.txt constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \

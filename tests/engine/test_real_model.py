@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,35 +11,17 @@ import pytest
 from informer.config import problems
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.store.reader import LLMCallRow, reading
-from nas_engine.workspace import PROJECT, Workspace
+from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
 from tests.fakes.recorded import RecordedTrainer, noise
+from tests.fakes.small_model import serving_model
 
 
 @pytest.fixture
 def model_url() -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes.small_model", str(port)],
-        cwd=PROJECT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while True:
-        assert server.poll() is None and time.monotonic() < deadline
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield f"{url}/v1"
-    server.kill()
-    server.wait()
+    with serving_model() as url:
+        yield url
 
 
 @pytest.fixture

@@ -7,11 +7,43 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
+import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import xllamacpp
+from nas_engine.workspace import PROJECT
+
+
+@contextmanager
+def serving_model() -> Iterator[str]:
+    """Serve the model in a process of its own, and return the address to give to a planner."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.fakes.small_model", str(port)],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            assert server.poll() is None and time.monotonic() < deadline
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        server.kill()
+        server.wait()
 
 
 def weights() -> Path:
@@ -22,6 +54,8 @@ def weights() -> Path:
 
 
 if __name__ == "__main__":
+    import xllamacpp
+
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(weights())
     parameters.n_ctx = 4096

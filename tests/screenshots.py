@@ -1,0 +1,148 @@
+"""Pictures of every page, light and dark, from searches that really ran: `make screenshots`.
+
+`python -m tests.screenshots FOLDER` searches on ETTh1 with the built-in planner, lets a small real
+language model propose in a second search that waits for a review, and photographs each page, whole.
+`--keep DB` takes a workspace that has been made before, or makes it there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from playwright.sync_api import Page
+from tqdm import tqdm
+
+from nas_engine.commands import Control, send
+from nas_engine.store.reader import reading
+from nas_engine.workspace import PROJECT, Workspace
+from tests.dashboard import browsing, serving_dashboard
+from tests.fakes.small_model import serving_model
+
+SMALL = ("training.epochs=4", "training.steps_per_epoch=60", "data.batch_size=32")
+TRIALS = 16
+PAGES = {
+    "overview": "",
+    "start": "start",
+    "live": "live?search=1",
+    "review": "review?search=2",
+    "compare-curves": "compare?search=1",
+    "compare-differences": "compare?search=1&tab=differences",
+    "compare-errors": "compare?search=1&tab=errors",
+    "compare-parameters": "compare?search=1&tab=parameters",
+    "compare-landscape": "compare?search=1&tab=landscape",
+    "compare-trade-offs": "compare?search=1&tab=tradeoffs",
+    "trial": "trial?trial=1.{best}",
+    "lineage": "lineage?search=1",
+    "transcript": "transcript?search=2",
+    "data": "data",
+    "settings": "settings",
+}
+TALLEST = 3000
+"""Pixels of a picture."""
+
+
+def search(workspace: Workspace, environment: dict[str, str], *options: str) -> None:
+    """Run a search to its end, or until it waits for a person."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "nas_engine", "search", "--dataset", "ETTh1"),
+            *(part for setting in SMALL for part in ("--set", setting)),
+            *("--db", str(workspace.db), *options),
+        ],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+@contextmanager
+def reviewed_search(workspace: Workspace, environment: dict[str, str]) -> Iterator[None]:
+    """Have a search whose proposals wait for a person, from the first that does."""
+    command = [
+        *(sys.executable, "-m", "nas_engine", "search", "--dataset", "ETTh1", "--review"),
+        *(part for setting in SMALL for part in ("--set", setting)),
+        *("--db", str(workspace.db), "--planner", "llm", "--set", "data.pred_len=48"),
+    ]
+    follower = subprocess.Popen(
+        command, cwd=PROJECT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL
+    )
+    try:
+        while True:
+            with reading(workspace) as reader:
+                assert reader is not None
+                if any(row.state == "proposed" for row in reader.open_trials(2)):
+                    break
+            if follower.poll() is not None:
+                raise click.ClickException("The second search ended before anything waited.")
+            time.sleep(0.5)
+        yield
+    finally:
+        send(workspace, Control(kind="cancel"), 2)
+        follower.wait(timeout=60)
+
+
+def photograph(page: Page, url: str, target: Path) -> None:
+    """Open an address and keep a picture of the whole page."""
+    width = page.viewport_size["width"] if page.viewport_size else 1280
+    page.set_viewport_size({"width": width, "height": 900})
+    page.goto(url)
+    at_rest = "[data-testid='stApp'][data-test-script-state='notRunning']"
+    page.wait_for_timeout(500)
+    page.wait_for_selector(at_rest, state="attached", timeout=60_000)
+    page.wait_for_timeout(2500)  # charts are drawn after the script has ended
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": min(TALLEST, max(600, height))})
+    page.wait_for_timeout(800)
+    page.screenshot(path=target)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--keep", type=click.Path(path_type=Path), help="Database to make, or to take again.")
+@click.option("--width", default=1280, show_default=True, help="Of the window, in pixels.")
+def main(folder: Path, keep: Path | None, width: int) -> None:
+    """Photograph every page, light and dark, into FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        workspace = Workspace((keep or Path(temporary) / "nas.db").absolute())
+        if not workspace.db.exists():
+            click.echo(f"Searching on ETTh1: {TRIALS} trials, a few minutes.")
+            options = ("--max-iterations", str(TRIALS), "--planner", "tpe", "--slots", "2")
+            search(workspace, {}, *options)
+        with serving_model() as url:
+            environment = {
+                "OPENROUTER_API_KEY": "local",
+                "OPENAI_BASE_URL": url,
+                "PLANNER_MODEL": "smollm2",
+                "LLM_MAX_TOKENS": "160",
+                "LLM_DEADLINE_SECONDS": "300",
+            }
+            log = Path(temporary) / "server.log"
+            with (
+                reviewed_search(workspace, environment),
+                serving_dashboard(workspace, environment, log) as dashboard,
+                reading(workspace) as reader,
+            ):
+                assert reader is not None
+                found = reader.search(1)
+                best = found.incumbent if found else 0
+                for scheme in ("light", "dark"):
+                    with browsing(folder / "failed.png", width=width) as page:
+                        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                        for name, address in tqdm(PAGES.items(), desc=scheme):
+                            url = f"{dashboard.url}/{address.format(best=best)}"
+                            photograph(page, url, folder / f"{name}-{scheme}.png")
+    click.echo(f"{2 * len(PAGES)} pictures in {folder}.")
+
+
+if __name__ == "__main__":
+    main()
