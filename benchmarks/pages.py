@@ -3,8 +3,8 @@
 `python -m benchmarks.pages` makes a database of a search with 10,000 trials of 50 epochs each and
 one that runs, and prints for each page: the script run with empty caches (cold) and again (warm),
 as Streamlit's own test driver runs it in this process; what the browser receives until the page is
-at rest; and the time from the navigation to the first drawing of table or chart. A live tick is the
-processor time of the whole server for one second of a page that nobody touches.
+at rest; and the time from the navigation to the first drawing of table or chart. A tick is the run
+of what a page draws anew every second or two while an engine works.
 
 With `--margin F` the marks count F-fold, for a machine that is slower or busy, and a mark that is
 missed makes the command fail.
@@ -12,6 +12,7 @@ missed makes the command fail.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -21,13 +22,14 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
-import psutil
 import streamlit as st
 from playwright.sync_api import Page
 from streamlit.testing.v1 import AppTest
@@ -36,12 +38,11 @@ from nas_engine.search import SearchSpec
 from nas_engine.store.schema import differing, open_database, sampled
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import PROJECT, Workspace
-from tests.dashboard import Dashboard, browsing, serving_dashboard
+from tests.dashboard import Dashboard, browsing, living_engine, serving_dashboard
 
 COLD_MS, WARM_MS, TICK_MS = 600.0, 200.0, 25.0
 KIB, DRAWN_S = 500.0, 2.0
 WARM_RUNS = 5
-TICKS = 20
 
 VARIED: dict[str, list[object]] = {
     "model.d_model": [16, 32, 64, 128, 256],
@@ -186,6 +187,34 @@ PAGES = {
 }
 
 
+@contextmanager
+def timed_fragments() -> Iterator[dict[str, list[float]]]:
+    """Time the parts of pages that draw themselves anew every second; gives seconds by name."""
+    spent: dict[str, list[float]] = defaultdict(list)
+    original = st.fragment
+
+    def fragment(function: Any = None, *, run_every: Any = None, **options: Any) -> Any:
+        if function is None:
+            return lambda function: fragment(function, run_every=run_every, **options)
+
+        @functools.wraps(function)
+        def timed(*arguments: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return function(*arguments)
+            finally:
+                if run_every is not None:
+                    spent[function.__name__].append(time.perf_counter() - began)
+
+        return original(timed, run_every=run_every, **options)
+
+    st.fragment = fragment
+    try:
+        yield spent
+    finally:
+        st.fragment = original
+
+
 def scripts(last: int) -> Iterator[Figure]:
     """Run each page with empty caches, then again, in this process."""
     app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
@@ -198,14 +227,18 @@ def scripts(last: int) -> Iterator[Figure]:
         st.cache_data.clear()
         st.cache_resource.clear()
         times = []
-        for _ in range(1 + WARM_RUNS):
-            began = time.perf_counter()
-            app.run()
-            times.append(1000 * (time.perf_counter() - began))
+        with timed_fragments() as ticking:
+            for _ in range(1 + WARM_RUNS):
+                began = time.perf_counter()
+                app.run()
+                times.append(1000 * (time.perf_counter() - began))
         if app.exception:
             raise click.ClickException(f"{name}: {app.exception[0].value}")
         yield Figure(name, "cold", times[0], COLD_MS, "ms")
         yield Figure(name, "warm", statistics.median(times[1:]), WARM_MS, "ms")
+        if ticking:
+            tick = sum(statistics.median(seconds[1:]) for seconds in ticking.values())
+            yield Figure(name, "tick", 1000 * tick, TICK_MS, "ms")
         for key in list(app.query_params):
             del app.query_params[key]
 
@@ -238,15 +271,6 @@ def in_browser(dashboard: Dashboard, last: int, folder: Path) -> Iterator[Figure
                 yield Figure(name, f"first {what}", time.perf_counter() - began, DRAWN_S, "s")
             _rest(page)
             yield Figure(name, "to the browser", received[0] / 1024, KIB, "KiB")
-        page.goto(f"{dashboard.url}/live?search=1")
-        _rest(page)
-        page.wait_for_timeout(3000)
-        server = psutil.Process(dashboard.pid)
-        before = server.cpu_times()
-        page.wait_for_timeout(1000 * TICKS)
-        after = server.cpu_times()
-        spent = after.user + after.system - before.user - before.system
-        yield Figure("live", "tick", 1000 * spent / TICKS, TICK_MS, "ms")
 
 
 def _rest(page: Page) -> None:
@@ -255,29 +279,6 @@ def _rest(page: Page) -> None:
         "[data-testid='stApp'][data-test-script-state='notRunning']", state="attached"
     )
     page.wait_for_timeout(1200)
-
-
-@contextmanager
-def _engine(workspace: Workspace, search_id: int) -> Iterator[None]:
-    """Have this process be the engine of the search, and show that it lives."""
-    import threading
-
-    ended, writer = threading.Event(), Writer(workspace)
-    writer.take_lease(search_id)
-
-    def beat() -> None:
-        while not ended.wait(0.5):
-            writer.beat(0.5)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        writer.release_lease()
-        writer.close()
 
 
 @click.command()
@@ -296,7 +297,7 @@ def main(trials: int, epochs: int, margin: float | None) -> None:
         click.echo(f"Python {platform.python_version()}, Streamlit {st.__version__}, ", nl=False)
         click.echo(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
         os.environ["NAS_DB"] = str(workspace.db)
-        with _engine(workspace, search_id):
+        with living_engine(workspace, search_id):
             figures = list(_told(scripts(trials - 1)))
             log = Path(folder) / "server.log"
             with serving_dashboard(workspace, {"OPENROUTER_API_KEY": ""}, log) as dashboard:

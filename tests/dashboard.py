@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from nas_engine.store.reader import reading
+from nas_engine.store.writer import Writer
 from nas_engine.workspace import PROJECT, Workspace
 
 CHROMIUM_ARGUMENTS = [
@@ -109,6 +111,30 @@ def serving_dashboard(
     finally:
         dashboard.stop()
         dashboard.kill_engines()
+
+
+@contextmanager
+def living_engine(workspace: Workspace, search_id: int) -> Iterator[None]:
+    """Let a search have an engine that beats and does nothing else."""
+    idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3000)"])
+    ended = threading.Event()
+    writer = Writer(workspace)
+    writer.take_lease(search_id, idle.pid)
+
+    def beat() -> None:
+        while not ended.wait(0.5):
+            writer.beat(0.5)
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        writer.close()
+        idle.kill()
+        idle.wait()
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from pages._parts.all_trials import all_results, mean_seconds_and_noise
 from pages._parts.opening import searched
 
 CURVES = 8  # more cannot be told apart at a glance; Compare has them all
-NEWEST = 50  # trials in the table; Compare has them all
+NEWEST = 25  # trials in the table; Compare has them all
 
 Mark = tuple[str, int, int, EngineState]
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +15,7 @@ from nas_engine.search import Limits, SearchSpec
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
-from tests.dashboard import Dashboard, browsing, serving_dashboard
+from tests.dashboard import Dashboard, browsing, living_engine, serving_dashboard
 from tests.fakes.engine import running
 from tests.pages import seed
 
@@ -36,31 +32,6 @@ def dashboard(workspace: Workspace, tmp_path: Path) -> Iterator[Dashboard]:
     environment = {"OPENROUTER_API_KEY": ""}
     with serving_dashboard(workspace, environment, tmp_path / "server.log") as server:
         yield server
-
-
-@contextmanager
-def living_engine(workspace: Workspace, search_id: int) -> Iterator[None]:
-    """Let a search have an engine that beats and does nothing else."""
-    idle = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
-    ended = threading.Event()
-
-    writer = Writer(workspace)
-    writer.take_lease(search_id, idle.pid)
-
-    def beat() -> None:
-        while not ended.wait(0.5):
-            writer.beat(0.5)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-        writer.close()
-        idle.kill()
-        idle.wait()
 
 
 def rest(page: Page) -> None:
