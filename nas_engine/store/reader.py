@@ -483,16 +483,16 @@ class Reader:
 
         They are those of the run that stands for a trial, or those of its run with `seed`.
         """
+        among = "" if numbers is None else "AND t.number IN (SELECT value FROM json_each(?2))"
         return self._rows(
             EpochRow,
             f"""SELECT r.number, e.epoch, e.train_loss, e.val_mse, e.val_mae, e.lr, e.seconds
             FROM trials t JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
             JOIN epochs e ON e.run_id = r.id
-            WHERE t.search_id = ?1
-            AND (?2 IS NULL OR t.number IN (SELECT value FROM json_each(?2)))
+            WHERE t.search_id = ?1 {among}
             AND (r.seed = ?3 OR ?3 IS NULL AND r.id = {_STANDS})
             ORDER BY r.number, e.epoch""",  # noqa: S608
-            (search_id, None if numbers is None else json.dumps(numbers), seed),
+            (search_id, json.dumps(numbers), seed),
         )
 
     def baselines(self, search_id: int) -> list[BaselineRow]:

@@ -472,6 +472,7 @@ _WATCHED = (
     # learning curve. Reading the whole of either for 10,000 trials takes seconds.
     "ALTER TABLE proposals ADD COLUMN differences TEXT NOT NULL DEFAULT '{}'",
     "ALTER TABLE trials ADD COLUMN spark TEXT NOT NULL DEFAULT '[]'",
+    "CREATE INDEX runs_running ON runs (search_id) WHERE state = 'running'",
     # A named address of a page: what it shows, and how.
     """
     CREATE TABLE views (
