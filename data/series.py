@@ -25,6 +25,7 @@ class Series:
     values: Floats  # (T, C): the input columns
     known: NDArray[np.float32]  # (T, F + K): calendar features, then the known-future columns
     scaler: Scaler  # of the C input columns
+    dates: pd.DatetimeIndex  # (T,)
 
     @property
     def outputs(self) -> slice:
@@ -56,14 +57,16 @@ def _series(dataset: Dataset, features: Features, target: str) -> Series:
             "forecast; make it past-only, leave it out, or forecast another target."
         )
     known = frame[list(roles.known)].to_numpy(np.float64)
-    dates = calendar.encode(pd.DatetimeIndex(frame.index), dataset.frequency)
+    dates = pd.DatetimeIndex(frame.index)
+    marks = calendar.encode(dates, dataset.frequency)
     covariates = Scaler.fit(known[training]).transform(known).astype(np.float32)
     return Series(
         dataset=dataset,
         roles=roles,
         values=scaler.transform(values),
-        known=np.concatenate((dates, covariates), axis=1),
+        known=np.concatenate((marks, covariates), axis=1),
         scaler=scaler,
+        dates=dates,
     )
 
 

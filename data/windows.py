@@ -46,10 +46,11 @@ class Windows:
         self._outputs = series.outputs
         self._seq_len = seq_len
         self._steps = torch.arange(seq_len + pred_len, device=device)
-        self._count = len(starts)
+        self.starts = starts  # the first row of each window in the series
+        self.device = device
 
     def __len__(self) -> int:
-        return self._count
+        return len(self.starts)
 
     def batch(self, windows: Tensor) -> Batch:
         """Return the windows with these numbers, (B,), of 0 to len(self) - 1."""
@@ -63,5 +64,5 @@ class Windows:
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yield every window once, in order of time, `size` at a time."""
-        for windows in torch.split(torch.arange(len(self), device=self._steps.device), size):
+        for windows in torch.split(torch.arange(len(self), device=self.device), size):
             yield self.batch(windows)

@@ -1,4 +1,4 @@
-"""Squared and absolute errors over all windows, kept by horizon step and column."""
+"""Squared and absolute errors over all windows, by horizon step and column, and by window."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ class Errors:
     def __init__(self) -> None:
         self._squared: Any = 0.0  # (H, C_out)
         self._absolute: Any = 0.0
+        self._by_window: list[Any] = []  # (B,) each
         self._windows = 0
 
     def add(self, error: Tensor | Floats) -> None:
         """Add errors (B, H, C_out), given in float64."""
-        self._squared = self._squared + (error * error).sum(0)
+        squared = error * error
+        self._squared = self._squared + squared.sum(0)
         self._absolute = self._absolute + error.__abs__().sum(0)
+        self._by_window.append(squared.mean((1, 2)))
         self._windows += len(error)
 
     @property
@@ -40,6 +43,11 @@ class Errors:
         return self._mean(self._absolute)
 
     @property
+    def by_window(self) -> Floats:
+        """Mean squared error of each window, (N,), in the order in which they were added."""
+        return np.concatenate([_array(part) for part in self._by_window])
+
+    @property
     def mse(self) -> float:
         """Mean squared error of everything added."""
         return float(self.squared.mean())
@@ -50,6 +58,9 @@ class Errors:
         return float(self.absolute.mean())
 
     def _mean(self, total: Any) -> Floats:
-        array = total if isinstance(total, np.ndarray) else total.cpu().numpy()
-        mean: Floats = array / self._windows
-        return mean
+        return _array(total) / self._windows
+
+
+def _array(values: Any) -> Floats:
+    array: Floats = values if isinstance(values, np.ndarray) else values.cpu().numpy()
+    return array

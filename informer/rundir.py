@@ -14,10 +14,11 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from informer.config import RunConfig, from_nested
 from informer.files import (
@@ -33,6 +34,8 @@ from informer.files import (
 
 FILE_BYTES = 2**24
 """Of a configuration, a result or its details, at most."""
+SHOWN_BYTES = 2**20
+"""Of what is only for people to look at: the environment and the forecasts."""
 METRICS_BYTES = 2**26
 LOG_BYTES = 2**23
 """Of a log, from which on only its end is kept."""
@@ -87,6 +90,82 @@ class Details(Record):
     test: PartErrors
 
 
+class ColumnForecast(Record):
+    """A column in a window, in the units of the data: what was known, what came, the forecast."""
+
+    name: str
+    past: tuple[Finite, ...]  # the end of the look-back
+    truth: tuple[Finite, ...]
+    forecast: tuple[Finite, ...]
+
+
+class WindowForecast(Record):
+    """The forecast of one window of the validation part."""
+
+    which: Literal["worst", "median", "best"]
+    window: int  # its number among the windows of the part, in order of time
+    mse: Finite  # over all columns that are forecast, on scaled data
+    dates: tuple[datetime, ...]  # of the steps of `past`, then of those that are forecast
+    columns: tuple[ColumnForecast, ...]
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for column in self.columns:
+            steps = len(column.past) + len(column.truth)
+            if len(column.forecast) != len(column.truth) or len(self.dates) != steps:
+                raise ValueError("dates, truth and forecast have not the same steps")
+        if not (self.columns and self.columns[0].truth):
+            raise ValueError("nothing was forecast")
+        return self
+
+    @property
+    def begins(self) -> datetime:
+        """The first time step that is forecast."""
+        return self.dates[len(self.columns[0].past)]
+
+
+class Forecasts(Record):
+    """The validation windows that the best weights forecast worst, at the median, and best.
+
+    They hold the columns with the largest error over the whole part, the worst first: 12, or fewer
+    where the horizon is long. `forecast_columns` is how many are forecast in all.
+    """
+
+    forecast_columns: int
+    windows: tuple[WindowForecast, ...]
+
+
+class Generated(Record):
+    """The parameters of a data set that is generated."""
+
+    rows: int
+    start: str
+    seed: int
+
+
+class UsedData(Record):
+    """The data of a training; `splits` are the first row of a part, and the row after its last."""
+
+    name: str
+    sha256: str | None  # of the file; None where there is none
+    generated: Generated | None
+    rows: int
+    splits: dict[Literal["train", "val", "test"], tuple[int, int]]
+
+
+class Environment(Record):
+    """What a training ran on, as it was when it began or last went on."""
+
+    versions: dict[str, str]  # of Python, the project and the libraries that decide results
+    commit: str | None  # of the project; None where git does not know it
+    changed: bool | None  # whether files of the project differed from the commit
+    platform: str
+    device: str
+    threads: int
+    seed: int
+    data: UsedData
+
+
 JudgedOn = Literal["all windows", "whole batches of 32"]
 
 
@@ -135,6 +214,8 @@ class _ResultFile(Record):
     result: Result
 
 
+_Shown = TypeVar("_Shown", Details, Forecasts, Environment)
+
 _METRIC: TypeAdapter[Progress | Epoch] = TypeAdapter(
     Annotated[Progress | Epoch, Field(discriminator="kind")]
 )
@@ -172,6 +253,16 @@ class RunDir:
         return self.path / "errors.json"
 
     @property
+    def forecasts(self) -> Path:
+        """Forecasts of the best weights on three windows of the validation part."""
+        return self.path / "forecasts.json"
+
+    @property
+    def environment(self) -> Path:
+        """What the training ran on."""
+        return self.path / "environment.json"
+
+    @property
     def result(self) -> Path:
         """How it ended; its presence means that it did."""
         return self.path / "result.json"
@@ -192,7 +283,8 @@ class RunDir:
         epoch, _ = (same and self.checkpoint()) or (0, None)
         kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)][:epoch] if epoch else []
         useless = [path for number, path in checkpoints(self.path) if number > epoch or not epoch]
-        for path in [self.result, self.details, self.weights, self.end, *self.path.glob(".*")]:
+        outcome = [self.result, self.details, self.forecasts, self.environment, self.weights]
+        for path in [*outcome, self.end, *self.path.glob(".*")]:
             remove(path)
         for path in [*useless, *([] if epoch else [self.metrics, self.log])]:
             remove(path)
@@ -288,10 +380,15 @@ class RunDir:
 
     def read_details(self) -> Details | None:
         """Return the details of the errors, or None where there are none that can be read."""
-        try:
-            return Details.model_validate_json(read_file(self.details, FILE_BYTES))
-        except (FileNotFoundError, ProtocolError, ValidationError):
-            return None
+        return _shown(Details, self.details, FILE_BYTES)
+
+    def read_forecasts(self) -> Forecasts | None:
+        """Return the forecasts of three windows, or None where there are none to be read."""
+        return _shown(Forecasts, self.forecasts, SHOWN_BYTES)
+
+    def read_environment(self) -> Environment | None:
+        """Return what the training ran on, or None where nothing says so that can be read."""
+        return _shown(Environment, self.environment, SHOWN_BYTES)
 
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of the worker's log."""
@@ -314,6 +411,13 @@ class RunDir:
         with self.log.open("ab") as file:
             file.truncate(0)
             file.write(b"(What stood before was too long to keep.)\n" + tail)
+
+
+def _shown(kind: type[_Shown], path: Path, limit: int) -> _Shown | None:
+    try:
+        return kind.model_validate_json(read_file(path, limit))
+    except (FileNotFoundError, ProtocolError, ValidationError):
+        return None
 
 
 def _records(block: bytes) -> Iterator[Progress | Epoch]:

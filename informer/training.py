@@ -35,7 +35,9 @@ from informer import checkpoint
 from informer.checkpoint import Standing
 from informer.config import RunConfig, TrainingConfig
 from informer.cost import steps_per_epoch
+from informer.environment import environment
 from informer.files import checkpoints, replace_text
+from informer.forecasts import forecasts
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import (
@@ -244,6 +246,8 @@ class Training:
     def result(self) -> Success:
         """Train until patience or epochs run out, and judge the best weights on the test part."""
         training, standing = self._config.training, self._standing
+        ran_on = environment(self._source, _device_name(self._device), training.seed)
+        replace_text(self._run.environment, ran_on.model_dump_json(indent=2))
         _log.info("%s parameters, %s windows", f"{self._parameters:,}", f"{len(self.windows):,}")
         while (
             standing.epoch < training.epochs
@@ -255,6 +259,8 @@ class Training:
         val, test = self._evaluate(self._val), self._evaluate(self._test)
         details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
         replace_text(self._run.details, details.model_dump_json())
+        shown = forecasts(self._forecast, self._val, val, self._source)
+        replace_text(self._run.forecasts, shown.model_dump_json())
         return Success(
             val_mse=standing.best_mse,
             val_mae=standing.best_mae,

@@ -78,9 +78,9 @@ def cases(dice: random.Random) -> Iterator[Case]:
         yield f"write {number} and a damaged checkpoint", [at_write(number)], damage_newest
 
 
-WRITES = 4 * EPOCHS + 9
-"""Boundaries of a training: per epoch the record and three of the checkpoint, at the end three each
-of weights, details and result."""
+WRITES = 4 * EPOCHS + 15
+"""Boundaries of a training: first three of the environment, per epoch the record and three of the
+checkpoint, at the end three each of weights, details, forecasts and result."""
 DAMAGED = range(2, WRITES + 1, 4)
 
 
@@ -154,6 +154,7 @@ def end(run: RunDir) -> dict[str, Any]:
     return {
         "weights": hashlib.sha256(run.weights.read_bytes()).hexdigest(),
         "details": hashlib.sha256(run.details.read_bytes()).hexdigest(),
+        "forecasts": hashlib.sha256(run.forecasts.read_bytes()).hexdigest(),
         "epochs": [record.model_dump(exclude={"seconds"}) for record in epochs],
         "result": result.model_dump(exclude={"seconds"}),
         "checkpoints": len(checkpoints(run.path)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,20 @@ import pytest
 from informer.__main__ import serve
 from informer.config import RunConfig
 from informer.files import KEPT_CHECKPOINTS, checkpoints, is_intact, keep_checkpoint
-from informer.rundir import Epoch, Failure, Progress, RunDir
+from informer.rundir import (
+    ColumnForecast,
+    Details,
+    Environment,
+    Epoch,
+    Failure,
+    Forecasts,
+    PartErrors,
+    Progress,
+    Record,
+    RunDir,
+    UsedData,
+    WindowForecast,
+)
 
 CONFIG = RunConfig()
 SEED = 7
@@ -154,7 +170,138 @@ def test_a_checkpoint_cannot_be_a_link_out_of_the_folder(attempt: RunDir, tmp_pa
 
 
 def test_an_attempt_at_another_configuration_leaves_nothing(attempt: RunDir) -> None:
-    attempt.end.touch()
+    for path in (attempt.end, attempt.details, attempt.forecasts, attempt.environment):
+        path.touch()
     (attempt.path / ".result.json.tmp").write_text("half")
     assert attempt.create(CONFIG.with_changes({"training.seed": 1})) == 0
     assert [path.name for path in attempt.path.iterdir()] == ["config.json"]
+
+
+# -- what is only for people to look at ---------------------------------------------------------
+
+ERRORS = PartErrors(
+    columns=("OT",),
+    mse_by_step=(0.5,),
+    mae_by_step=(0.5,),
+    mse_by_column=(0.5,),
+    mae_by_column=(0.5,),
+    own_mse_by_column=(0.5,),
+    own_mae_by_column=(0.5,),
+)
+WINDOW = WindowForecast(
+    which="worst",
+    window=3,
+    mse=0.5,
+    dates=(datetime(2024, 2, 28), datetime(2024, 2, 29), datetime(2024, 3, 1)),
+    columns=(ColumnForecast(name="été", past=(0.5, 1.5), truth=(2.5,), forecast=(3.5,)),),
+)
+LEFT: dict[str, Record] = {
+    "errors.json": Details(val=ERRORS, test=ERRORS),
+    "forecasts.json": Forecasts(forecast_columns=1, windows=(WINDOW,)),
+    "environment.json": Environment(
+        versions={"torch": "2.13"},
+        commit=None,
+        changed=None,
+        platform="Linux",
+        device="cpu",
+        threads=1,
+        seed=7,
+        data=UsedData(
+            name="mine",
+            sha256="0" * 64,
+            generated=None,
+            rows=100,
+            splits={"train": (0, 70), "val": (70, 80), "test": (80, 100)},
+        ),
+    ),
+}
+
+
+def read(run: RunDir) -> list[Record]:
+    found = (run.read_details(), run.read_forecasts(), run.read_environment())
+    return [record for record in found if record is not None]
+
+
+def linked(path: Path) -> None:
+    shutil.move(path, path.parent / "canary")
+    path.symlink_to(path.parent / "canary")
+
+
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+SPOILED: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "huge": lambda path: os.truncate(path, 100 * 2**20),
+    "half": lambda path: os.truncate(path, path.stat().st_size // 2),
+    "no text": lambda path: path.write_bytes(b"\xff\x00" * 9),
+    "deep": lambda path: path.write_bytes(b"[" * 100_000),
+    "a list": lambda path: path.write_bytes(b"[]"),
+    "a key too many": lambda path: path.write_text('{"more": 1, ' + path.read_text()[1:]),
+    "a link": linked,
+    "a pipe": piped,
+    "a folder": a_folder,
+}
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> RunDir:
+    """A run folder with all that is only for people to look at."""
+    for name, record in LEFT.items():
+        (tmp_path / name).write_text(record.model_dump_json(), "utf-8")
+    assert read(RunDir(tmp_path)) == list(LEFT.values())
+    return RunDir(tmp_path)
+
+
+@pytest.mark.parametrize("name", LEFT)
+@pytest.mark.parametrize("spoil", SPOILED.values(), ids=SPOILED)
+def test_a_spoiled_file_is_not_read_and_harms_no_other(
+    left: RunDir, name: str, spoil: Callable[[Path], object]
+) -> None:
+    spoil(left.path / name)
+    assert read(left) == [record for each, record in LEFT.items() if each != name]
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("errors.json", "[0.5]", "[NaN]"),
+        ("errors.json", "[0.5]", '["half"]'),
+        ("forecasts.json", "0.5,1.5", "0.5,1e999"),
+        ("forecasts.json", "[0.5,", "[null,"),
+        ("forecasts.json", "worst", "splendid"),
+        ("forecasts.json", "2024-02-29", "2023-02-29"),
+        ("forecasts.json", "été", "\\ud800"),
+        ("environment.json", '"threads":1', '"threads":1.5'),
+        ("environment.json", '"val":[70,80]', '"val":[70]'),
+        ("environment.json", '"cpu"', "0"),
+    ],
+)
+def test_a_file_with_another_value_than_its_kind_has_is_not_read(
+    left: RunDir, name: str, old: str, new: str
+) -> None:
+    text = (left.path / name).read_text("utf-8")
+    assert old in text
+    (left.path / name).write_text(text.replace(old, new), "utf-8")
+    assert read(left) == [record for each, record in LEFT.items() if each != name]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("dates", WINDOW.dates[:2]), ("columns", ()), ("columns", (WINDOW.columns[0], None))],
+)
+def test_forecasts_whose_parts_do_not_fit_are_not_read(
+    tmp_path: Path, field: str, value: object
+) -> None:
+    run = RunDir(tmp_path)
+    window = WINDOW.model_copy(update={field: value})
+    forecasts = Forecasts(forecast_columns=1, windows=()).model_copy(update={"windows": (window,)})
+    run.forecasts.write_text(forecasts.model_dump_json(warnings=False))
+    assert run.read_forecasts() is None

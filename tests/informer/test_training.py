@@ -64,7 +64,9 @@ def test_a_run_leaves_metrics_weights_and_result(tiny: RunConfig, tmp_path: Path
     assert any(isinstance(record, Progress) for record in records)
     assert sorted(path.name for path in run.path.iterdir()) == [
         "config.json",
+        "environment.json",
         "errors.json",
+        "forecasts.json",
         "metrics.jsonl",
         "model.safetensors",
         "result.json",
@@ -253,6 +255,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_to_the_last_
     assert isinstance(resumed, Success)
     assert run.weights.read_bytes() == undisturbed.weights.read_bytes()
     assert run.details.read_bytes() == undisturbed.details.read_bytes()
+    assert run.forecasts.read_bytes() == undisturbed.forecasts.read_bytes()
     assert resumed.model_dump(exclude={"seconds"}) == whole.model_dump(exclude={"seconds"})
     again = [r for r in run.read_metrics()[0] if isinstance(r, Epoch)]
     assert [r.model_dump(exclude={"seconds"}) for r in again] == [
@@ -313,7 +316,7 @@ def test_a_validation_error_that_is_not_finite_is_recorded_and_never_best(
 ) -> None:
     def diverged(*_: object) -> Errors:
         found = Errors()
-        found.add(torch.tensor([math.nan], dtype=torch.float64))
+        found.add(torch.full((1, 6, 7), math.nan, dtype=torch.float64))
         return found
 
     monkeypatch.setattr(training, "evaluate", diverged)

@@ -143,6 +143,7 @@ def test_a_worker_that_is_killed_inside_an_epoch_costs_no_bit_of_the_result(
     assert results[0].model_dump(exclude={"seconds"}) == results[1].model_dump(exclude={"seconds"})
     assert run.weights.read_bytes() == whole.weights.read_bytes()
     assert run.details.read_bytes() == whole.details.read_bytes()
+    assert run.forecasts.read_bytes() == whole.forecasts.read_bytes()
     tables = [
         [r.model_dump(exclude={"seconds"}) for r in each.read_metrics()[0] if isinstance(r, Epoch)]
         for each in (run, whole)
