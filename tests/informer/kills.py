@@ -22,6 +22,7 @@ from data.registry import DATASETS
 from data.series import series
 from informer.__main__ import serve
 from informer.config import RunConfig
+from informer.environment import PROJECT, commit_of
 from informer.files import checkpoints
 from informer.rundir import Epoch, RunDir, Success
 from informer.training import Training
@@ -47,6 +48,7 @@ def main() -> None:
     DATASETS["tiny"] = tiny_dataset()
     config = RunConfig().with_changes({**TINY, **CONFIG_CHANGES})
     series("tiny", config.data.features, config.data.target)  # made once, for all forks
+    commit_of(PROJECT)  # as is this
     folder, dice = Path(sys.argv[1]), random.Random(SEED)
     for name, arm, then in cases(dice):
         run = RunDir(folder / name.replace(" ", "-"))
