@@ -32,7 +32,7 @@ from informer.rundir import RunDir
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
-from nas_engine.machine import cuda_devices
+from nas_engine.machine import cuda_devices, gpus
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted
 from nas_engine.planning import Held, Planning, planner_of
@@ -95,7 +95,9 @@ def local_trainer(
     device = str(spec.start()["training.device"])
     shared, share = device_share(slot, spec.slots, cuda_devices(device))
     environment = {**settings.worker_environment(), **shared}
-    return LocalTrainer(environment, workspace.worker_log, slot, memory_share=share)
+    found = gpus(device)
+    gpu = found[slot % len(found)].cuda if found else ""
+    return LocalTrainer(environment, workspace.worker_log, slot, memory_share=share, gpu=gpu)
 
 
 def log_handler(settings: Settings, stream: TextIO | None = None) -> logging.Handler:

@@ -272,6 +272,7 @@ def _watch(
         ending=lambda: use.ending(number) or (pruned[0] if pruned else None),
         limit_seconds=60 * use.spec.limits.trial_minutes,
         memory_bytes=process_allowed(config, use.spec.slots, use.spec.limits.memory_mb),
+        measured=lambda load: writer.set_load(run_id, load),
     )
 
 

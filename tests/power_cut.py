@@ -46,7 +46,7 @@ Synchronous = Literal["FULL", "NORMAL"]
 
 MAY_BE_LOST = re.compile(
     r"(INSERT OR REPLACE INTO|DELETE FROM) epochs\b"  # the run folder has them too
-    r"|UPDATE runs SET (epoch|spent)\b"
+    r"|UPDATE runs SET (epoch|spent|cpu_percent)\b"
     r"|UPDATE engines SET heartbeat\b"
     r"|UPDATE searches SET active_seconds\b"
     r"|INSERT INTO events\b"

@@ -37,7 +37,7 @@ from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader
 from nas_engine.store.schema import differing, open_database, sampled, transaction
-from nas_engine.trainers.base import Ended, Worker
+from nas_engine.trainers.base import Ended, Load, Worker
 from nas_engine.workspace import Workspace
 
 SearchState = Literal["running", "paused", "stopping", "stopped", "completed"]
@@ -511,6 +511,18 @@ class Writer:
                     VALUES (?, ?, 'debug', ?, ?)""",
                     (search_id, number, f"Trial {number}, {_told(record)}", time.time()),
                 )
+
+    def set_load(self, run_id: int, load: Load) -> None:
+        """Record what the worker of a run takes now, in megabytes of 10^6 bytes, and its peak."""
+        connection = self._metrics.conn
+        memory, on_gpu = load.memory / 1e6, load.gpu_memory and load.gpu_memory / 1e6
+        with self._transaction(connection):
+            connection.execute(
+                """UPDATE runs SET cpu_percent = ?1, memory_mb = ?2,
+                peak_memory_mb = max(coalesce(peak_memory_mb, 0), ?2), gpu_percent = ?3,
+                gpu_memory_mb = ?4 WHERE id = ?5""",
+                (load.cpu_percent, memory, load.gpu_percent, on_gpu, run_id),
+            )
 
     def complete(self, search_id: int, number: int, run_id: int, result: Success) -> None:
         """Record the result of a training that ended well; the trial has the mean of its runs."""

@@ -29,6 +29,20 @@ class Worker:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What a worker and all that it has started take of their machine. Memory is in bytes."""
+
+    cpu_percent: float  # of one core, so that it may be more than 100
+    memory: int
+    gpu_percent: float | None = None  # of the whole GPU, whoever uses it
+    gpu_memory: int | None = None
+
+
+def nobody_looks(load: Load) -> None:
+    """Do nothing with what was measured."""
+
+
+@dataclass(frozen=True)
 class Watch:
     """How the engine follows a training and ends it early."""
 
@@ -37,6 +51,7 @@ class Watch:
     ending: Callable[[], Ended | None]  # asked all the time: how the training shall end now
     limit_seconds: float
     memory_bytes: int  # that the process may take
+    measured: Callable[[Load], None] = nobody_looks  # called all the time while it trains
 
 
 class TrainerError(RuntimeError):

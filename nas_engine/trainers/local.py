@@ -20,11 +20,12 @@ from informer.rundir import RunDir, Success, what_takes_memory
 from nas_engine.liveness import process_start
 from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker
+from nas_engine.trainers.meter import Meter
 from nas_engine.workspace import PROJECT
 
 POLL_SECONDS = 0.05
-MEMORY_SECONDS = 0.5
-"""Between two looks at the memory of the worker and its children."""
+MEASURE_SECONDS = 0.5
+"""Between two looks at what the worker and its children take."""
 PATIENCE_SECONDS = 2.0
 """That a worker has to end a training when it is asked to; after that it is killed."""
 
@@ -57,6 +58,7 @@ class LocalTrainer:
         threads: int = 1,
         memory_share: float = 1.0,
         command: Sequence[str] = COMMAND,
+        gpu: str = "",
     ) -> None:
         """Prepare a worker; none is started before the first training.
 
@@ -67,11 +69,13 @@ class LocalTrainer:
             threads: That the worker computes with on a CPU.
             memory_share: Of the memory of its GPU that it may take.
             command: Starts the worker.
+            gpu: Name in CUDA_VISIBLE_DEVICES of the GPU that it trains on; empty: it has none.
         """
         self._mark = uuid.uuid4().hex
         self._environment = {**environment, MARK: self._mark}
         self._output = output
         self._slot = slot
+        self._gpu = gpu
         self._command = [
             *command,
             *("--threads", str(threads)),
@@ -110,8 +114,8 @@ class LocalTrainer:
         self, run: RunDir, watch: Watch, worker: subprocess.Popen[bytes]
     ) -> Success | Ended:
         """Report the records of a training until it has ended, or has to."""
-        began = time.monotonic()
-        next_memory, offset = began, 0
+        began, meter = time.monotonic(), Meter(worker.pid, self._gpu)
+        next_look, offset = began + MEASURE_SECONDS, 0
         asked: Ended | None = None  # what the worker has been asked to end with
         patience = 0.0
         while True:
@@ -144,10 +148,11 @@ class LocalTrainer:
                 minutes = watch.limit_seconds / 60
                 message = f"The training was ended at its limit of {minutes:g} minutes."
                 return self._killed(Ended("failed", "time", message))
-            if now >= next_memory:
-                next_memory = now + MEMORY_SECONDS
-                if (taken := _memory(worker.pid)) > watch.memory_bytes:
-                    return self._killed(_took_too_much(run, taken, watch.memory_bytes))
+            if now >= next_look and (load := meter.load()) is not None:
+                next_look = now + MEASURE_SECONDS
+                watch.measured(load)
+                if load.memory > watch.memory_bytes:
+                    return self._killed(_took_too_much(run, load.memory, watch.memory_bytes))
             if not run.path.is_dir():
                 raise ProtocolError(f"{run.path} is no longer there.")
             run.trim_log()
@@ -242,22 +247,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _memory(pid: int) -> int:
-    """Return the bytes of main memory that a process and all below it hold."""
-    total = 0
-    try:
-        parent = psutil.Process(pid)
-        tree = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0
-    for process in tree:
-        try:
-            total += process.memory_info().rss
-        except psutil.Error:
-            continue
-    return total
 
 
 def _took_too_much(run: RunDir, taken: int, limit: int) -> Ended:

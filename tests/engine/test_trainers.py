@@ -16,7 +16,7 @@ from informer.config import RunConfig
 from informer.rundir import LOG_BYTES, Epoch, Progress, RunDir, Success
 from nas_engine.liveness import same_process
 from nas_engine.trainers import local
-from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker
+from nas_engine.trainers.base import BaselinesEnded, Ended, Load, TrainerError, Watch, Worker
 from nas_engine.trainers.local import MARK, LocalTrainer
 from nas_engine.trainers.pool import device_share
 from tests.fakes.worker import COMMAND, FORKED
@@ -34,11 +34,13 @@ class Log:
     def __init__(self, after_epoch: int = 10**9, ending: Ended = STOPPED) -> None:
         self.workers: list[Worker] = []
         self.records: list[Progress | Epoch] = []
+        self.loads: list[Load] = []
         self._after_epoch, self._ending = after_epoch, ending
 
     def watch(self, limit_seconds: float = 60, memory_bytes: int = GENEROUS) -> Watch:
         report, started = self.records.extend, self.workers.append
-        return Watch(started, report, self.ending, limit_seconds, memory_bytes)
+        measured = self.loads.append
+        return Watch(started, report, self.ending, limit_seconds, memory_bytes, measured)
 
     def ending(self) -> Ended | None:
         reached = max((record.epoch for record in self.records), default=0)
@@ -159,6 +161,21 @@ def test_a_training_that_takes_too_much_memory_fails_alone_and_says_what_to_lowe
     assert (ended.state, ended.error_class) == ("failed", "out_of_memory")
     assert "more than the 100 MB that it may; lower data.batch_size (32)" in ended.message
     assert not same_process(log.workers[0].pid, log.workers[0].process_start)
+    assert log.loads[-1].memory > 100_000_000, "the measurement that decided was not reported"
+
+
+def test_what_a_worker_takes_is_measured_while_it_trains(
+    trainer: Callable[..., LocalTrainer], tmp_path: Path
+) -> None:
+    log = Log()
+
+    def measured_twice() -> Ended | None:
+        return STOPPED if len(log.loads) == 2 else None
+
+    log.ending = measured_twice  # type: ignore[method-assign]
+    assert trainer(FAKE_EPOCH_SECONDS="60").train(folder(tmp_path / "run"), log.watch()) == STOPPED
+    assert all(load.memory > 1_000_000 and load.cpu_percent >= 0 for load in log.loads)
+    assert all(load.gpu_percent is None for load in log.loads), "it has no GPU"
 
 
 def test_a_worker_that_is_lost_is_told_as_such_and_replaced(
