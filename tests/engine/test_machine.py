@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from nas_engine import machine
+from nas_engine.engine import local_trainer
 from nas_engine.machine import cuda_devices, default_slots, gpus, memory_allowed, memory_needed
 from nas_engine.search import SearchSpec
+from nas_engine.settings import load_settings
 from nas_engine.trainers.pool import device_share
+from nas_engine.workspace import Workspace
 
 SMALL = SearchSpec().base()
 ON_CPU = SMALL.with_changes({"training.device": "cpu"})
@@ -109,6 +112,19 @@ def test_a_search_that_names_a_gpu_shares_that_one_among_its_slots(have_gpus: Ha
     assert memory_allowed(named, 2) == int(0.85 * 40 * GIB / 2)
     assert cuda_devices("cuda:1") == [] and device_share(1, 2, []) == ({}, 0.5)
     assert gpus("cuda:2") == ()
+
+
+@pytest.mark.parametrize(
+    ("device", "measured"),
+    [("auto", ["0", "1", "0"]), ("cuda:1", ["1", "1", "1"]), ("cpu", ["", "", ""])],
+)
+def test_the_gpu_that_is_measured_is_the_one_that_the_slot_trains_on(
+    have_gpus: HaveGPUs, workspace: Workspace, device: str, measured: list[str]
+) -> None:
+    have_gpus(80, 40)
+    spec = SearchSpec(slots=3, settings={"training.device": device})
+    trainers = [local_trainer(workspace, load_settings(), slot, spec) for slot in range(3)]
+    assert [trainer._gpu for trainer in trainers] == measured
 
 
 def test_a_tool_that_says_something_else_means_no_gpu(have_gpus: HaveGPUs, tmp_path: Path) -> None:
