@@ -17,9 +17,9 @@ from pages._parts.figures import (
 )
 from pages._parts.live_chart import Figure
 
-MOST_POINTS = 2000
+MOST_POINTS = 1000
 """Drawn one by one; of more trials, those that stand out in each of `COLUMNS` parts."""
-COLUMNS = 500
+COLUMNS = 250
 _BEYOND = 3.0  # times the upper tenth: what is higher would flatten all else
 
 OPEN = ("proposed", "queued", "running", "stalled", "paused")
@@ -216,7 +216,7 @@ def _at_the_foot(results: Results) -> list[dict[str, Any]]:
             if state in states and results.val_mse[at] is None
         ]
         if found:
-            drawn = found[:: -(-len(found) // MOST_POINTS)]
+            drawn = found[:: -(-len(found) // COLUMNS)]
             traces.append(
                 {
                     "type": "scatter",
