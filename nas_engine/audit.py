@@ -12,6 +12,7 @@ from nas_engine.commands import (
     Change,
     Control,
     Decide,
+    Describe,
     Enqueue,
     OnTrial,
     Start,
@@ -49,6 +50,8 @@ def asked(row: CommandRow) -> str:
         case Decide(decision=decision, proposal_id=proposal, changes=changes, comment=comment):
             edit = f" to {_listed(changes)}" if changes else ""
             return f"{_DECISIONS[decision]} proposal {proposal}{edit}{_because(comment)}"
+        case Describe():
+            return f"describe {_described(command)}"
 
 
 def _changed(command: Change) -> str:
@@ -59,6 +62,19 @@ def _changed(command: Change) -> str:
         for name, value in command.limits.items()
     ]
     return ", ".join(listed) or "nothing"
+
+
+def _described(command: Describe) -> str:
+    said = []
+    if command.name is not None:
+        said.append(f"name to {command.name or 'none'}")
+    if command.tags is not None:
+        said.append(f"tags to {', '.join(command.tags) or 'none'}")
+    if command.notes is not None:
+        said.append(f"notes to {len(command.notes):,} characters")
+    if command.archived is not None:
+        said.append("archive it" if command.archived else "restore it")
+    return "; ".join(said) or "nothing"
 
 
 def _listed(changes: Mapping[str, Value]) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, field_validator
 
 from informer.config import Value
 from nas_engine.search import SearchSpec
@@ -91,7 +91,32 @@ class Decide(_Command):
     comment: str = Field("", max_length=4000)
 
 
-Command = Start | Control | Change | Enqueue | OnTrial | Decide
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+
+
+class Describe(_Command):
+    """Give a search a name, tags and notes, or put it away; what is None stays as it is.
+
+    No engine has a part in it: `labels.describe` applies it at once.
+    """
+
+    kind: Literal["describe"] = "describe"
+    edition: int
+    """Of the search that the person saw."""
+    name: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
+        None, max_length=200
+    )
+    tags: tuple[Tag, ...] | None = Field(None, max_length=20)
+    notes: str | None = Field(None, max_length=20_000)
+    archived: bool | None = None
+
+    @field_validator("tags")
+    @classmethod
+    def _once_each(cls, tags: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if tags is None else tuple(dict.fromkeys(tags))
+
+
+Command = Start | Control | Change | Enqueue | OnTrial | Decide | Describe
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 
 
@@ -104,18 +129,22 @@ def send(workspace: Workspace, command: Command, search_id: int | None = None) -
     workspace.create()
     db = open_database(workspace.db)
     try:
-        row = {
-            "search_id": search_id,
-            "kind": command.kind,
-            "payload": command.model_dump_json(),
-            "author": _author(),
-            "created_at": time.time(),
-        }
         with explained(workspace.db):
-            inserted = db.table("commands").insert(row).last_pk
+            inserted = db.table("commands").insert(given(command, search_id)).last_pk
         return int(inserted)  # type: ignore[arg-type]  # an INTEGER PRIMARY KEY
     finally:
         db.close()
+
+
+def given(command: Command, search_id: int | None) -> dict[str, Any]:
+    """Return the row of a command that this process's user gives at this moment."""
+    return {
+        "search_id": search_id,
+        "kind": command.kind,
+        "payload": command.model_dump_json(),
+        "author": _author(),
+        "created_at": time.time(),
+    }
 
 
 def _author() -> str:

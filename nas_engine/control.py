@@ -16,7 +16,16 @@ from pydantic import ValidationError
 from informer.config import Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
-from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start
+from nas_engine.commands import (
+    Change,
+    Command,
+    Control,
+    Decide,
+    Describe,
+    Enqueue,
+    OnTrial,
+    Start,
+)
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
 from nas_engine.search import ASKING, CHANGEABLE, SPENDING, SearchSpec
@@ -85,6 +94,8 @@ def apply(scope: Scope, command: Command, author: str) -> str:
             return _on_trial(scope, command, author)
         case Decide():
             return _decide(scope, command, author)
+        case Describe():  # applied where it is given; a row that waits is not of this project's
+            raise Refused("A description is saved at once, without an engine; give it again.")
 
 
 def reasons_not_to_start(

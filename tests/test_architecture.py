@@ -87,6 +87,7 @@ LIGHT = {
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.labels": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.evaluator": ("torch", "numpy", "langchain_core", "optuna", "sqlite_utils"),
     "nas_engine.curves": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.proposals": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

@@ -30,38 +30,47 @@ from nas_engine.cli.output import (
     settings_table,
     table,
 )
+from nas_engine.labels import hidden
 from nas_engine.liveness import engine_state
 from nas_engine.store.reader import CommandRow, EventRow, reading
 
 
 @click.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those that are archived, too.")
 @db_option
 @json_option
 @plainly
-def list_searches(db: Path | None, as_json: bool) -> None:
-    """List all searches, newest first."""
+def list_searches(everything: bool, db: Path | None, as_json: bool) -> None:
+    """List the searches that are not archived, newest first."""
     workspace = workspace_of(db)
     with reading(workspace) as reader:
-        rows = (
-            [
-                {
-                    "search": row.id,
-                    "title": row.spec.title(),
-                    "state": engine_words(row.state, engine_state(reader.engine(row.id))),
-                    "trials": f"{row.finished}/{row.max_trials}",
-                    "best": row.best,
-                }
-                for row in reader.searches()
-            ]
+        searches = (
+            [(row, engine_state(reader.engine(row.id))) for row in reader.searches()]
             if reader
             else []
         )
+    rows = [
+        {
+            "search": row.id,
+            "name": row.name,
+            "title": row.spec.title(),
+            "tags": ", ".join(row.tags),
+            "state": engine_words(row.state, engine),
+            "trials": f"{row.finished}/{row.max_trials}",
+            "best": row.best,
+        }
+        for row, engine in searches
+        if everything or not hidden(row, engine)
+    ]
+    left_out = len(searches) - len(rows)
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif rows:
         click.echo(table(rows))
-    else:
+    elif not left_out:
         click.echo(f"There is no search in {workspace.db} yet.")
+    if left_out and not as_json:
+        click.echo(f"{left_out} archived; --all lists them too.", err=True)
 
 
 @click.command()

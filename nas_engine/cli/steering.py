@@ -1,4 +1,4 @@
-"""Commands to a search that runs or rests: controls, changes, acts on trials, decisions."""
+"""Commands to a search that runs or rests: controls, changes, acts on trials, decisions, names."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from nas_engine.cli.common import (
     search_argument,
     workspace_of,
 )
-from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial
+from nas_engine.commands import Change, Command, Control, Decide, Describe, Enqueue, OnTrial
+from nas_engine.labels import describe as say
 from nas_engine.search import CHANGEABLE, Limits
-from nas_engine.supervisor import request
+from nas_engine.supervisor import Answer, request
 
 ACTS: dict[str, Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]] = {
     "stop": "stop_trial",
@@ -43,7 +44,10 @@ CONTROLS: dict[Literal["pause", "stop", "cancel"], str] = {
 def _give(db: Path | None, search_id: int | None, command: Command) -> None:
     """Give a command and print the engine's answer."""
     workspace = workspace_of(db)
-    answer = request(workspace, command, known_search(workspace, search_id))
+    _print(request(workspace, command, known_search(workspace, search_id)))
+
+
+def _print(answer: Answer) -> None:
     if not answer.ok:
         raise Refused(answer.text)
     click.echo(answer.text)
@@ -177,10 +181,41 @@ def decide(
     _give(db, search_id, command)
 
 
+@click.command()
+@search_of
+@click.option("--name", help="What the search is called; '' takes the name away.")
+@click.option("--tag", "tags", multiple=True, help="A tag, in place of those before; repeatable.")
+@click.option("--no-tags", is_flag=True, help="Take all tags away.")
+@click.option("--notes", help="What there is to say of it; '' takes the notes away.")
+@click.option("--archive/--restore", "archived", default=None, help="Hide it in lists, or not.")
+@db_option
+@plainly
+def describe(
+    search_id: int,
+    name: str | None,
+    tags: tuple[str, ...],
+    no_tags: bool,
+    notes: str | None,
+    archived: bool | None,
+    db: Path | None,
+) -> None:
+    """Give a search a name, tags and notes, or archive it; nothing is ever deleted."""
+    if tags and no_tags:
+        raise Refused("Give --tag or --no-tags, not both.")
+    said = {"name": name, "tags": tags if tags or no_tags else None, "notes": notes}
+    if archived is None and all(value is None for value in said.values()):
+        raise Refused("Say what to keep: --name, --tag, --no-tags, --notes, --archive, --restore.")
+    workspace = workspace_of(db)
+    search = load_agent_state(workspace.db, search_id).search
+    command = Describe.model_validate({**said, "archived": archived, "edition": search.edition})
+    _print(say(workspace, search.id, command))
+
+
 COMMANDS = (
     *(_control(kind, description) for kind, description in CONTROLS.items()),
     change,
     trial,
     enqueue,
     decide,
+    describe,
 )
