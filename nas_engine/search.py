@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -153,7 +156,7 @@ class SearchSpec(BaseModel):
 
         A search outlives its data set, which may be removed.
         """
-        return PRESETS[self.preset].config().flat() | self.settings
+        return {**_preset(self.preset), **self.settings}
 
     def fingerprint(self) -> str:
         """Return a digest of all that a search keeps: searches that agree in it are the same.
@@ -175,3 +178,8 @@ class SearchSpec(BaseModel):
         start = self.start()
         lengths = f"{start['data.seq_len']}→{start['data.pred_len']}"
         return f"{start['data.dataset']} {start['data.features']} {lengths} · {self.planner}"
+
+
+@functools.cache
+def _preset(name: str) -> Mapping[str, Value]:
+    return MappingProxyType(PRESETS[name].config().flat())

@@ -562,12 +562,11 @@ class Reader:
 
     def engine(self, search_id: int) -> EngineRow | None:
         """Return the newest lease of a search's engine, whether it still lives or not."""
-        return self._first(
-            EngineRow,
-            """SELECT search_id, token, boot, pid, process_start, started_at, heartbeat, released
-            FROM engines WHERE search_id = ?""",
-            (search_id,),
-        )
+        return self._first(EngineRow, f"{_ENGINE} WHERE search_id = ?", (search_id,))
+
+    def engines(self) -> dict[int, EngineRow]:
+        """Return the newest lease of each search that has had an engine."""
+        return {row.search_id: row for row in self._rows(EngineRow, _ENGINE, ())}
 
     def views(self, page: str) -> dict[str, str]:
         """Return the saved addresses of a page by their names, in order of these."""
@@ -679,6 +678,10 @@ _TRIAL = f"""
     LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
+
+_ENGINE = """
+    SELECT search_id, token, boot, pid, process_start, started_at, heartbeat, released FROM engines
+"""
 
 _COMMAND = """
     SELECT id, search_id, kind, payload, author, state, answer, created_at, answered_at

@@ -520,6 +520,16 @@ def m008_watched(db: Database) -> None:
         )
 
 
+@MIGRATIONS()
+def m009_sums(db: Database) -> None:
+    """Sum what calls came to from an index: their rows hold the prompts, which are long."""
+    db.execute("DROP INDEX calls_by_trial")
+    db.execute(
+        """CREATE INDEX calls_by_trial ON llm_calls (search_id, number, outcome, prompt_tokens,
+        completion_tokens, cost_usd, booked_tokens, booked_usd)"""
+    )
+
+
 SPARK_POINTS = 12
 
 
