@@ -15,7 +15,7 @@ from nas_engine.store.reader import Reader, SearchRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request
 from pages._parts.states import SEARCH_STATES
-from pages._parts.text import plain
+from pages._parts.text import plain, readable
 
 OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
 LIVE, REVIEW = "pages/search/live.py", "pages/search/review.py"
@@ -98,7 +98,7 @@ def _remember_search() -> None:
 def search_label(search: SearchRow) -> str:
     """Return a search in one line, for lists."""
     symbol = SEARCH_STATES[search.state].symbol
-    return f"{symbol} Search {search.id} · {search.spec.title()}"
+    return f"{symbol} Search {search.id} · {readable(search.title)}"
 
 
 def asked_trial() -> int | None:
