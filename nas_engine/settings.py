@@ -10,7 +10,12 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
 
 from nas_engine.workspace import PROJECT, Workspace
 
@@ -58,9 +63,8 @@ class Role:
 
     @property
     def public_url(self) -> str:
-        """The address without user, password and query."""
-        parts = urlsplit(self.base_url)
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+        """The address without what may be secret."""
+        return public_address(self.base_url)
 
     @property
     def is_openrouter(self) -> bool:
@@ -144,6 +148,24 @@ class Settings(BaseSettings):
             if not any(word in name.upper() for word in secret)
         }
         return kept | {"NAS_DATA_DIRS": self.nas_data_dirs}
+
+
+def public_address(address: str) -> str:
+    """Return an address without user, password, query and fragment."""
+    parts = urlsplit(address)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+Origin = Literal["environment", ".env", "default"]
+
+
+def origins() -> dict[str, Origin]:
+    """Return where the value of each field of `Settings` comes from."""
+    environment, file = EnvSettingsSource(Settings)(), DotEnvSettingsSource(Settings)()
+    return {
+        name: "environment" if name in environment else ".env" if name in file else "default"
+        for name in Settings.model_fields
+    }
 
 
 def load_settings() -> Settings:

@@ -127,6 +127,21 @@ def parse_all(texts: Iterable[str]) -> dict[str, Narrowing]:
     return found
 
 
+def written(space: Mapping[str, Narrowing]) -> list[str]:
+    """Return narrowings as `parse_all` reads them, a line each."""
+    return [_written(key, narrowing) for key, narrowing in space.items()]
+
+
+def _written(key: str, narrowing: Narrowing) -> str:
+    if narrowing.values or narrowing.without:
+        values = (
+            value if isinstance(value, str) else json.dumps(value)
+            for value in narrowing.values or narrowing.without
+        )
+        return f"{key}{'=' if narrowing.values else '!='}{','.join(values)}"
+    return f"{key}={narrowing.low!r}..{narrowing.high!r}"
+
+
 def value_of(text: str) -> Value:
     """Return a written value: a number, true or false as JSON has them, else the text."""
     try:

@@ -104,7 +104,12 @@ def search_label(search: SearchRow) -> str:
 def asked_trial() -> int | None:
     """Return the trial that the address names, if it is a number."""
     text = st.query_params.get("trial", "")
-    return int(text) if text.isdecimal() and len(text) < 10 else None
+    return int(text) if is_number(text) else None
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a part of an address may be the number of a search or a trial."""
+    return text.isdecimal() and len(text) < 10
 
 
 def give(command: Command, search_id: int) -> Answer:

@@ -124,18 +124,18 @@ def search_frame(
             "": "Open",
             "State": f"{SEARCH_STATES[row.state].symbol} {row.state}"
             + (" · archived" if row.search.archived else ""),
-            "Name": readable(row.search.name),
-            "Data": f"{row.start['data.dataset']} {row.start['data.features']}",
-            "Horizon": row.start["data.pred_len"],
-            "Planner": row.search.spec.planner,
-            "Progress": min(1.0, row.search.finished / row.search.max_trials),
-            "Trials": f"{row.search.finished:,} of {row.search.max_trials:,}",
+            "Name": readable(row.search.name) or None,
             "Best": row.search.best,
             "vs baseline %": _percent(improvement(row.search.best, row.baseline)),
             "Best so far": list(best_so_far(row)),
+            "Progress": 100 * min(1.0, row.search.finished / row.search.max_trials),
+            "Trials": f"{row.search.finished:,} of {row.search.max_trials:,}",
+            "Data": f"{row.start['data.dataset']} {row.start['data.features']}",
+            "Horizon": row.start["data.pred_len"],
+            "Planner": row.search.spec.planner,
+            "Tags": [readable(tag) for tag in row.search.tags],
             "USD": row.booked_usd if row.search.spec.planner in ASKING else None,
             "Active": row.search.active_seconds,
-            "Tags": [readable(tag) for tag in row.search.tags],
             "Last activity": pd.Timestamp(row.active_at, unit="s", tz="UTC").floor("s"),
         }
         for row in rows
@@ -161,7 +161,7 @@ def search_columns(open_: Callable[[], None]) -> dict[str, Any]:
         "Horizon": number(width=65, help="Time steps that are forecast"),
         "Planner": text(width=70),
         "Progress": config.ProgressColumn(
-            width=90, min_value=0, max_value=1, format="percent", help="Finished trials"
+            width=90, min_value=0, max_value=100, format="%.0f %%", help="Finished trials"
         ),
         "Trials": text(width=95),
         "Best": number(

@@ -43,6 +43,7 @@ TICK_SECONDS = 2.0
 ANSWER = "overview-answer"
 CHOSEN = "overview-chosen"
 DRAWN = "overview-drawn"  # how often the choice was made outside of the table
+BOOKED = "For language models; a call without a report is booked at its worst case."
 TASKS = 4  # whose best has a place of its own at the top
 
 
@@ -61,46 +62,32 @@ def sparkline(db: str, search_id: int, judged: int, _reader: Reader) -> tuple[fl
 def show_figures(rows: Sequence[Shown]) -> None:
     """Draw what all searches together have come to."""
     archived = sum(row.search.archived for row in rows)
+    with st.grid("auto", min_column_width=150, key="overview-figures"):
+        for label, value, help_ in (
+            ("Searches", count_text(len(rows)), f"{archived} of them archived."),
+            ("Running now", count_text(sum(row.works for row in rows)), "An engine works on them."),
+            ("Trials done", count_text(sum(row.search.finished for row in rows)), None),
+            ("US dollars booked", f"{sum(row.booked_usd for row in rows):.2f}", BOOKED),
+        ):
+            st.metric(label, value, border=True, help=help_)
     tasks = best_by_task(rows)
-    with st.grid("auto", min_column_width=150, row_height=104, key="overview-figures"):
-        show_figure("Searches", count_text(len(rows)), f"{archived} archived" if archived else None)
-        show_figure("Running now", count_text(sum(row.works for row in rows)))
-        show_figure("Trials done", count_text(sum(row.search.finished for row in rows)))
-        show_figure(
-            "US dollars booked",
-            f"{sum(row.booked_usd for row in rows):.2f}",
-            help="For language models; a call without a report is booked at its worst case.",
-        )
+    with st.grid("auto", min_column_width=225, key="overview-best"):
         for best in tasks[:TASKS]:
             change = improvement(best.value, best.baseline)
             st.metric(
                 f"Best on {plain(best.task)} ↓",
                 error_text(best.value),
-                None if change is None else f"{percent_text(change)} vs baseline",
+                None if change is None else f"{percent_text(change)} vs the best baseline",
                 delta_color=judged(change),
                 delta_arrow="off",
                 border=True,
                 height="stretch",
-                help=f"val_mse of search {best.search.id}, trial {best.search.incumbent}; errors "
+                help=f"val_mse of search {best.search.id}, trial {best.search.incumbent}. Errors "
                 "of other data sets, columns or horizons cannot be compared with it.",
             )
     if more := tasks[TASKS:]:
         listed = ", ".join(f"{plain(best.task)} {error_text(best.value)}" for best in more)
         st.caption(f"Best on older tasks: {listed}.")
-
-
-def show_figure(label: str, value: str, more: str | None = None, help: str | None = None) -> None:
-    """Draw one key figure."""
-    st.metric(
-        label,
-        value,
-        more,
-        delta_color="off",
-        delta_arrow="off",
-        border=True,
-        height="stretch",
-        help=help,
-    )
 
 
 # -- table --------------------------------------------------------------------------------------

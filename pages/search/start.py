@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
@@ -23,11 +25,11 @@ from nas_engine.search import (
     default_planner,
 )
 from nas_engine.settings import Settings
-from nas_engine.space import SpaceError, describe, parse_all, problems_of, space
+from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
-from pages._parts.opening import LIVE, settings, stored
+from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.text import count_text, plain
 
 PLANNERS: dict[PlannerName, str] = {
@@ -71,19 +73,56 @@ TASK_SETTINGS = (
 )
 
 
+# -- what the form begins with ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the form begins with: a search that the address names, or what suits this machine."""
+
+    spec: SearchSpec
+    like: int | None  # the search
+
+    @property
+    def form(self) -> str:
+        """Prefix of the keys of the widgets: another search is another form."""
+        return "start" if self.like is None else f"start-like-{self.like}"
+
+
+def origin(config: Settings) -> Origin:
+    """Return what the form begins with; where the search of the address is not valid, say so."""
+    usual = SearchSpec(
+        preset="paper" if gpus() else "small", planner=default_planner(config.has_key)
+    )
+    asked = st.query_params.get("like")
+    if asked is None:
+        return Origin(usual, None)
+    with stored() as reader:
+        like = reader.search(int(asked)) if reader and is_number(asked) else None
+    if like is None:
+        st.error(f"There is no search {plain(asked, 40)} in this workspace to start from.")
+        return Origin(usual, None)
+    try:
+        like.spec.base()
+    except ConfigError as error:
+        st.error(plain(f"The settings of search {like.id} are no longer valid: {error}"))
+        return Origin(usual, None)
+    return Origin(like.spec, like.id)
+
+
 # -- parts of the form --------------------------------------------------------------------------
 
 
-def choose_preset() -> str:
-    """Let the preset be chosen; the machine decides what is proposed."""
+def choose_preset(origin: Origin) -> str:
+    """Let the preset be chosen; without another search the machine decides what is proposed."""
     found = gpus()
     names = list(PRESETS)
     preset = st.segmented_control(
         "Preset",
         names,
-        default="paper" if found else "small",
+        default=origin.spec.preset,
         required=True,
-        key="start-preset",
+        key=f"{origin.form}-preset",
         help=" ".join(f"{name}: {preset.description}." for name, preset in PRESETS.items()),
     )
     machine = f"Found {', '.join(gpu.name for gpu in found)}" if found else "Found no NVIDIA GPU"
@@ -114,11 +153,10 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
         st.error(plain(str(error)))
         st.stop()
     st.caption(f"{plain(facts.description)}.")
-    chosen["data.target"] = facts.target
+    same = dataset == start["data.dataset"] and start["data.target"] in facts.targets
+    chosen["data.target"] = target = start["data.target"] if same else facts.target
     if chosen["data.features"] != "M":
-        chosen["data.target"] = setting(
-            "data.target", facts.target, prefix, "Target", facts.targets
-        )
+        chosen["data.target"] = setting("data.target", target, prefix, "Target", facts.targets)
     lengths = {
         "data.seq_len": "Look-back",
         "data.label_len": "Label length",
@@ -136,16 +174,16 @@ def first_choice(start: dict[str, Value]) -> Value:
     return asked if asked in names() else start["data.dataset"]
 
 
-def choose_planner(config: Settings) -> PlannerName:
+def choose_planner(config: Settings, origin: Origin) -> PlannerName:
     """Let the planner be chosen; those that ask a language model need a key."""
     offered = [name for name in PLANNERS if config.has_key or name not in ASKING]
     planner = st.segmented_control(
         "Planner",
         offered,
-        default=default_planner(config.has_key),
+        default=wished if (wished := origin.spec.planner) in offered else "tpe",
         required=True,
         format_func=PLANNERS.__getitem__,
-        key="start-planner",
+        key=f"{origin.form}-planner",
         help=PLANNER_HELP,
     )
     if not config.has_key:
@@ -158,23 +196,29 @@ def choose_planner(config: Settings) -> PlannerName:
     return planner or "tpe"
 
 
-def choose_guidance(planner: PlannerName) -> str:
+def choose_guidance(planner: PlannerName, origin: Origin) -> str:
     """Let a person tell the language model what it should know."""
     if planner not in ASKING:
         return ""
     return st.text_area(
         "Guidance for the language model",
-        key="start-guidance",
+        origin.spec.guidance,
+        key=f"{origin.form}-guidance",
         placeholder="What you know of the data, what to try first, what to leave alone.",
         max_chars=4000,
         height=90,
     )
 
 
-def choose_space() -> tuple[dict[str, Narrowing], list[str]]:
+def choose_space(origin: Origin) -> tuple[dict[str, Narrowing], list[str]]:
     """Let the space be narrowed; return that, and a sentence where a line cannot be read."""
     text = st.text_area(
-        "Narrow the search space", key="start-space", help=SPACE_HELP, max_chars=20_000, height=90
+        "Narrow the search space",
+        "\n".join(written(origin.spec.space)),
+        key=f"{origin.form}-space",
+        help=SPACE_HELP,
+        max_chars=20_000,
+        height=90,
     )
     try:
         return parse_all(filter(None, map(str.strip, text.splitlines()))), []
@@ -182,9 +226,9 @@ def choose_space() -> tuple[dict[str, Narrowing], list[str]]:
         return {}, [str(error)]
 
 
-def choose_pruning() -> Pruning:
+def choose_pruning(origin: Origin) -> Pruning:
     """Let early ends of trials be chosen, and how eager they are."""
-    start = Pruning()
+    start = origin.spec.pruning
     with st.grid(3, min_column_width=190, vertical_alignment="bottom"):
         method = st.segmented_control(
             "Pruning",
@@ -192,7 +236,7 @@ def choose_pruning() -> Pruning:
             default=start.method,
             required=True,
             format_func=PRUNING.__getitem__,
-            key="start-pruning",
+            key=f"{origin.form}-pruning",
             help=PRUNING_HELP,
         )
         figures = {
@@ -201,16 +245,16 @@ def choose_pruning() -> Pruning:
                 least,
                 most,
                 getattr(start, name),
-                key=f"start-pruning-{name}",
+                key=f"{origin.form}-pruning-{name}",
                 disabled=method == "none",
             )
             for name, least, most in (("reduction", 2, 16), ("min_epochs", 1, 1000))
         }
-    return Pruning.model_validate({"method": method, **figures}) if method != "none" else start
+    return Pruning.model_validate({"method": method, **figures}) if method != "none" else Pruning()
 
 
 def choose_advanced(
-    start: dict[str, Value], prefix: str
+    start: dict[str, Value], prefix: str, origin: Origin
 ) -> tuple[dict[str, Value], Pruning, Limits, Rules]:
     """Let everything else be chosen."""
     with st.expander(
@@ -220,11 +264,11 @@ def choose_advanced(
         keys = [key for key in fields() if key not in TASK_SETTINGS]
         held = settings_by_section(keys, start, prefix)
         st.markdown("**Early ends**")
-        pruning = choose_pruning()
+        pruning = choose_pruning(origin)
         st.markdown("**Limits**")
-        limits = figures_in_grid(Limits(), "start-limit")
+        limits = figures_in_grid(origin.spec.limits, f"{origin.form}-limit")
         st.markdown("**Rules of the evaluator**")
-        rules = figures_in_grid(Rules(), "start-rule")
+        rules = figures_in_grid(origin.spec.rules, f"{origin.form}-rule")
     return held, pruning, limits, rules
 
 
@@ -287,44 +331,54 @@ def start(spec: SearchSpec, config: Settings) -> Answer:
 
 # -- page ---------------------------------------------------------------------------------------
 
-st.title("Start a search", anchor=False)
+heading = st.empty()
 environment = settings()
+begins = origin(environment)
+like = "" if begins.like is None else f" like search {begins.like}"
+heading.title(f"Start a search{like}", anchor=False)
 
 task_column, search_column, model_column = st.columns([13, 13, 9])
 with model_column, st.container(border=True, height="stretch"):
     st.subheader("Start from", anchor=False)
-    preset_name = choose_preset()
+    preset_name = choose_preset(begins)
     base = PRESETS[preset_name].config().flat()
-    form = f"start-{preset_name}"
-    epochs = setting("training.epochs", base["training.epochs"], form, "Epochs per trial")
+    first = base | begins.spec.settings
+    form = f"{begins.form}-{preset_name}"
+    epochs = setting("training.epochs", first["training.epochs"], form, "Epochs per trial")
 with task_column, st.container(border=True, height="stretch"):
     st.subheader("Forecast", anchor=False)
-    task = choose_task(base, form)
+    task = choose_task(first, form)
 with search_column, st.container(border=True, height="stretch"):
     st.subheader("Plan", anchor=False)
     left, right = st.columns(2)
     max_trials = left.number_input(
-        "Trial budget", 1, 100_000, 20, key="start-trials", help="Trial 0 is the starting point"
+        "Trial budget",
+        1,
+        100_000,
+        begins.spec.max_trials,
+        key=f"{begins.form}-trials",
+        help="Trial 0 is the starting point",
     )
     slots = right.number_input(
         "Slots",
         1,
         64,
-        default_slots(PRESETS[preset_name].config()),
+        default_slots(PRESETS[preset_name].config()) if begins.like is None else begins.spec.slots,
         key=f"{form}-slots",
         help="Trials that are trained at once: one on each GPU, else on each core, is a good start",
     )
-    planner_name = choose_planner(environment)
-    guidance = choose_guidance(planner_name)
+    planner_name = choose_planner(environment, begins)
+    guidance = choose_guidance(planner_name, begins)
     review = st.toggle(
         "Review each proposal",
-        key="start-review",
+        begins.spec.mode == "review",
+        key=f"{begins.form}-review",
         help="Every trial after trial 0 waits for a person, who approves, edits or rejects it.",
     )
 with st.expander("Search space", key="start-space-expander"):
-    narrowed, unread = choose_space()
+    narrowed, unread = choose_space(begins)
     space_table = st.container()
-advanced, pruning, limits, rules = choose_advanced(base, form)
+advanced, pruning, limits, rules = choose_advanced(first, form, begins)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:

@@ -1,1 +1,230 @@
-"""Settings: models, keys, limits and appearance."""
+"""Settings: models, keys as present or absent, limits, data, workspace, machine, appearance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import psutil
+import streamlit as st
+from pydantic import SecretStr
+
+from data.registry import names
+from informer.config import PRESETS
+from nas_engine.machine import cores, default_slots, gpus, main_memory
+from nas_engine.settings import Origin, Settings, origins, public_address
+from nas_engine.store.schema import known_versions
+from pages._parts.opening import settings, stored
+from pages._parts.text import count_text, plain, readable
+
+REFRESH = "refresh-seconds"
+"""In the session's state: how often Live reads the search; 0 for not at all."""
+REFRESHES = (0, 1, 2, 5, 10)
+FROM: dict[Origin, str] = {
+    "environment": "the environment",
+    ".env": "`.env`",
+    "default": "the default",
+}
+THEMES = """
+Light or dark follows your system or browser. To choose otherwise, start the dashboard with
+`streamlit run app.py --client.toolbarMode viewer`: the menu at the top right then offers System,
+Light and Dark, and the browser remembers it. For one visit, add `?embed_options=dark_theme` or
+`?embed_options=light_theme` to the address.
+"""
+
+
+def show_facts(facts: dict[str, str]) -> None:
+    """Draw names and values, which may be of any text, as a list."""
+    st.table({name: plain(value) or "–" for name, value in facts.items()}, border="horizontal")
+
+
+# -- language models ----------------------------------------------------------------------------
+
+
+def show_role(config: Settings, name: Literal["planner", "evaluator"]) -> None:
+    """Draw whom a role asks, and where each part of that comes from."""
+    role, whence = config.role(name), origins()
+    own_address = getattr(config, f"{name}_base_url") is not None
+    own_key = bool(getattr(config, f"{name}_api_key").get_secret_value())
+    address = f"{name}_base_url" if own_address else "openai_base_url"
+    key = f"{name}_api_key" if own_key else "openrouter_api_key"
+    temperature = "the model's own" if role.temperature is None else f"{role.temperature:g}"
+    present = f"present, as {key.upper()}" if role.key.get_secret_value() else "absent"
+    facts = {
+        "Model": (role.model, f"{name}_model"),
+        "Address": (role.public_url, address),
+        "Key": (present, key),
+        "Temperature": (temperature, f"{name}_temperature"),
+        "USD per million tokens sent": (
+            f"{role.usd_per_million_in:g}",
+            f"{name}_usd_per_million_in",
+        ),
+        "USD per million tokens received": (
+            f"{role.usd_per_million_out:g}",
+            f"{name}_usd_per_million_out",
+        ),
+    }
+    frame = {
+        fact: [plain(value), FROM[whence[setting]]] for fact, (value, setting) in facts.items()
+    }
+    st.subheader(f"{name.title()}", anchor=False)
+    st.table(pd.DataFrame(frame, index=["Value", "From"]).T, border="horizontal")
+
+
+def show_limits(config: Settings) -> None:
+    """Draw what holds for every request to a language model."""
+    show_facts(
+        {
+            "Tokens of an answer, at most": count_text(config.llm_max_tokens),
+            "Seconds of a request, at most": f"{config.llm_deadline_seconds:g}",
+            "Requests again where the service failed": str(config.llm_retries),
+            "Seconds before the first of them": f"{config.llm_retry_seconds:g}",
+        }
+    )
+
+
+# -- this machine -------------------------------------------------------------------------------
+
+
+def show_data(config: Settings) -> None:
+    """Draw where data files are looked for."""
+    folders = [Path(text).expanduser() for text in config.nas_data_dirs.split(os.pathsep) if text]
+    if not folders:
+        st.caption(
+            "NAS\\_DATA\\_DIRS names no directory: files are taken from the cache, or fetched."
+        )
+    else:
+        show_facts({plain(str(folder)): found_text(folder) for folder in folders})
+    st.caption(f"Data sets that can be chosen: {', '.join(map(plain, names()))}.")
+
+
+def found_text(folder: Path) -> str:
+    """Return whether a directory of data is there, in a few words."""
+    try:
+        files = sum(path.suffix == ".csv" for path in folder.iterdir())
+    except OSError as error:
+        return f"✕ not found ({error.strerror})"
+    return f"✓ found, {files} CSV files"
+
+
+def show_workspace(config: Settings) -> None:
+    """Draw what the workspace holds and how much room there is."""
+    db = config.workspace.db
+    with stored() as reader:
+        searches = len(reader.searches()) if reader else 0
+    files = [db, db.with_name(f"{db.name}-wal"), config.workspace.checkpoints]
+    size = sum(path.stat().st_size for path in files if path.exists())
+    place = next(folder for folder in db.parents if folder.exists())
+    free = shutil.disk_usage(place).free
+    show_facts(
+        {
+            "Database": str(db),
+            "Size": size_text(size) if db.exists() else "not made yet: the first search makes it",
+            "Searches": count_text(searches),
+            "Version of its tables": known_versions()[-1],
+            "Run folders": str(config.workspace.runs),
+            "Free on its disk": size_text(free),
+        }
+    )
+
+
+def show_machine() -> None:
+    """Draw what trainings can use here."""
+    found = [f"{gpu.name}, {size_text(gpu.memory)}" for gpu in gpus()]
+    slots = {
+        f"Slots proposed for {name}": str(default_slots(preset.config()))
+        for name, preset in PRESETS.items()
+    }
+    show_facts(
+        {
+            "CPU cores": str(cores()),
+            "Memory": size_text(main_memory()),
+            "Memory free now": size_text(psutil.virtual_memory().available),
+            "NVIDIA GPUs": "; ".join(found) or "none found",
+            **slots,
+        }
+    )
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes in the largest unit that it fills."""
+    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size >= factor:
+            return f"{size / factor:,.1f} {unit}"
+    return f"{size} bytes"
+
+
+# -- all variables ------------------------------------------------------------------------------
+
+
+def variables(config: Settings) -> pd.DataFrame:
+    """Return every variable of the environment that is read; of a key, whether there is one."""
+    whence = origins()
+    return pd.DataFrame(
+        [
+            {
+                "Variable": name.upper(),
+                "Value": shown(name, getattr(config, name)),
+                "From": whence[name],
+            }
+            for name in Settings.model_fields
+        ]
+    )
+
+
+def shown(name: str, value: Any) -> str:
+    """Return a value as it may be shown: nothing of a key, of an address only what is public."""
+    if isinstance(value, SecretStr):
+        return "present" if value.get_secret_value() else "absent"
+    if value is None or value == "":
+        return "–"
+    return readable(public_address(value) if name.endswith("base_url") else str(value))
+
+
+# -- page ---------------------------------------------------------------------------------------
+
+st.title("Settings", anchor=False)
+config = settings()
+st.caption(
+    "From the environment, else from `.env`, else the default. Change `.env` and reload this page; "
+    "a search that runs keeps what its engine began with."
+)
+left, right = st.columns(2)
+with left, st.container(border=True):
+    show_role(config, "planner")
+with right, st.container(border=True):
+    show_role(config, "evaluator")
+left, right = st.columns(2)
+with left, st.container(border=True, height="stretch"):
+    st.subheader("Workspace", anchor=False)
+    show_workspace(config)
+with right, st.container(border=True, height="stretch"):
+    st.subheader("This machine", anchor=False)
+    show_machine()
+left, right = st.columns(2)
+with left, st.container(border=True, height="stretch"):
+    st.subheader("Requests to language models", anchor=False)
+    show_limits(config)
+with right, st.container(border=True, height="stretch"):
+    st.subheader("Directories with data", anchor=False)
+    show_data(config)
+with st.container(border=True):
+    st.subheader("Appearance", anchor=False)
+    st.segmented_control(
+        "Live reads a running search every",
+        REFRESHES,
+        default=1,
+        required=True,
+        format_func=lambda seconds: f"{seconds} s" if seconds else "Off",
+        key=REFRESH,
+        persist_state="session",
+        help="Holds in this tab until it is closed or reloaded.",
+    )
+    st.markdown(THEMES)
+with st.expander("All variables", key="settings-variables"):
+    st.dataframe(
+        variables(config), hide_index=True, alt="Variables of the environment, and their values"
+    )
