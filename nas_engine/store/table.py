@@ -52,6 +52,8 @@ COLUMNS: Mapping[str, str] = {
 """What can be compared and sorted by, besides the settings, and how it is read."""
 
 _SEARCHED = ("p.hypothesis", "p.reasons", "p.comment", "p.changes", "t.error", "v.sentence")
+_EXCHANGED = """EXISTS (SELECT 1 FROM llm_calls c WHERE c.search_id = t.search_id
+    AND c.number = t.number AND (instr(lower(c.reply), ?) OR instr(lower(c.problem), ?)))"""
 _TERM = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<op><=|>=|!=|=|<|>)(?P<value>.*)", re.DOTALL)
 # Left joins: SQLite leaves out those of which nothing is asked.
 _FROM = """
@@ -83,6 +85,7 @@ class Query:
     descending: bool = False
     offset: int = 0
     limit: int = 100
+    exchanges: bool = False  # words are looked for in replies of language models, too
 
 
 def parse(text: str) -> tuple[Term, ...]:
@@ -131,17 +134,35 @@ def page(reader: Reader, query: Query) -> list[TrialRow]:
     Raises:
         QueryError: there is nothing to sort by with that name.
     """
+    return reader.listed(keys(reader, query))
+
+
+def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
+    """Return (search, number) of the trials of one page, or of all with the limit -1.
+
+    Raises:
+        QueryError: there is nothing to sort by with that name.
+    """
     where, parameters = _where(reader, query)
     order, more = _expression(reader, query.searches, column(query.sort))
     direction = "DESC" if query.descending else "ASC"
     # An order that the index has is read from it, without looking at all trials.
     empty_last = "" if query.sort == "number" else "sorted IS NULL, "
-    keys = reader.fetch(
+    rows = reader.fetch(
         f"""SELECT t.search_id, t.number, {order} AS sorted {_FROM} WHERE {where}
         ORDER BY {empty_last}sorted {direction}, t.search_id, t.number LIMIT ? OFFSET ?""",
         (*more, *parameters, query.limit, query.offset),
     )
-    return reader.listed([(search_id, number) for search_id, number, _ in keys])
+    return [(search_id, number) for search_id, number, _ in rows]
+
+
+def used_answers(reader: Reader, search_id: int) -> int:
+    """Return how many answers of language models were used in a search."""
+    return int(
+        reader.fetch(
+            "SELECT count(*) FROM llm_calls WHERE search_id = ? AND outcome = 'used'", (search_id,)
+        )[0][0]
+    )
 
 
 def _term(word: str) -> Term:
@@ -156,8 +177,10 @@ def _where(reader: Reader, query: Query) -> tuple[str, list[object]]:
     parameters: list[object] = list(query.searches)
     for term in query.terms:
         if not term.name:
-            clauses.append("(" + " OR ".join(f"instr(lower({s}), ?)" for s in _SEARCHED) + ")")
-            parameters += [term.value.lower()] * len(_SEARCHED)
+            places = [f"instr(lower({place}), ?)" for place in _SEARCHED]
+            places += [_EXCHANGED] if query.exchanges else []
+            clauses.append(found := f"({' OR '.join(places)})")
+            parameters += [_lower(term.value)] * found.count("?")
             continue
         expression, more = _expression(reader, query.searches, term.name)
         parameters += more
@@ -189,6 +212,11 @@ def _expression(reader: Reader, searches: Sequence[int], name: str) -> tuple[str
     whens = "WHEN ? THEN ? " * len(starts)
     start = f"CASE t.search_id {whens}END" if starts else "NULL"
     return f"coalesce(json_extract(p.differences, ?), {start})", parameters
+
+
+def _lower(text: str) -> str:
+    """Return text in lower case as SQLite's `lower` has it, which leaves all but ASCII alone."""
+    return "".join(sign.lower() if sign.isascii() else sign for sign in text)
 
 
 def _value(text: str) -> object:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Literal
 
 import streamlit as st
 
 from informer.config import Value
 from nas_engine.curves import Curve, curves_of
-from nas_engine.store.reader import LLMCallRow, RunRow, SearchRow, TrialRow
+from nas_engine.liveness import engine_state
+from nas_engine.standing import as_seen
+from nas_engine.store.reader import LLMCallRow, Reader, RunRow, SearchRow, Spend, TrialRow
+from nas_engine.store.table import Query, QueryError, Term, keys, parse, used_answers
 from pages._parts.opening import COMPARE, LIVE, asked_trial, choose_search, searched
 from pages._parts.states import SOURCES, TRIAL_STATES
 from pages._parts.text import (
@@ -27,6 +31,7 @@ from pages._parts.text import (
 )
 
 PER_PAGE = 10
+Configs = dict[int, Mapping[str, Value]]
 Outcome = Literal["complete", "error", "open"]
 ICONS: dict[Outcome, str] = {
     "complete": ":material/check_circle:",
@@ -45,46 +50,26 @@ OUTCOMES = {
 # -- what is shown ------------------------------------------------------------------------------
 
 
-def searchable(trial: TrialRow, calls: Sequence[LLMCallRow]) -> str:
-    """Return all words of a trial, for the text filter."""
-    words = [
-        f"trial {trial.number}",
-        trial.state,
-        trial.source,
-        trial.hypothesis,
-        trial.reasons,
-        changes_text(trial.changes),
-        trial.author,
-        trial.comment,
-        trial.verdict or "",
-        trial.opinion or "",
-        trial.error,
-        *(call.reply for call in calls),
-        *(call.problem for call in calls),
-        *(message.get("content", "") for call in calls for message in call.messages),
-    ]
-    return "\n".join(words).casefold()
-
-
-def totals(calls: Sequence[LLMCallRow]) -> str:
+def totals(spend: Spend, used: int) -> str:
     """Return what the exchanges with language models came to, in one line."""
-    if not calls:
+    if not spend.calls:
         return "No language model was asked in this search."
-    tokens = sum((call.prompt_tokens or 0) + (call.completion_tokens or 0) for call in calls)
-    cost = sum(call.cost_usd or 0.0 for call in calls)
-    booked = sum(call.booked_usd for call in calls)
-    used = sum(call.outcome == "used" for call in calls)
+    tokens = spend.prompt_tokens + spend.completion_tokens
     return (
-        f"{len(calls)} exchanges with language models, {used} used · {tokens:,} tokens and "
-        f"{cost:.4f} USD reported · {booked:.4f} USD booked, unreported calls at their worst case"
+        f"{spend.calls:,} exchanges with language models, {used:,} used · {tokens:,} tokens "
+        f"and {spend.usd:.4f} USD reported · {spend.booked_usd:.4f} USD booked, unreported calls "
+        "at their worst case"
     )
 
 
 # -- steps of one trial -------------------------------------------------------------------------
 
 
-def show_call(call: LLMCallRow) -> None:
-    """Draw one exchange: what was asked, what came back, what became of it."""
+def show_call(call: LLMCallRow, opened: bool) -> None:
+    """Draw one exchange: what was asked, what came back, what became of it.
+
+    Prompts are long: of many trials they are only sent to the browser when somebody opens them.
+    """
     symbol, colour, meaning = OUTCOMES[call.outcome]
     facts = [
         f":{colour}[**{symbol} {call.outcome}**]",
@@ -103,12 +88,15 @@ def show_call(call: LLMCallRow) -> None:
         st.markdown(" · ".join(facts), help=meaning)
         if call.problem:
             st.warning(plain(call.problem))
-        for message in call.messages:
+        for at, message in enumerate(call.messages):
             role = message.get("role", "message")
-            with st.expander(
-                f"{plain(role, 30)} prompt" if role != "assistant" else "earlier reply"
-            ):
-                st.code(readable(message.get("content", "")), language=None, wrap_lines=True)
+            prompt = st.expander(
+                f"{plain(role, 30)} prompt" if role != "assistant" else "earlier reply",
+                key=f"transcript-prompt-{call.id}-{at}",
+                on_change="rerun",
+            )
+            if opened or prompt.open:
+                prompt.code(readable(message.get("content", "")), language=None, wrap_lines=True)
         st.code(readable(call.reply) or "No reply.", language=None, wrap_lines=True)
 
 
@@ -143,7 +131,7 @@ def show_planner(
                 else f"No language model was asked for this proposal; it is from {source}."
             )
         for call in calls:
-            show_call(call)
+            show_call(call, opened)
 
 
 def show_review(trial: TrialRow, parent: Mapping[str, Value], opened: bool) -> None:
@@ -227,7 +215,7 @@ def show_evaluator(trial: TrialRow, calls: Sequence[LLMCallRow], opened: bool) -
             st.markdown("**Opinion of the language model**")
             st.text(readable(trial.opinion))
         for call in calls:
-            show_call(call)
+            show_call(call, opened)
         if not calls:
             st.caption("No language model was asked: the rules decided.")
 
@@ -273,23 +261,6 @@ def show_trial(
 
 # -- page ---------------------------------------------------------------------------------------
 
-search = choose_search("Transcript")
-with searched() as reader:
-    trials = reader.trials(search.id)
-    calls = reader.llm_calls(search.id)
-if not trials:
-    st.info("No trial of this search has begun yet.")
-    st.stop()
-by_trial = {
-    trial.number: [call for call in calls if call.number == trial.number] for trial in trials
-}
-st.caption(totals(calls))
-
-asked = asked_trial()
-if st.query_params.get("trial") is not None and asked not in by_trial:
-    st.error(f"Search {search.id} has no trial {plain(st.query_params['trial'], 40)}.")
-    asked = None
-
 
 def remember_trial() -> None:
     """Put the chosen trial into the address."""
@@ -300,42 +271,92 @@ def remember_trial() -> None:
         st.query_params["trial"] = str(number)
 
 
-st.session_state["transcript-trial"] = asked
+def choose_trial(search_id: int, last: int) -> int | None:
+    """Let one trial be chosen; one that the search does not have is said to be unknown."""
+    asked, named = asked_trial(), st.query_params.get("trial")
+    if named is not None and (asked is None or asked > last):
+        st.error(f"Search {search_id} has no trial {plain(named, 40)}.")
+        asked = None
+    st.session_state["transcript-trial"] = asked
+    number: int | None = st.number_input(
+        "Trial",
+        0,
+        last,
+        None,
+        key="transcript-trial",
+        placeholder="All",
+        on_change=remember_trial,
+    )
+    return number
+
+
+def conditions(text: str) -> tuple[Term, ...]:
+    """Return what a filter asks for; where it means nothing, say so and stop the page."""
+    try:
+        return parse(text)
+    except QueryError as error:
+        st.error(plain(str(error)))
+        st.stop()
+
+
+def parents(reader: Reader, trials: Sequence[TrialRow], start: Mapping[str, Value]) -> Configs:
+    """Return the configuration that each of the trials has changed, by their numbers."""
+    keys = {(t.search_id, t.parent) for t in trials if t.parent is not None}
+    configs = {row.number: row.config for row in reader.listed(sorted(keys))}
+    return {
+        trial.number: start if trial.parent is None else configs.get(trial.parent, start)
+        for trial in trials
+    }
+
+
+search = choose_search("Transcript")
+with searched() as reader:
+    everything = Query((search.id,), descending=True, exchanges=True)
+    newest = keys(reader, replace(everything, limit=1))
+    spend, used = reader.spend(search.id), used_answers(reader, search.id)
+    engine = engine_state(reader.engine(search.id))
+if not newest:
+    st.info("No trial of this search has begun yet.")
+    st.stop()
+st.caption(totals(spend, used))
+
 one, role_column, text_column = st.columns([2, 4, 4])
-only = one.selectbox(
-    "Trial", list(by_trial), key="transcript-trial", placeholder="All", on_change=remember_trial
-)
+with one:
+    only = choose_trial(search.id, newest[0][1])
 chosen_roles = role_column.pills(
     "Steps", ROLES, selection_mode="multi", default=ROLES, key="transcript-roles"
 )
 words = text_column.text_input(
-    "Text", key="transcript-text", placeholder="Words in prompts, replies, reasons, comments"
+    "Filter",
+    key="transcript-text",
+    placeholder='too many requests, "heavy tails", val_mse<0.4',
+    help="Words in reasons, replies, comments, verdicts and errors; conditions such as "
+    "`state=failed`, `source=llm`, `val_mse<0.4` or `d_model>=128`. All must hold.",
+    max_chars=400,
 )
-shown = [
-    trial
-    for trial in reversed(trials)
-    if (only is None or trial.number == only)
-    and words.casefold() in searchable(trial, by_trial[trial.number])
-]
-if not shown:
+terms = conditions(words) + (() if only is None else (Term("number", "=", str(only)),))
+with searched() as reader:
+    matching = keys(reader, replace(everything, terms=terms, limit=-1))
+if not matching:
     st.info("No trial matches these filters.")
     st.stop()
-pages = -(-len(shown) // PER_PAGE)
+pages = -(-len(matching) // PER_PAGE)
 number = st.pagination(pages, key=f"transcript-page-{pages}") if pages > 1 else 1
-configs = {trial.number: trial.config for trial in trials}
-start = search.spec.start()
-page = shown[(number - 1) * PER_PAGE : number * PER_PAGE]
 with searched() as reader:
-    runs = {trial.number: reader.runs(search.id, trial.number) for trial in page}
-    curves = curves_of(reader.epochs(search.id, [trial.number for trial in page]))
-for trial in page:
+    found = reader.listed(matching[(number - 1) * PER_PAGE : number * PER_PAGE])
+    shown = as_seen(found, engine)
+    bases = parents(reader, shown, search.spec.start())
+    calls = {trial.number: reader.llm_calls(search.id, trial.number) for trial in shown}
+    runs = {trial.number: reader.runs(search.id, trial.number) for trial in shown}
+    curves = curves_of(reader.epochs(search.id, [trial.number for trial in shown]))
+for trial in shown:
     show_trial(
         search,
         trial,
-        by_trial[trial.number],
+        calls[trial.number],
         runs[trial.number],
         curves.get(trial.number),
-        start if trial.parent is None else configs.get(trial.parent, start),
+        bases[trial.number],
         chosen_roles,
         opened=only is not None,
     )

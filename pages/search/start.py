@@ -332,10 +332,11 @@ def start(spec: SearchSpec, config: Settings) -> Answer:
 # -- page ---------------------------------------------------------------------------------------
 
 heading = st.empty()
+heading.title("Start a search", anchor=False)
 environment = settings()
 begins = origin(environment)
-like = "" if begins.like is None else f" like search {begins.like}"
-heading.title(f"Start a search{like}", anchor=False)
+if begins.like is not None:
+    heading.title(f"Start a search like search {begins.like}", anchor=False)
 
 task_column, search_column, model_column = st.columns([13, 13, 9])
 with model_column, st.container(border=True, height="stretch"):

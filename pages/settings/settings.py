@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from data.registry import names
 from informer.config import PRESETS
 from nas_engine.machine import cores, default_slots, gpus, main_memory
-from nas_engine.settings import Origin, Settings, origins, public_address
+from nas_engine.settings import Settings, origins, public_address
 from nas_engine.store.schema import known_versions
 from pages._parts.opening import settings, stored
 from pages._parts.text import count_text, plain, readable
@@ -23,11 +23,6 @@ from pages._parts.text import count_text, plain, readable
 REFRESH = "refresh-seconds"
 """In the session's state: how often Live reads the search; 0 for not at all."""
 REFRESHES = (0, 1, 2, 5, 10)
-FROM: dict[Origin, str] = {
-    "environment": "the environment",
-    ".env": "`.env`",
-    "default": "the default",
-}
 THEMES = """
 Light or dark follows your system or browser. To choose otherwise, start the dashboard with
 `streamlit run app.py --client.toolbarMode viewer`: the menu at the top right then offers System,
@@ -41,47 +36,56 @@ def show_facts(facts: dict[str, str]) -> None:
     st.table({name: plain(value) or "–" for name, value in facts.items()}, border="horizontal")
 
 
+def show_values(facts: dict[str, tuple[str, str]]) -> None:
+    """Draw values with the names of their settings, and where each comes from."""
+    whence = origins()
+    rows = {fact: (plain(value), plain(whence[name])) for fact, (value, name) in facts.items()}
+    frame = pd.DataFrame.from_dict(rows, orient="index", columns=["Value", "From"])
+    st.table(frame, border="horizontal")
+
+
 # -- language models ----------------------------------------------------------------------------
 
 
 def show_role(config: Settings, name: Literal["planner", "evaluator"]) -> None:
     """Draw whom a role asks, and where each part of that comes from."""
-    role, whence = config.role(name), origins()
+    role = config.role(name)
     own_address = getattr(config, f"{name}_base_url") is not None
     own_key = bool(getattr(config, f"{name}_api_key").get_secret_value())
     address = f"{name}_base_url" if own_address else "openai_base_url"
     key = f"{name}_api_key" if own_key else "openrouter_api_key"
     temperature = "the model's own" if role.temperature is None else f"{role.temperature:g}"
     present = f"present, as {key.upper()}" if role.key.get_secret_value() else "absent"
-    facts = {
-        "Model": (role.model, f"{name}_model"),
-        "Address": (role.public_url, address),
-        "Key": (present, key),
-        "Temperature": (temperature, f"{name}_temperature"),
-        "USD per million tokens sent": (
-            f"{role.usd_per_million_in:g}",
-            f"{name}_usd_per_million_in",
-        ),
-        "USD per million tokens received": (
-            f"{role.usd_per_million_out:g}",
-            f"{name}_usd_per_million_out",
-        ),
-    }
-    frame = {
-        fact: [plain(value), FROM[whence[setting]]] for fact, (value, setting) in facts.items()
-    }
-    st.subheader(f"{name.title()}", anchor=False)
-    st.table(pd.DataFrame(frame, index=["Value", "From"]).T, border="horizontal")
+    st.subheader(name.title(), anchor=False)
+    show_values(
+        {
+            "Model": (role.model, f"{name}_model"),
+            "Address": (role.public_url, address),
+            "Key": (present, key),
+            "Temperature": (temperature, f"{name}_temperature"),
+            "USD a million sent": (f"{role.usd_per_million_in:g}", f"{name}_usd_per_million_in"),
+            "USD a million received": (
+                f"{role.usd_per_million_out:g}",
+                f"{name}_usd_per_million_out",
+            ),
+        }
+    )
 
 
 def show_limits(config: Settings) -> None:
     """Draw what holds for every request to a language model."""
-    show_facts(
+    show_values(
         {
-            "Tokens of an answer, at most": count_text(config.llm_max_tokens),
-            "Seconds of a request, at most": f"{config.llm_deadline_seconds:g}",
-            "Requests again where the service failed": str(config.llm_retries),
-            "Seconds before the first of them": f"{config.llm_retry_seconds:g}",
+            "Tokens of an answer, at most": (count_text(config.llm_max_tokens), "llm_max_tokens"),
+            "Seconds of a request, at most": (
+                f"{config.llm_deadline_seconds:g}",
+                "llm_deadline_seconds",
+            ),
+            "Retries where the service failed": (str(config.llm_retries), "llm_retries"),
+            "Seconds before the first retry": (
+                f"{config.llm_retry_seconds:g}",
+                "llm_retry_seconds",
+            ),
         }
     )
 
@@ -107,7 +111,7 @@ def found_text(folder: Path) -> str:
         files = sum(path.suffix == ".csv" for path in folder.iterdir())
     except OSError as error:
         return f"✕ not found ({error.strerror})"
-    return f"✓ found, {files} CSV files"
+    return f"✓ found, {files} CSV file{'' if files == 1 else 's'}"
 
 
 def show_workspace(config: Settings) -> None:
@@ -193,9 +197,9 @@ st.caption(
     "a search that runs keeps what its engine began with."
 )
 left, right = st.columns(2)
-with left, st.container(border=True):
+with left, st.container(border=True, height="stretch"):
     show_role(config, "planner")
-with right, st.container(border=True):
+with right, st.container(border=True, height="stretch"):
     show_role(config, "evaluator")
 left, right = st.columns(2)
 with left, st.container(border=True, height="stretch"):
@@ -223,7 +227,7 @@ with st.container(border=True):
         persist_state="session",
         help="Holds in this tab until it is closed or reloaded.",
     )
-    st.markdown(THEMES)
+    st.caption(THEMES)
 with st.expander("All variables", key="settings-variables"):
     st.dataframe(
         variables(config), hide_index=True, alt="Variables of the environment, and their values"
