@@ -19,6 +19,7 @@ from nas_engine.space import (
     problems_of,
     space,
     step_type,
+    written,
 )
 
 SPECS = [SearchSpec(preset="small"), SearchSpec(preset="paper")]
@@ -179,3 +180,14 @@ def test_a_setting_comes_after_those_that_give_it_a_part() -> None:
     for key in order:
         for only in fields()[key].only:
             assert only.key not in order or order.index(only.key) < order.index(key)
+
+
+def test_narrowings_are_written_as_they_are_read() -> None:
+    lines = [
+        "model.d_model=64",
+        "model.d_ff=32,64,128",
+        "training.optimizer_params.lr=1e-05..0.001",
+        "model.attention!=none,prob",
+        "model.mix=true",
+    ]
+    assert written(parse_all(lines)) == lines

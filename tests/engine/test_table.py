@@ -10,7 +10,16 @@ import pytest
 from informer.config import from_flat
 from nas_engine.proposals import Record, check, near_duplicates
 from nas_engine.store.reader import Reader, reading
-from nas_engine.store.table import Query, QueryError, count, page, parse, results, tried
+from nas_engine.store.table import (
+    Query,
+    QueryError,
+    count,
+    page,
+    parse,
+    results,
+    tried,
+    used_answers,
+)
 from nas_engine.workspace import Workspace
 from tests.pages import seed
 
@@ -93,6 +102,22 @@ def test_what_is_typed_is_data(reader: Reader) -> None:
         escaped = json.dumps(text) if "'" in text and '"' not in text else text
         assert numbers(reader, escaped) == []
     assert count(reader, Query((1,))) == 9
+
+
+def test_words_are_found_in_replies_where_they_are_asked_for(reader: Reader) -> None:
+    for text, wanted in (("JSON object", [3]), ('"a longer LOOK-BACK"', [6])):
+        assert numbers(reader, text) == []
+        assert numbers(reader, text, exchanges=True) == wanted
+    assert used_answers(reader, 1) == 2 and used_answers(reader, 2) == 0
+
+
+def test_letters_beyond_ascii_find_themselves(workspace: Workspace) -> None:
+    own = seed.Seed(workspace)
+    own.propose(0, "default", hypothesis="GRÖSSE hilft")
+    own.close()
+    with reading(workspace) as found:
+        assert found is not None
+        assert numbers(found, "GRÖSSE") == numbers(found, "grÖsse Hilft") == [0]
 
 
 def test_all_results_stand_in_columns_with_how_they_differ_from_trial_0(reader: Reader) -> None:

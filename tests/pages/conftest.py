@@ -15,12 +15,15 @@ from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 
 PAGES = {  # that read the workspace
+    "overview": "pages/search/overview.py",
     "start": "pages/search/start.py",
     "live": "pages/search/live.py",
     "review": "pages/search/review.py",
     "compare": "pages/runs/compare.py",
     "transcript": "pages/agent/transcript.py",
+    "settings": "pages/settings/settings.py",
 }
+OF_NO_SEARCH = ("overview", "start", "settings")
 WITHOUT_A_WORKSPACE = {"data": "pages/data/data.py"}
 
 Open = Callable[..., AppTest]

@@ -18,9 +18,17 @@ from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from pages._parts.selection import asked_numbers, rows_to_numbers
 from tests.pages import seed
-from tests.pages.conftest import PAGES, WITHOUT_A_WORKSPACE, Engine, Open, figure, words
+from tests.pages.conftest import (
+    OF_NO_SEARCH,
+    PAGES,
+    WITHOUT_A_WORKSPACE,
+    Engine,
+    Open,
+    figure,
+    words,
+)
 
-OF_A_SEARCH = [name for name in PAGES if name != "start"]
+OF_A_SEARCH = [name for name in PAGES if name not in OF_NO_SEARCH]
 
 
 def address(app: AppTest, key: str) -> str:
@@ -493,6 +501,32 @@ def test_text_and_role_filters(open_page: Open, workspace: Workspace) -> None:
     assert [element.value for element in app.subheader] == ["Trial 5"]
     app.text_input(key="transcript-text").set_value("nobody wrote this").run()
     assert "No trial matches" in app.info[0].value
+    app.text_input(key="transcript-text").set_value("source=llm val_mse<0.4").run()
+    assert [element.value for element in app.subheader] == ["Trial 6"]
+    app.text_input(key="transcript-text").set_value("loss<1").run()
+    assert "is no figure" in app.error[0].value
+
+
+def test_trials_stand_newest_first_ten_on_a_page(open_page: Open, workspace: Workspace) -> None:
+    seed.small(workspace, trials=12)
+    app = open_page("transcript")
+    assert [e.value for e in app.subheader] == [f"Trial {n}" for n in range(11, 1, -1)]
+    app.number_input(key="transcript-trial").set_value(1).run()
+    assert [e.value for e in app.subheader] == ["Trial 1"] and address(app, "trial") == "1"
+    assert "dropout 0.05 → 0.1" in words(app)
+
+
+def test_a_prompt_is_sent_when_its_trial_is_opened(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace)
+    prompt = "You plan the next trial"
+    assert prompt not in (everything := words(open_page("transcript")))
+    assert "I would try dropout." in everything
+    assert prompt in words(open_page("transcript", trial="3"))
+
+
+def test_a_trial_whose_engine_is_lost_is_paused(open_page: Open, workspace: Workspace) -> None:
+    seed.eventful(workspace, alive=False)
+    assert "**Executor** · paused" in words(open_page("transcript", trial="7"))
 
 
 def test_an_unknown_trial_is_a_sentence(open_page: Open, workspace: Workspace) -> None:
