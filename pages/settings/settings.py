@@ -97,9 +97,7 @@ def show_data(config: Settings) -> None:
     """Draw where data files are looked for."""
     folders = [Path(text).expanduser() for text in config.nas_data_dirs.split(os.pathsep) if text]
     if not folders:
-        st.caption(
-            "NAS\\_DATA\\_DIRS names no directory: files are taken from the cache, or fetched."
-        )
+        st.caption("`NAS_DATA_DIRS` names none: data files are taken from the cache, or fetched.")
     else:
         show_facts({plain(str(folder)): found_text(folder) for folder in folders})
     st.caption(f"Data sets that can be chosen: {', '.join(map(plain, names()))}.")

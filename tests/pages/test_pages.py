@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from informer.config import Value
 from nas_engine import machine
 from nas_engine.commands import Decide, Start
 from nas_engine.machine import GPU
@@ -508,12 +509,16 @@ def test_text_and_role_filters(open_page: Open, workspace: Workspace) -> None:
 
 
 def test_trials_stand_newest_first_ten_on_a_page(open_page: Open, workspace: Workspace) -> None:
-    seed.small(workspace, trials=12)
+    own = seed.Seed(workspace)
+    for number in range(12):
+        changes: dict[str, Value] = {"model.dropout": 0.01 * number} if number else {}
+        own.propose(number, "random" if number else "default", 0 if number else None, changes)
+    own.close()
     app = open_page("transcript")
     assert [e.value for e in app.subheader] == [f"Trial {n}" for n in range(11, 1, -1)]
     app.number_input(key="transcript-trial").set_value(1).run()
     assert [e.value for e in app.subheader] == ["Trial 1"] and address(app, "trial") == "1"
-    assert "dropout 0.05 → 0.1" in words(app)
+    assert "dropout 0.05 → 0.01" in words(app)
 
 
 def test_a_prompt_is_sent_when_its_trial_is_opened(open_page: Open, workspace: Workspace) -> None:
