@@ -15,7 +15,7 @@ from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.reader import LLMCallRow, Reader, RunRow, SearchRow, Spend, TrialRow
 from nas_engine.store.table import Query, QueryError, Term, keys, parse, used_answers
-from pages._parts.opening import COMPARE, LIVE, asked_trial, choose_search, searched
+from pages._parts.opening import COMPARE, LIVE, TRIAL, asked_trial, choose_search, searched
 from pages._parts.states import SOURCES, TRIAL_STATES
 from pages._parts.text import (
     changes_text,
@@ -241,14 +241,11 @@ def show_trial(
             value = mean_text(trial.val_mse, trial.spread, trial.seeds)
             result = "" if trial.val_mse is None else f"val_mse {value} · "
             st.caption(f"{result}{clock_text(trial.created_at)}")
-            where = {"search": str(search.id)}
-            st.page_link(
-                COMPARE,
-                label="Compare",
-                query_params=where
-                | {"trials": ",".join(sorted({"0", str(trial.number)}, key=int))},
-            )
-            st.page_link(LIVE, label="Live", query_params=where)
+            own = f"{search.id}.{trial.number}"
+            both = f"{search.id}.0,{own}" if trial.number else own
+            st.page_link(TRIAL, label="Trial", query_params={"trial": own})
+            st.page_link(COMPARE, label="Compare", query_params={"trials": both})
+            st.page_link(LIVE, label="Live", query_params={"search": str(search.id)})
         if "planner" in roles:
             show_planner(trial, [call for call in calls if call.role == "planner"], parent, opened)
         if "review" in roles:

@@ -337,6 +337,13 @@ environment = settings()
 begins = origin(environment)
 if begins.like is not None:
     heading.title(f"Start a search like search {begins.like}", anchor=False)
+    st.button(
+        "Begin with a preset instead",
+        key="start-afresh",
+        type="tertiary",
+        icon=":material/restart_alt:",
+        on_click=st.query_params.clear,
+    )
 
 task_column, search_column, model_column = st.columns([13, 13, 9])
 with model_column, st.container(border=True, height="stretch"):

@@ -63,8 +63,11 @@ def show_role(config: Settings, name: Literal["planner", "evaluator"]) -> None:
             "Address": (role.public_url, address),
             "Key": (present, key),
             "Temperature": (temperature, f"{name}_temperature"),
-            "USD a million sent": (f"{role.usd_per_million_in:g}", f"{name}_usd_per_million_in"),
-            "USD a million received": (
+            "USD / million tokens in": (
+                f"{role.usd_per_million_in:g}",
+                f"{name}_usd_per_million_in",
+            ),
+            "USD / million tokens out": (
                 f"{role.usd_per_million_out:g}",
                 f"{name}_usd_per_million_out",
             ),

@@ -278,6 +278,14 @@ def test_a_duplicate_begins_with_all_that_the_other_search_has(
     assert command.spec == original.model_copy(update={"max_trials": 9})
 
 
+def test_a_duplicate_can_be_left_for_a_preset(open_page: Open, workspace: Workspace) -> None:
+    seed.Seed(workspace, **LIKE.model_dump()).close()
+    app = open_page("start", like="1")
+    app.button(key="start-afresh").click().run()
+    assert app.title[0].value == "Start a search" and "like" not in app.query_params
+    assert app.number_input(key="start-trials").value == SearchSpec().max_trials
+
+
 @pytest.mark.parametrize("asked", ["9", "x", "![x](http://198.51.100.7/x)"])
 def test_an_unknown_search_to_start_from_is_a_sentence(
     open_page: Open, workspace: Workspace, asked: str
