@@ -27,7 +27,7 @@ from pages._parts.tables import trial_columns, trial_frame
 from pages._parts.text import error_text, plain
 from pages._parts.timeline import timeline, timeline_text
 
-REFRESH = "refresh-seconds"  # how often, as chosen on Settings; None: not by itself
+REFRESH = "refresh-seconds"  # how often, as chosen on Settings; 0: not by itself
 TICK_SECONDS = 1.0
 MARKS = (
     "Filled: accepted. Open: rejected. At the foot: trials without a result, yet or for good. "
@@ -214,7 +214,7 @@ def look(search_id: int, seen: tuple[object, ...]) -> None:
 
 chosen = choose_search("Live")
 mark = read_mark(chosen.id)
-tick = st.session_state.get(REFRESH, TICK_SECONDS) if lives(mark) else None
+tick = (st.session_state.get(REFRESH, TICK_SECONDS) or None) if lives(mark) else None
 st.fragment(draw, run_every=tick)(chosen.id, lives(mark))
 show_timeline(chosen.id)
 show_enqueue(chosen.id)
