@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -114,6 +115,7 @@ def pooled_noise(trials: Iterable[tuple[int, float, float]]) -> Noise | None:
     return Noise(math.sqrt(squares / degrees), degrees) if degrees else None
 
 
+@functools.lru_cache(maxsize=64)
 def student_t(multiple: float, degrees: int) -> float:
     """Return the t that covers as much of Student's distribution as `multiple` of a normal one.
 

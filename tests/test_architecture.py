@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.settings",
         "nas_engine.space",
         "nas_engine.standing",
+        "nas_engine.store.lineage",
         "nas_engine.store.listing",
         "nas_engine.store.reader",
         "nas_engine.store.schema",

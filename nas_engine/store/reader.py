@@ -461,13 +461,14 @@ class Reader:
         ).fetchone()
         return None if row is None else int(row[0])
 
-    def judged_by(self, search_id: int) -> dict[int, Figures]:
-        """Return the figures that the verdicts of a search used, by trial."""
+    def judged_by(self, search_id: int, number: int | None = None) -> dict[int, Figures]:
+        """Return the figures that the verdicts of a search, or of one trial, used, by trial."""
         rows = self._connection.execute(
             """SELECT number, noise, noise_degrees, value, v.seeds, tried, error, incumbent,
             incumbent_value, incumbent_seeds
-            FROM verdicts v JOIN trials t USING (search_id, number) WHERE search_id = ?""",
-            (search_id,),
+            FROM verdicts v JOIN trials t USING (search_id, number)
+            WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2)""",
+            (search_id, number),
         )
         return {
             number: replace(

@@ -20,6 +20,8 @@ PAGES = {  # that read the workspace
     "live": "pages/search/live.py",
     "review": "pages/search/review.py",
     "compare": "pages/runs/compare.py",
+    "trial": "pages/runs/trial.py",
+    "lineage": "pages/runs/lineage.py",
     "transcript": "pages/agent/transcript.py",
     "settings": "pages/settings/settings.py",
 }
