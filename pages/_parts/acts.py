@@ -104,25 +104,43 @@ def show_acts(snapshot: Snapshot) -> None:
                 label_visibility="collapsed",
                 max_chars=4000,
             )
-        with st.container(horizontal=True):
-            for kind, act in ACTS.items():
-                st.button(
-                    act.label,
-                    key=f"live-act-{kind.replace('_', '-')}",
-                    icon=act.icon,
-                    disabled=not possible(kind, trial),
-                    help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
-                    on_click=_act,
-                    args=(kind, trial, snapshot.search.id, comment),
-                )
+        act_buttons(trial, snapshot.search.id, "live-act", comment, ANSWER)
 
 
-def _act(kind: Kind, trial: TrialRow, search_id: int, comment: str) -> None:
+def act_buttons(trial: TrialRow, search_id: int, prefix: str, comment: str, answer: str) -> None:
+    """Draw a button for each act; it sends the version of the trial that is drawn here.
+
+    Args:
+        trial: to act on.
+        search_id: of the trial.
+        prefix: of the buttons' keys, unique to the page.
+        comment: where the session keeps why.
+        answer: where the answer is left, see `opening.show_answer`.
+    """
+    with st.container(horizontal=True):
+        for kind, act in ACTS.items():
+            st.button(
+                act.label,
+                key=f"{prefix}-{kind.replace('_', '-')}",
+                icon=act.icon,
+                disabled=not possible(kind, trial),
+                help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
+                on_click=_act,
+                args=(kind, trial, search_id, comment, answer),
+            )
+
+
+def typed(kind: Kind) -> str:
+    """Return what the command line calls an act."""
+    return kind.removesuffix("_trial").replace("_", "-")
+
+
+def _act(kind: Kind, trial: TrialRow, search_id: int, comment: str, answer: str) -> None:
     command = OnTrial(
         kind=kind,
         number=trial.number,
         version=trial.trial_version,
         comment=st.session_state.get(comment, ""),
     )
-    give_and_show(command, search_id, ANSWER)
+    give_and_show(command, search_id, answer)
     st.session_state[comment] = ""

@@ -30,12 +30,18 @@ class Effect:
         """The effect in words, with a symbol that says the same as the colour."""
         if self.improvement is None:
             return "– no result to compare"
-        word = "better" if self.improvement > 0 else "worse"
         if self.improvement == 0:
-            return "≈ the same"
-        if self.inside:
-            return f"≈ {_percent(self.improvement)} {word}, inside the noise"
-        return f"{'▼' if self.improvement > 0 else '▲'} {_percent(self.improvement)} {word}"
+            return f"≈ {self.word}"
+        symbol = "≈" if self.inside else "▼" if self.improvement > 0 else "▲"
+        return f"{symbol} {_percent(self.improvement)} {self.word}"
+
+    @property
+    def word(self) -> str:
+        """Whether it is for the better, without a figure."""
+        if not self.improvement:
+            return "the same"
+        word = "better" if self.improvement > 0 else "worse"
+        return f"{word}, inside the noise" if self.inside else word
 
     @property
     def colour(self) -> Colour:

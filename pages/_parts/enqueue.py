@@ -32,11 +32,20 @@ def bases(search: SearchRow, trials: Sequence[TriedRow]) -> dict[int | None, Map
 
 
 @st.fragment
-def show_enqueue(search_id: int) -> None:
-    """Draw the form where it is asked for; it does not tick, so that nothing moves under a hand."""
+def show_enqueue(
+    search_id: int, only: int | None = None, key: str = "live-enqueue", answer: str = ANSWER
+) -> None:
+    """Draw the form where it is asked for; it does not tick, so that nothing moves under a hand.
+
+    Args:
+        search_id: whose queue.
+        only: the trial that is changed; None lets a person choose one.
+        key: of the form, unique to the page.
+        answer: where the answer is left.
+    """
     place = st.expander(
-        "Enqueue a configuration",
-        key="live-enqueue",
+        "Enqueue a configuration" if only is None else f"Enqueue a change of trial {only}",
+        key=key,
         icon=":material/playlist_add:",
         on_change="rerun",
     )
@@ -52,13 +61,15 @@ def show_enqueue(search_id: int) -> None:
             number: START if number is None else trial_name(number, search.incumbent)
             for number in configs
         }
-        parent = st.selectbox(
-            "Start from",
-            list(configs),
-            format_func=names.__getitem__,
-            key=f"enqueue-{search_id}-parent",
-            width=260,
-        )
+        parent = only
+        if only is None:
+            parent = st.selectbox(
+                "Start from",
+                list(configs),
+                format_func=names.__getitem__,
+                key=f"enqueue-{search_id}-parent",
+                width=260,
+            )
         config = configs[parent]
         prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"
         record = Record(search.spec, trials)
@@ -74,5 +85,5 @@ def show_enqueue(search_id: int) -> None:
             disabled=bool(problems) or not changes,
         ):
             command = Enqueue(parent=parent, changes=changes, comment=comment)
-            give_and_show(command, search_id, ANSWER)
-        show_answer(ANSWER)
+            give_and_show(command, search_id, answer)
+        show_answer(answer)

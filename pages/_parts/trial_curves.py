@@ -1,0 +1,255 @@
+"""The curves of all trainings of a trial, and the trainings as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from nas_engine.curves import analyse
+from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
+from pages._parts.figures import DASHES, MUTED, colour, near
+from pages._parts.live_chart import Figure, chart
+from pages._parts.opening import searched
+from pages._parts.states import trial_state
+from pages._parts.text import error_text, plain, readable, seconds_text
+from pages._parts.trial_view import View
+
+Measure = Literal["val_mse", "val_mae", "train_loss", "lr"]
+MEASURES: dict[Measure, str] = {
+    "val_mse": "val_mse",
+    "val_mae": "val_mae",
+    "train_loss": "training loss",
+    "lr": "learning rate",
+}
+_SYMBOLS = ("circle", "square", "diamond", "cross", "x")
+
+
+def show_curves(view: View) -> None:
+    """Draw the curves of all seeds, and count what was not finite."""
+    with searched() as reader:
+        epochs = {
+            run.seed: reader.epochs(view.search.id, [view.trial.number], run.seed)
+            for run in view.runs
+        }
+    with st.container(border=True, key="trial-curves-card"):
+        with st.container(horizontal=True, horizontal_alignment="distribute"):
+            measure: Measure = (
+                st.segmented_control(
+                    "Metric",
+                    list(MEASURES),
+                    default="val_mse",
+                    required=True,
+                    format_func=MEASURES.__getitem__,
+                    key="trial-measure",
+                    label_visibility="collapsed",
+                )
+                or "val_mse"
+            )
+            log = st.toggle("Log scale", key="trial-log")
+        if not any(epochs.values()):
+            st.info("No epoch has ended yet." if view.lives else "No epoch was recorded.")
+            return
+        drawn = [row for row in view.baselines if row.split == "val"]
+        chart(
+            seed_curves(epochs, measure, drawn, view.trial.number, view.search.id, log),
+            key="trial-curves",
+            alt=curves_alt(epochs, measure, view.trial.number),
+        )
+        for seed, rows in epochs.items():
+            if text := not_finite(rows, measure):
+                st.caption(f"△ Seed {seed}: {text}")
+            if rows and measure == "val_mse":
+                st.caption(f"Seed {seed}: {plain(analyse(rows).text)}.")
+
+
+def value_of(row: EpochRow, measure: Measure) -> float | None:
+    """Return a figure of an epoch, None where it was not finite."""
+    return {
+        "val_mse": row.val_mse,
+        "val_mae": row.val_mae,
+        "train_loss": row.train_loss,
+        "lr": row.lr,
+    }[measure]
+
+
+def not_finite(rows: Sequence[EpochRow], measure: Measure) -> str:
+    """Return how many epochs have no finite figure, empty where all have one."""
+    lost = [row.epoch for row in rows if value_of(row, measure) is None]
+    if not lost:
+        return ""
+    which = ", ".join(map(str, lost[:8])) + (", …" if len(lost) > 8 else "")
+    were = "was" if len(lost) == 1 else "were"
+    return (
+        f"{MEASURES[measure]} of {len(lost)} of {len(rows)} epochs {were} not finite "
+        f"(epoch {which})."
+    )
+
+
+def curves_alt(epochs: Mapping[int, Sequence[EpochRow]], measure: Measure, number: int) -> str:
+    """Return what the curves show, in words."""
+    parts = []
+    for seed, rows in epochs.items():
+        values = [value for row in rows if (value := value_of(row, measure)) is not None]
+        if values:
+            parts.append(
+                f"seed {seed} from {error_text(values[0])} to {error_text(values[-1])}, "
+                f"lowest {error_text(min(values))}"
+            )
+    said = "; ".join(parts) or "no finite figure"
+    return f"{MEASURES[measure]} of trial {number} by epoch: {said}"
+
+
+def seed_curves(
+    epochs: Mapping[int, Sequence[EpochRow]],
+    measure: Measure,
+    baselines: Sequence[BaselineRow],
+    number: int,
+    search_id: int,
+    log: bool = False,
+) -> Figure:
+    """Draw a figure by epoch, one line per seed, in the colour of the trial.
+
+    Epochs without a finite figure leave a gap and are marked by a triangle below the chart.
+    """
+    last = max((row.epoch for rows in epochs.values() for row in rows), default=1)
+    values = [
+        value
+        for rows in epochs.values()
+        for row in rows
+        if (value := value_of(row, measure)) is not None
+    ]
+    data: list[dict[str, Any]] = []
+    if measure in ("val_mse", "val_mae"):
+        rivals = near(baselines, values, "val_mae" if measure == "val_mae" else "val_mse")
+        data += [_baseline(row, measure, last) for row in rivals]
+    for place, (seed, rows) in enumerate(epochs.items()):
+        if rows:
+            data.append(_line(seed, rows, measure, place, colour(number, search_id)))
+    lost = [
+        (seed, row.epoch)
+        for seed, rows in epochs.items()
+        for row in rows
+        if value_of(row, measure) is None
+    ]
+    layout: dict[str, Any] = {
+        "xaxis": {
+            "title": {"text": "Epoch", "standoff": 6},
+            "automargin": True,
+            "tickformat": "d",
+            "zeroline": False,
+            **({"dtick": 1} if last < 12 else {}),
+        },
+        "yaxis": {
+            "title": {
+                "text": MEASURES[measure] + ("" if measure == "lr" else " (lower is better)"),
+                "standoff": 8,
+            },
+            "automargin": True,
+            "tickformat": ".3~g",
+            **({"type": "log"} if log else {}),
+        },
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 2},
+        "hovermode": "closest",
+        "showlegend": True,
+        "uirevision": f"trial-{search_id}-{number}-{measure}-{log}",
+    }
+    if lost:
+        data.append(_triangles(lost))
+        layout["yaxis"]["domain"] = [0.1, 1]
+        layout["yaxis2"] = {"domain": [0, 0.08], "visible": False, "fixedrange": True}
+        layout["xaxis"]["anchor"] = "y2"
+    return {"data": data, "layout": layout}
+
+
+def _line(
+    seed: int, rows: Sequence[EpochRow], measure: Measure, place: int, ink: str
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": f"seed {seed}",
+        "x": [row.epoch for row in rows],
+        "y": [value_of(row, measure) for row in rows],
+        "connectgaps": False,
+        "line": {"color": ink, "dash": DASHES[place % len(DASHES)], "width": 2},
+        "marker": {"size": 5, "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
+        "hovertemplate": f"seed {seed}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+    }
+
+
+def _triangles(lost: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "not finite",
+        "x": [epoch for _, epoch in lost],
+        "y": [0] * len(lost),
+        "yaxis": "y2",
+        "marker": {"symbol": "triangle-up-open", "size": 10, "color": MUTED, "line": {"width": 2}},
+        "hovertext": [f"seed {seed}, epoch {epoch}: not finite" for seed, epoch in lost],
+        "hoverinfo": "text",
+    }
+
+
+def _baseline(row: BaselineRow, measure: Measure, last: int) -> dict[str, Any]:
+    value = row.mae if measure == "val_mae" else row.mse
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": f"{row.name} {error_text(value)}",
+        "x": [1, max(last, 2)],
+        "y": [value, value],
+        "line": {"color": MUTED, "width": 1.2, "dash": "dash"},
+        "hovertemplate": f"baseline {row.name}: {error_text(value)}<extra></extra>",
+    }
+
+
+# -- trainings ----------------------------------------------------------------------------------
+
+
+def show_runs(view: View) -> None:
+    """Draw the trainings of the trial."""
+    st.markdown("**Trainings**", help="One with each seed; the errors of a trial are their means.")
+    if not view.runs:
+        st.caption("No training was begun for this trial.")
+        return
+    st.dataframe(
+        runs_frame(view.runs),
+        hide_index=True,
+        key="trial-runs",
+        height="content",
+        column_config={"Error": st.column_config.TextColumn(width=300)},
+        alt=f"{len(view.runs)} trainings of trial {view.trial.number}",
+    )
+
+
+def runs_frame(runs: Sequence[RunRow]) -> pd.DataFrame:
+    """Return a row for each training."""
+
+    def figure(value: float | None, unit: str) -> str:
+        return "–" if value is None else f"{value:,.0f} {unit}"
+
+    return pd.DataFrame(
+        [
+            {
+                "Seed": str(run.seed),
+                "State": trial_state(run.state),
+                "val_mse ↓": error_text(run.val_mse),
+                "Best epoch": "–"
+                if run.best_epoch is None
+                else f"{run.best_epoch} of {run.epochs}",
+                "Time": seconds_text(run.seconds),
+                "Peak memory": figure(run.peak_memory_mb, "MB"),
+                "CPU": figure(run.cpu_percent, "%"),
+                "GPU": figure(run.gpu_percent, "%"),
+                "Slot": "–" if run.slot is None else str(run.slot),
+                "Attempts": run.attempt,
+                "Crashes": run.crashes,
+                "Error": readable(f"{run.error_class}: {run.error}" if run.error else ""),
+            }
+            for run in runs
+        ]
+    )

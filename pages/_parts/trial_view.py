@@ -1,0 +1,242 @@
+"""One trial as its page shows it: which one the address names, and what is read of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import streamlit as st
+
+from informer.config import Value
+from informer.rundir import RunDir
+from nas_engine.evaluator import Figures, Noise
+from nas_engine.liveness import EngineState, engine_state
+from nas_engine.standing import as_seen
+from nas_engine.store.lineage import neighbours
+from nas_engine.store.reader import (
+    BaselineRow,
+    Reader,
+    RunRow,
+    SearchRow,
+    TrainingRow,
+    TrialRow,
+)
+from pages._parts.effects import Effect, effect
+from pages._parts.opening import search_label, searched, settings
+from pages._parts.text import plain
+
+_REFERENCE = re.compile(r"([1-9]\d{0,8})\.(\d{1,9})")
+
+
+@dataclass(frozen=True)
+class View:
+    """A trial with what stands around it."""
+
+    search: SearchRow
+    engine: EngineState
+    trial: TrialRow
+    parent: TrialRow | None
+    incumbent: TrialRow | None
+    before: int | None  # number of the trial before this one
+    after: int | None
+    runs: list[RunRow]
+    training: list[TrainingRow]  # what trains of it now
+    baselines: list[BaselineRow]
+    noise: Noise | None
+    used: Figures | None  # what its verdict used
+
+    @property
+    def reference(self) -> str:
+        """What names it in addresses."""
+        return f"{self.search.id}.{self.trial.number}"
+
+    @property
+    def lives(self) -> bool:
+        """Whether an engine works on its search."""
+        return self.engine in ("alive", "stalled")
+
+    @property
+    def ticking(self) -> bool:
+        """Whether the page changes by itself."""
+        return self.lives and self.trial.ended_at is None
+
+    @property
+    def before_change(self) -> dict[str, Value]:
+        """The configuration that was changed."""
+        return self.search.spec.start() if self.parent is None else self.parent.config
+
+    @property
+    def baseline(self) -> BaselineRow | None:
+        """The best baseline on validation data."""
+        return next((row for row in self.baselines if row.split == "val"), None)
+
+    @property
+    def mark(self) -> tuple[object, ...]:
+        """What changes with anything that a trial at rest shows."""
+        trial, search = self.trial, self.search
+        return (
+            *(trial.state, trial.trial_version, trial.seeds, trial.verdict, trial.decision),
+            *(search.incumbent, search.version, self.engine, self.after),
+        )
+
+    def against(self, other: TrialRow | None) -> Effect:
+        """Compare its val_mse with that of another trial."""
+        if other is None or other.number == self.trial.number:
+            return Effect(None, None)
+        return effect(
+            self.trial.val_mse,
+            self.trial.seeds,
+            other.val_mse,
+            other.seeds,
+            self.noise,
+            self.search.spec.rules.noise_multiple,
+        )
+
+    def folder(self, seed: int) -> RunDir:
+        """Return the run folder of its training with a seed."""
+        first = self.trial.config["training.seed"]
+        repeat = (seed - int(first)) % 2**31
+        return settings().workspace.run_dir(self.search.id, self.trial.number, repeat)
+
+
+def read(search_id: int, number: int) -> View:
+    """Read a trial; where it or its search does not exist, say so and stop the page."""
+    with searched() as reader:
+        search = reader.search(search_id)
+        if search is None:
+            st.error(f"There is no search {search_id} in this workspace.")
+            st.stop()
+        engine = engine_state(reader.engine(search_id))
+        found = {
+            row.number: row
+            for row in as_seen(reader.listed(_around(reader, search, number)), engine)
+        }
+        if number not in found:
+            st.error(f"Search {search_id} has no trial {number}.")
+            st.stop()
+        trial = found[number]
+        before, after = neighbours(reader, search_id, number)
+        return View(
+            search=search,
+            engine=engine,
+            trial=trial,
+            parent=found.get(_parent(trial)),
+            incumbent=None if search.incumbent is None else found.get(search.incumbent),
+            before=before,
+            after=after,
+            runs=reader.runs(search_id, number),
+            training=[row for row in reader.training(search_id) if row.number == number],
+            baselines=reader.baselines(search_id),
+            noise=reader.noise(search_id),
+            used=reader.judged_by(search_id, number).get(number),
+        )
+
+
+def _around(reader: Reader, search: SearchRow, number: int) -> list[tuple[int, int]]:
+    trial = reader.trial(search.id, number)
+    others = [search.incumbent, *([] if trial is None else [_parent(trial)])]
+    return [(search.id, n) for n in dict.fromkeys([number, *others]) if n is not None]
+
+
+def _parent(trial: TrialRow) -> int:
+    """Return the trial that was changed; -1, which there never is, for trial 0.
+
+    A proposal that names none changes the starting configuration, that of trial 0.
+    """
+    if trial.number == 0:
+        return -1
+    return 0 if trial.parent is None else trial.parent
+
+
+# -- which trial --------------------------------------------------------------------------------
+
+
+def parse_reference(text: str) -> tuple[int, int] | None:
+    """Return search and number of a reference such as 1.5, None where it is none."""
+    match = _REFERENCE.fullmatch(text.strip())
+    return None if match is None else (int(match[1]), int(match[2]))
+
+
+def choose_trial(title: str) -> tuple[int, int]:
+    """Draw the page's head and return search and number of the trial to show.
+
+    It is the address's, else the incumbent or the newest of the search last seen.
+    """
+    with searched() as reader:
+        searches = {row.id: row for row in reader.searches()}
+        asked = st.query_params.get("trial")
+        wanted = None if asked is None else parse_reference(asked)
+        search_id = wanted[0] if wanted else _last_search(searches)
+        search = searches.get(search_id)
+        last = None if search is None else neighbours(reader, search_id, 10**9)[0]
+    number = wanted[1] if wanted else None
+    if asked is None and search is not None:
+        number = search.incumbent if search.incumbent is not None else last
+    _draw_head(title, searches, search, number, last)
+    if asked is not None and wanted is None:
+        st.error(
+            f"{plain(asked, 40)} names no trial; a trial is named by its search and its number, "
+            "such as 1.5."
+        )
+        st.stop()
+    if search is None:
+        st.error(f"There is no search {search_id} in this workspace.")
+        st.stop()
+    st.session_state["chosen-search"] = search_id
+    if number is None:
+        st.info("No trial of this search has begun yet.")
+        st.stop()
+    st.query_params.from_dict({"trial": f"{search_id}.{number}"})
+    return search_id, number
+
+
+def _last_search(searches: dict[int, SearchRow]) -> int:
+    asked = st.query_params.get("search", st.session_state.get("chosen-search"))
+    known = {str(search_id): search_id for search_id in searches}
+    if asked is not None and str(asked) not in known and str(asked).isdecimal():
+        return int(str(asked)[:9])
+    return known.get(str(asked), next(iter(searches)))
+
+
+def _draw_head(
+    title: str,
+    searches: dict[int, SearchRow],
+    search: SearchRow | None,
+    number: int | None,
+    last: int | None,
+) -> None:
+    left, middle, right = st.columns([3, 4, 1], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    st.session_state["trial-search"] = None if search is None else search.id
+    middle.selectbox(
+        "Search",
+        list(searches),
+        format_func=lambda search_id: search_label(searches[search_id]),
+        key="trial-search",
+        placeholder="Choose a search",
+        label_visibility="collapsed",
+        on_change=_go_to_search,
+    )
+    if last is not None and search is not None:
+        known = number is not None and number <= last
+        st.session_state["trial-number"] = number if known else None
+        right.number_input(
+            "Trial",
+            0,
+            last,
+            key="trial-number",
+            label_visibility="collapsed",
+            placeholder="Trial",
+            on_change=_go_to_number,
+            args=(search.id,),
+        )
+
+
+def _go_to_search() -> None:
+    st.query_params.from_dict({"search": str(st.session_state["trial-search"])})
+
+
+def _go_to_number(search_id: int) -> None:
+    number = st.session_state["trial-number"]
+    if number is not None:
+        st.query_params.from_dict({"trial": f"{search_id}.{number}"})
