@@ -31,6 +31,25 @@ def bases(search: SearchRow, trials: Sequence[TriedRow]) -> dict[int | None, Map
     return found | {None: search.spec.start()}
 
 
+def choose_base(
+    search: SearchRow, trials: Sequence[TriedRow], only: int | None
+) -> tuple[Mapping[str, Value], int | None]:
+    """Return what is changed, and the trial that it is of: the one given, or one to choose."""
+    if only is not None:
+        return next(trial.config for trial in trials if trial.number == only), only
+    configs = bases(search, trials)
+    parent = st.selectbox(
+        "Start from",
+        list(configs),
+        format_func=lambda number: (
+            START if number is None else trial_name(number, search.incumbent)
+        ),
+        key=f"enqueue-{search.id}-parent",
+        width=260,
+    )
+    return configs[parent], parent
+
+
 @st.fragment
 def show_enqueue(
     search_id: int, only: int | None = None, key: str = "live-enqueue", answer: str = ANSWER
@@ -56,21 +75,7 @@ def show_enqueue(
     if search is None:  # the page above says so
         return
     with place:
-        configs = bases(search, trials)
-        names = {
-            number: START if number is None else trial_name(number, search.incumbent)
-            for number in configs
-        }
-        parent = only
-        if only is None:
-            parent = st.selectbox(
-                "Start from",
-                list(configs),
-                format_func=names.__getitem__,
-                key=f"enqueue-{search_id}-parent",
-                width=260,
-            )
-        config = configs[parent]
+        config, parent = choose_base(search, trials, only)
         prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"
         record = Record(search.spec, trials)
         changes, problems = edit(record, config, config, record.space, prefix)

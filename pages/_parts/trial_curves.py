@@ -10,7 +10,7 @@ import streamlit as st
 
 from nas_engine.curves import analyse
 from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
-from pages._parts.figures import DASHES, MUTED, colour, near
+from pages._parts.figures import DASHES, baseline_lines, colour, layout, near, of_split
 from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import searched
 from pages._parts.states import trial_state
@@ -52,15 +52,14 @@ def show_curves(view: View) -> None:
         if not any(epochs.values()):
             st.info("No epoch has ended yet." if view.lives else "No epoch was recorded.")
             return
-        drawn = [row for row in view.baselines if row.split == "val"]
         chart(
-            seed_curves(epochs, measure, drawn, view.trial.number, view.search.id, log),
+            seed_curves(epochs, measure, view.baselines, view.trial.number, view.search.id, log),
             key="trial-curves",
             alt=curves_alt(epochs, measure, view.trial.number),
         )
         for seed, rows in epochs.items():
             if text := not_finite(rows, measure):
-                st.caption(f"△ Seed {seed}: {text}")
+                st.caption(f"▽ Seed {seed}: {text}")
             if rows and measure == "val_mse":
                 st.caption(f"Seed {seed}: {plain(analyse(rows).text)}.")
 
@@ -112,60 +111,38 @@ def seed_curves(
 ) -> Figure:
     """Draw a figure by epoch, one line per seed, in the colour of the trial.
 
-    Epochs without a finite figure leave a gap and are marked by a triangle below the chart.
+    Epochs without a finite figure leave a gap and are marked by a triangle.
     """
-    last = max((row.epoch for rows in epochs.values() for row in rows), default=1)
     values = [
         value
         for rows in epochs.values()
         for row in rows
         if (value := value_of(row, measure)) is not None
     ]
-    data: list[dict[str, Any]] = []
-    if measure in ("val_mse", "val_mae"):
-        rivals = near(baselines, values, "val_mae" if measure == "val_mae" else "val_mse")
-        data += [_baseline(row, measure, last) for row in rivals]
-    for place, (seed, rows) in enumerate(epochs.items()):
-        if rows:
-            data.append(_line(seed, rows, measure, place, colour(number, search_id)))
-    lost = [
-        (seed, row.epoch)
-        for seed, rows in epochs.items()
-        for row in rows
-        if value_of(row, measure) is None
+    ink = colour(number, search_id)
+    begun = [(place, seed, rows) for place, (seed, rows) in enumerate(epochs.items()) if rows]
+    data = [_line(place, seed, rows, measure, ink) for place, seed, rows in begun]
+    data += [
+        _lost(seed, rows, measure, ink) for _, seed, rows in begun if not_finite(rows, measure)
     ]
-    layout: dict[str, Any] = {
-        "xaxis": {
-            "title": {"text": "Epoch", "standoff": 6},
-            "automargin": True,
-            "tickformat": "d",
-            "zeroline": False,
-            **({"dtick": 1} if last < 12 else {}),
-        },
-        "yaxis": {
-            "title": {
-                "text": MEASURES[measure] + ("" if measure == "lr" else " (lower is better)"),
-                "standoff": 8,
-            },
-            "automargin": True,
-            "tickformat": ".3~g",
-            **({"type": "log"} if log else {}),
-        },
-        "margin": {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 2},
-        "hovermode": "closest",
-        "showlegend": True,
-        "uirevision": f"trial-{search_id}-{number}-{measure}-{log}",
-    }
-    if lost:
-        data.append(_triangles(lost))
-        layout["yaxis"]["domain"] = [0.1, 1]
-        layout["yaxis2"] = {"domain": [0, 0.08], "visible": False, "fixedrange": True}
-        layout["xaxis"]["anchor"] = "y2"
-    return {"data": data, "layout": layout}
+    revision = f"trial-{search_id}-{number}-{measure}-{log}"
+    layout_ = layout("Epoch", MEASURES[measure], revision)
+    if measure == "lr":
+        layout_["yaxis"]["title"]["text"] = MEASURES[measure]
+    else:
+        rivals = near(of_split(baselines, "val"), values, measure)
+        layout_["shapes"] = baseline_lines(rivals, measure)
+    layout_["xaxis"] |= {"tickformat": "d", "zeroline": False}
+    if max((row.epoch for _, _, rows in begun for row in rows), default=1) < 12:
+        layout_["xaxis"]["dtick"] = 1
+    if log:
+        layout_["yaxis"]["type"] = "log"
+    layout_["showlegend"] = True
+    return {"data": data, "layout": layout_}
 
 
 def _line(
-    seed: int, rows: Sequence[EpochRow], measure: Measure, place: int, ink: str
+    place: int, seed: int, rows: Sequence[EpochRow], measure: Measure, ink: str
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -180,30 +157,25 @@ def _line(
     }
 
 
-def _triangles(lost: Sequence[tuple[int, int]]) -> dict[str, Any]:
+def _lost(seed: int, rows: Sequence[EpochRow], measure: Measure, ink: str) -> dict[str, Any]:
+    """Mark the epochs without a finite figure where the line was before."""
+    found = [value_of(row, measure) for row in rows]
+    before = next((value for value in found if value is not None), 1.0)
+    x, y = [], []
+    for row, value in zip(rows, found, strict=True):
+        if value is None:
+            x.append(row.epoch)
+            y.append(before)
+        else:
+            before = value
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "not finite",
-        "x": [epoch for _, epoch in lost],
-        "y": [0] * len(lost),
-        "yaxis": "y2",
-        "marker": {"symbol": "triangle-up-open", "size": 10, "color": MUTED, "line": {"width": 2}},
-        "hovertext": [f"seed {seed}, epoch {epoch}: not finite" for seed, epoch in lost],
-        "hoverinfo": "text",
-    }
-
-
-def _baseline(row: BaselineRow, measure: Measure, last: int) -> dict[str, Any]:
-    value = row.mae if measure == "val_mae" else row.mse
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": f"{row.name} {error_text(value)}",
-        "x": [1, max(last, 2)],
-        "y": [value, value],
-        "line": {"color": MUTED, "width": 1.2, "dash": "dash"},
-        "hovertemplate": f"baseline {row.name}: {error_text(value)}<extra></extra>",
+        "name": f"seed {seed}: not finite",
+        "x": x,
+        "y": y,
+        "marker": {"symbol": "triangle-down-open", "size": 10, "color": ink, "line": {"width": 2}},
+        "hovertemplate": f"seed {seed}, epoch %{{x}}: not finite<extra></extra>",
     }
 
 

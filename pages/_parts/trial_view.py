@@ -21,6 +21,7 @@ from nas_engine.store.reader import (
     TrainingRow,
     TrialRow,
 )
+from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
 from pages._parts.opening import search_label, searched, settings
 from pages._parts.text import plain
@@ -127,7 +128,7 @@ def read(search_id: int, number: int) -> View:
             runs=reader.runs(search_id, number),
             training=[row for row in reader.training(search_id) if row.number == number],
             baselines=reader.baselines(search_id),
-            noise=reader.noise(search_id),
+            noise=mean_seconds_and_noise(reader, search_id)[1],
             used=reader.judged_by(search_id, number).get(number),
         )
 

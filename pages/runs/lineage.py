@@ -10,6 +10,7 @@ import streamlit as st
 from nas_engine.liveness import engine_state
 from nas_engine.store.lineage import Counts, family, offspring
 from nas_engine.store.reader import SearchRow
+from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.lineage import MOST, Tree, build, change, change_effect, since_start
 from pages._parts.lineage_chart import (
     Edge,
@@ -49,7 +50,7 @@ def read(search_id: int, with_rejected: bool) -> View:
             st.stop()
         steps = family(reader, search_id, MOST, with_rejected)
         born = offspring(reader, search_id)
-        noise = reader.noise(search_id)
+        noise = mean_seconds_and_noise(reader, search_id)[1]
     tree = build(steps, search.incumbent)
     start, multiple = search.spec.start(), search.spec.rules.noise_multiple
     edges = {
