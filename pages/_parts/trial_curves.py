@@ -48,7 +48,7 @@ def show_curves(view: View) -> None:
                 )
                 or "val_mse"
             )
-            log = st.toggle("Log scale", key="trial-log")
+            log = st.toggle("Log scale", key="trial-log-scale")
         if not any(epochs.values()):
             st.info("No epoch has ended yet." if view.lives else "No epoch was recorded.")
             return
