@@ -38,12 +38,14 @@ def choose_base(
     if only is not None:
         return next(trial.config for trial in trials if trial.number == only), only
     configs = bases(search, trials)
+    names = {
+        number: START if number is None else trial_name(number, search.incumbent)
+        for number in configs
+    }
     parent = st.selectbox(
         "Start from",
         list(configs),
-        format_func=lambda number: (
-            START if number is None else trial_name(number, search.incumbent)
-        ),
+        format_func=names.__getitem__,
         key=f"enqueue-{search.id}-parent",
         width=260,
     )

@@ -247,4 +247,5 @@ def command_lines(view: View) -> list[str]:
     ]
     if trial.state == "proposed":
         lines.append(f"{begin} decide {search.id} {trial.number} approve {end}")
+    lines.append(f"{begin} enqueue {search.id} --parent {trial.number} --set KEY=VALUE {end}")
     return lines

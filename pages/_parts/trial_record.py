@@ -58,6 +58,7 @@ def show_verdict(view: View) -> None:
                 hide_index=True,
                 height="content",
                 key="trial-verdict-figures",
+                column_config={"Value": st.column_config.TextColumn(width=215)},
                 alt="The figures that the verdict used",
             )
         if trial.opinion:
@@ -89,11 +90,13 @@ def figures_frame(used: Figures, trial: TrialRow, rules: Rules) -> pd.DataFrame:
             "noise (deviation over seeds)",
             "not known then"
             if noise is None
-            else f"{noise.relative:.2%}, {noise.degrees} degrees of freedom",
+            else f"{100 * noise.relative:.2f} %, {noise.degrees} degrees of freedom",
         ),
         (
-            f"margin: a difference that may be noise ({rules.noise_multiple:g} deviations)",
-            "not known" if trial.margin is None else f"up to ±{trial.margin:.2%}",
+            "margin: differences that may be noise",
+            "not known"
+            if trial.margin is None
+            else f"up to ±{100 * trial.margin:.2f} % ({rules.noise_multiple:g} deviations)",
         ),
         ("accepted above", percent_text(rules.accept_above)),
         ("rejected below", percent_text(rules.reject_below)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -165,43 +166,46 @@ def choose_trial(title: str) -> tuple[int, int]:
     """
     with searched() as reader:
         searches = {row.id: row for row in reader.searches()}
-        asked = st.query_params.get("trial")
-        wanted = None if asked is None else parse_reference(asked)
-        search_id = wanted[0] if wanted else _last_search(searches)
-        search = searches.get(search_id)
-        last = None if search is None else neighbours(reader, search_id, 10**9)[0]
-    number = wanted[1] if wanted else None
-    if asked is None and search is not None:
+        search, number, fault = _asked(searches)
+        last = None if search is None else neighbours(reader, search.id, 10**9)[0]
+    if search is not None and number is None:
         number = search.incumbent if search.incumbent is not None else last
     _draw_head(title, searches, search, number, last)
-    if asked is not None and wanted is None:
-        st.error(
-            f"{plain(asked, 40)} names no trial; a trial is named by its search and its number, "
-            "such as 1.5."
-        )
-        st.stop()
     if search is None:
-        st.error(f"There is no search {search_id} in this workspace.")
+        st.error(fault)
         st.stop()
-    st.session_state["chosen-search"] = search_id
+    st.session_state["chosen-search"] = search.id
     if number is None:
         st.info("No trial of this search has begun yet.")
         st.stop()
-    st.query_params.from_dict({"trial": f"{search_id}.{number}"})
-    return search_id, number
+    st.query_params.from_dict({"trial": f"{search.id}.{number}"})
+    return search.id, number
 
 
-def _last_search(searches: dict[int, SearchRow]) -> int:
-    asked = st.query_params.get("search", st.session_state.get("chosen-search"))
-    known = {str(search_id): search_id for search_id in searches}
-    if asked is not None and str(asked) not in known and str(asked).isdecimal():
-        return int(str(asked)[:9])
-    return known.get(str(asked), next(iter(searches)))
+def _asked(searches: Mapping[int, SearchRow]) -> tuple[SearchRow | None, int | None, str]:
+    """Return the search and the number that the address names, or what is wrong with it."""
+    reference, of_search = st.query_params.get("trial"), st.query_params.get("search")
+    if reference is not None:
+        if (named := parse_reference(reference)) is None:
+            return (
+                None,
+                None,
+                f"{plain(reference, 40)} names no trial; a trial is named by its search and its "
+                "number, such as 1.5.",
+            )
+        search_id, number = named
+        return searches.get(search_id), number, f"There is no search {search_id} in this workspace."
+    known = {str(search_id): search for search_id, search in searches.items()}
+    if of_search is not None:
+        fault = f"There is no search {plain(of_search, 40)} in this workspace."
+        return known.get(of_search), None, fault
+    newest = next(iter(searches.values()))
+    return known.get(str(st.session_state.get("chosen-search")), newest), None, ""
 
 
 def _draw_head(
     title: str,
-    searches: dict[int, SearchRow],
+    searches: Mapping[int, SearchRow],
     search: SearchRow | None,
     number: int | None,
     last: int | None,
