@@ -20,6 +20,7 @@ _LEVEL, _LOW, _TALLEST = 76, 26, 2400  # pixels: of a depth with labels, at leas
 _LABELLED = 44  # pixels of a depth from which labels fit
 _LETTERS = 34  # of a change on an edge; the hover text has all of it
 _FEW = 4  # columns beside each other that leave room for labels
+_NUMBERED = 16  # columns beside each other that leave room for numbers
 _CROWD = 40  # columns beside each other from which marks must be small
 _INDENTED = 6  # depths that the outline shows by an indentation
 
@@ -166,10 +167,13 @@ def _nodes(
         star = " ★" if number == incumbent else ""
         more = f"<br> +{rejected[number]} rejected " if number in rejected else ""
         value = error_text(tree.steps[number].val_mse)
-        return f" <b>{number}{star}</b> · {value} {more}" if number in spoken else ""
+        if number in spoken:
+            return f" <b>{number}{star}</b> · {value} {more}"
+        return f" {number} " if columns <= _NUMBERED else ""
 
+    columns = 1 + max((column for column, _ in places.values()), default=0)
     colours = [colour(number, search_id) for number in numbers]
-    size = 12 if max(column for column, _ in places.values()) < _CROWD else 7
+    size = 12 if columns < _CROWD else 7
     return {
         "type": "scatter",
         "mode": "markers+text",
@@ -195,7 +199,7 @@ def _nodes(
 def _hover(step: Step, edges: Mapping[int, Edge], rejected: Mapping[int, int]) -> str:
     lines = [f"Trial {step.number} · {verdict_word(step)} · val_mse {error_text(step.val_mse)}"]
     if (edge := edges.get(step.number)) is not None:
-        lines += [*_wrapped(edge.change), f"{edge.effect.text} than trial {step.parent}"]
+        lines += [*_wrapped(edge.change), f"{edge.effect.text} (against trial {step.parent})"]
     if step.number in rejected:
         lines.append(f"and {rejected[step.number]} rejected changes of it")
     return "<br>".join(html.escape(line) for line in [*lines, "Click to open it"])
@@ -240,12 +244,12 @@ def steps_frame(tree: Tree, edges: Mapping[int, Edge], search_id: int) -> pd.Dat
             {
                 "Step": place,
                 "Trial": f"{number} ★" if number == tree.path[-1] else str(number),
+                "Open": address(search_id, number),
                 "Change": edges[number].change if number in edges else "–",
                 "By": SOURCES.get(tree.steps[number].source, tree.steps[number].source),
                 "val_mse ↓": error_text(tree.steps[number].val_mse),
                 "Effect of the step": edges[number].effect.text if number in edges else "–",
                 "Since trial 0": Effect(since_start(tree, number), None).text if place else "–",
-                "Open": address(search_id, number),
             }
             for place, number in enumerate(tree.path)
         ]
@@ -261,6 +265,7 @@ def outline_frame(
         [
             {
                 "Trial": f"{_indent(depth)}{number}{' ★' if number == incumbent else ''}",
+                "Open": address(search_id, number),
                 "Parent": "–" if (parent := tree.parents[number]) is None else str(parent),
                 "Change": edges[number].change if number in edges else "–",
                 "By": readable(SOURCES.get(step.source, step.source)),
@@ -268,7 +273,6 @@ def outline_frame(
                 "val_mse ↓": error_text(step.val_mse),
                 "Effect on the parent": edges[number].effect.text if number in edges else "–",
                 "Not drawn": f"+{rejected[number]} rejected" if number in rejected else "",
-                "Open": address(search_id, number),
             }
             for number, depth in tree.order()
             if (step := tree.steps[number])

@@ -54,6 +54,8 @@ def show_name(view: View) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _link("Previous", "chevron_left", view, view.before)
         _link("Next", "chevron_right", view, view.after)
+        if view.parent is not None:
+            _link("Parent", "north_west", view, view.parent.number)
         st.subheader(f"Trial {trial.number} of search {search.id}", anchor=False, width="content")
         st.badge(f"{state.symbol} {trial.state}", color=state.colour, help=state.meaning)
         if trial.number == search.incumbent:
@@ -72,7 +74,7 @@ def show_name(view: View) -> None:
 def _link(label: str, icon: str, view: View, number: int | None) -> None:
     st.page_link(
         TRIAL,
-        label=label if number is None else f"Trial {number}",
+        label=label if number is None else f"{label}: {number}",
         icon=f":material/{icon}:",
         disabled=number is None,
         query_params={"trial": f"{view.search.id}.{number if number is not None else 0}"},

@@ -116,7 +116,11 @@ def show_proposal(view: View) -> None:
         base = "the starting configuration" if trial.parent is None else f"trial {trial.parent}"
         changed = trial.decision == "edited"
         proposed = changes_text(trial.original if changed else trial.changes, before)
-        st.text(readable(f"{source} changed {base}: {proposed}"))
+        st.text(
+            readable(f"{source} changed {base}: {proposed}")
+            if trial.original or trial.changes
+            else "It is the configuration that the search starts from."
+        )
         if changed:
             st.text(readable(f"Edited to: {changes_text(trial.changes, before)}"))
         if decision := decision_text(trial):
@@ -180,6 +184,7 @@ def children_frame(view: View, steps: Sequence[Step]) -> pd.DataFrame:
         [
             {
                 "Trial": step.number,
+                "Open": address(view.search.id, step.number),
                 "Change": readable(changes_text(step.changes, trial.config)),
                 "By": SOURCES.get(step.source, step.source),
                 "Verdict": verdict_word(step),
@@ -187,7 +192,6 @@ def children_frame(view: View, steps: Sequence[Step]) -> pd.DataFrame:
                 "Effect": effect(
                     step.val_mse, step.seeds, trial.val_mse, trial.seeds, view.noise, multiple
                 ).text,
-                "Open": address(view.search.id, step.number),
             }
             for step in steps
         ]
