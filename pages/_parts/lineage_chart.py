@@ -18,7 +18,7 @@ from pages._parts.text import error_text, readable
 
 _LEVEL, _LOW, _TALLEST = 76, 26, 2400  # pixels: of a depth with labels, at least, of the chart
 _LABELLED = 44  # pixels of a depth from which labels fit
-_LETTERS = 34  # of a change on an edge; the hover text has all of it
+_LETTERS = 30  # of a change on an edge; the hover text has all of it
 _FEW = 4  # columns beside each other that leave room for labels
 _NUMBERED = 16  # columns beside each other that leave room for numbers
 _CROWD = 40  # columns beside each other from which marks must be small
@@ -68,7 +68,7 @@ def lineage(
         _changes(tree, places, edges, [number for number in spoken if number in edges], path),
         _nodes(tree, places, edges, rejected, set(spoken), search_id),
     ]
-    room = max(1.2, 0.8 * columns)  # on the left, for the labels of the path
+    room = max(1.2, 0.9 * columns)  # on the left, for the labels of the path
     return {
         "data": [trace for trace in data if trace["x"]],
         "layout": {

@@ -50,7 +50,11 @@ def show_curves(view: View) -> None:
             )
             log = st.toggle("Log scale", key="trial-log-scale")
         if not any(epochs.values()):
-            st.info("No epoch has ended yet." if view.lives else "No epoch was recorded.")
+            st.info(
+                "No epoch has ended yet."
+                if view.trial.ended_at is None
+                else "No epoch of this trial was recorded."
+            )
             return
         chart(
             seed_curves(epochs, measure, view.baselines, view.trial.number, view.search.id, log),

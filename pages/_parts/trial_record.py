@@ -47,9 +47,7 @@ def show_verdict(view: View) -> None:
                     st.badge("✕ rejected", color="orange")
                 st.badge(f"rule: {plain(trial.rule or '')}", color="gray")
         if trial.verdict is None:
-            st.caption(
-                "Not judged yet." if trial.ended_at is None else "It ended without being judged."
-            )
+            st.caption(not_judged(trial))
             return
         st.text(readable(trial.verdict))
         if view.used is not None:
@@ -66,6 +64,15 @@ def show_verdict(view: View) -> None:
             st.text(readable(trial.opinion))
         elif trial.rule in OPEN:
             st.caption("No opinion of a language model was used: the rules decided.")
+
+
+def not_judged(trial: TrialRow) -> str:
+    """Return why there is no verdict."""
+    if trial.ended_at is None:
+        return "Not judged yet."
+    if trial.state == "rejected":
+        return "It was not trained: a person turned the proposal down."
+    return "It ended without being judged."
 
 
 def figures_frame(used: Figures, trial: TrialRow, rules: Rules) -> pd.DataFrame:

@@ -48,7 +48,8 @@ def read(search_id: int, with_rejected: bool) -> View:
         if search is None:
             st.error(f"Search {search_id} is no longer in this workspace.")
             st.stop()
-        steps = family(reader, search_id, MOST, with_rejected)
+        each = MOST // 2 if with_rejected else MOST  # room for both kinds
+        steps = family(reader, search_id, each, with_rejected)
         born = offspring(reader, search_id)
         noise = mean_seconds_and_noise(reader, search_id)[1]
     tree = build(steps, search.incumbent)
@@ -100,7 +101,7 @@ def show_summary(view: View) -> None:
     left_out = found.accepted - sum(bool(step.accepted) for step in tree.steps.values())
     if left_out > 0:
         st.caption(
-            f"The {len(tree.steps)} best are drawn with what leads to them; {left_out} accepted "
+            f"The {len(tree.steps)} best are drawn, with what leads to them; {left_out} accepted "
             "trials are left out."
         )
 

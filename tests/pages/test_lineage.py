@@ -231,7 +231,9 @@ def test_each_odd_search_is_told(open_page: Open, workspace: Workspace) -> None:
     assert "no change has helped yet" in words(open_page("lineage", search=str(alone)))
 
 
-def test_of_thousands_the_best_are_drawn_and_all_are_counted(workspace: Workspace) -> None:
+def test_of_thousands_the_best_are_drawn_and_all_are_counted(
+    open_page: Open, workspace: Workspace
+) -> None:
     search_id = seed.small(workspace, trials=2)
     many(workspace, search_id, 3000)
     with reading(workspace) as reader:
@@ -239,6 +241,10 @@ def test_of_thousands_the_best_are_drawn_and_all_are_counted(workspace: Workspac
         tree = build(family(reader, search_id, 300, rejected=True), 1)
         assert len(tree.steps) == len(layout(tree)) == 300
         assert total(reader, search_id) == 3000
+    app = open_page("lineage", search=str(search_id), rejected="1")
+    verdicts = list(app.dataframe[-1].value["Verdict"])
+    assert "✕ rejected" in verdicts and "✓ accepted" in verdicts and len(verdicts) <= 300
+    assert "accepted trials are left out" in words(app)
 
 
 def total(reader: Reader, search_id: int) -> int:

@@ -182,6 +182,16 @@ def test_a_trial_that_trains_shows_how_far_it_is(open_page: Open, workspace: Wor
     assert app.button(key="trial-act-retry").disabled
 
 
+def test_a_trial_that_was_turned_down_is_not_said_to_go_on(
+    open_page: Open, workspace: Workspace
+) -> None:
+    search_id = seed.eventful(workspace)
+    text = words(open_page("trial", trial=f"{search_id}.3"))
+    assert "It was not trained: a person turned the proposal down." in text
+    assert "No epoch of this trial was recorded." in text
+    assert "No training was begun for this trial." in text
+
+
 def test_a_search_without_trials_is_told(open_page: Open, workspace: Workspace) -> None:
     search_id = seed.untouched(workspace)
     assert "No trial of this search has begun yet." in words(
