@@ -66,6 +66,7 @@ def curves(
     incumbent: int | None,
     log: bool = False,
     emphasised: Collection[int] = (),
+    search_id: int = 1,
 ) -> Figure:
     """Draw a metric by epoch, one line per trial, and the baselines where they have the metric.
 
@@ -82,10 +83,10 @@ def curves(
         if (value := _figure(row, metric)) is not None
     ]
     data = [
-        _line(number, rows, metric, incumbent, thick=number in emphasised)
+        _line(search_id, number, rows, metric, incumbent, thick=number in emphasised)
         for number, rows in sorted(lines.items())
     ]
-    if faults := [_not_finite(number, rows, metric) for number, rows in lines.items()]:
+    if faults := [_not_finite(search_id, number, rows, metric) for number, rows in lines.items()]:
         data += [trace for trace in faults if trace["x"]]
     layout_ = layout("Epoch", METRICS[metric], f"curves-{metric}-{log}")
     layout_["shapes"] = baseline_lines(near(of_split(baselines, "val"), values, metric), metric)
@@ -190,7 +191,9 @@ def baseline_lines(baselines: Sequence[BaselineRow], metric: Metric) -> list[dic
     ]
 
 
-def _not_finite(number: int, rows: Sequence[EpochRow], metric: Metric) -> dict[str, Any]:
+def _not_finite(
+    search_id: int, number: int, rows: Sequence[EpochRow], metric: Metric
+) -> dict[str, Any]:
     """Mark the epochs without a finite figure where the line was before."""
     known = [value for row in rows if (value := _figure(row, metric)) is not None]
     x, y, before = [], [], known[0] if known else 0.0
@@ -209,7 +212,7 @@ def _not_finite(number: int, rows: Sequence[EpochRow], metric: Metric) -> dict[s
         "marker": {
             "symbol": "triangle-down-open",
             "size": 10,
-            "color": colour(number),
+            "color": colour(number, search_id),
             "line": {"width": 2},
         },
         "hovertemplate": f"trial {number}, epoch %{{x}}: not finite<extra></extra>",
@@ -217,7 +220,12 @@ def _not_finite(number: int, rows: Sequence[EpochRow], metric: Metric) -> dict[s
 
 
 def _line(
-    number: int, rows: Sequence[EpochRow], metric: Metric, incumbent: int | None, thick: bool
+    search_id: int,
+    number: int,
+    rows: Sequence[EpochRow],
+    metric: Metric,
+    incumbent: int | None,
+    thick: bool,
 ) -> dict[str, Any]:
     return {
         "type": "scatter",
@@ -226,7 +234,11 @@ def _line(
         "x": [row.epoch for row in rows],
         "y": [_figure(row, metric) for row in rows],
         "connectgaps": False,
-        "line": {"color": colour(number), "dash": dash(number), "width": 3 if thick else 1.8},
+        "line": {
+            "color": colour(number, search_id),
+            "dash": dash(number, search_id),
+            "width": 3 if thick else 1.8,
+        },
         "marker": {"size": 6 if thick else 4},
         "hovertemplate": f"trial {number}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     }

@@ -184,7 +184,8 @@ def _markers(results: Results, found: Sequence[int], symbol: str, top: float) ->
             "cmin": -0.5,
             "cmax": len(COLOURS) - 0.5,
             "size": 5 if many else 9,
-            "line": {"width": 1 if many else 2},
+            # An open symbol is its line, in the colour; a filled one would get a dark rim.
+            "line": {"width": 0 if symbol in ("circle", "star") else 1 if many else 2},
         },
         "hovertemplate": f"trial %{{x}}, {_NAMES[symbol]}<br>val_mse %{{y:.4g}}<extra></extra>",
     }

@@ -73,6 +73,7 @@ def show_charts(snapshot: Snapshot) -> str | None:
                 snapshot.baselines,
                 search.incumbent,
                 emphasised=[trial.number for trial in snapshot.running],
+                search_id=search.id,
             ),
             key="live-curves",
             alt=f"{METRICS[metric or 'val_mse']} by epoch of {len(drawn)} trials",

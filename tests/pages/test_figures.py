@@ -36,6 +36,15 @@ def test_a_baseline_that_would_flatten_the_rest_is_left_out() -> None:
     assert near([], [], "val_mse") == []
 
 
+def test_the_same_number_has_another_colour_in_another_search() -> None:
+    assert colour(4, 1) != colour(4, 2)
+    drawn = [
+        named(curves(rows(4, 0.5), "val_mse", [], None, search_id=search), "Trial 4")["line"]
+        for search in (1, 2)
+    ]
+    assert [line["color"] for line in drawn] == [colour(4, 1), colour(4, 2)]
+
+
 def test_trials_of_one_colour_differ_in_their_dash() -> None:
     assert colour(3) == colour(3 + len(COLOURS))
     assert dash(3) != dash(3 + len(COLOURS))
