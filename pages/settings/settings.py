@@ -24,9 +24,8 @@ REFRESH = "refresh-seconds"
 """In the session's state: how often Live reads the search; 0 for not at all."""
 REFRESHES = (0, 1, 2, 5, 10)
 THEMES = """
-Light or dark follows your system or browser. To choose otherwise, start the dashboard with
-`streamlit run app.py --client.toolbarMode viewer`: the menu at the top right then offers System,
-Light and Dark, and the browser remembers it. For one visit, add `?embed_options=dark_theme` or
+Light or dark follows your system or browser. The menu at the top right offers System, Light and
+Dark; the browser remembers the choice. For one visit, add `?embed_options=dark_theme` or
 `?embed_options=light_theme` to the address.
 """
 
