@@ -20,6 +20,8 @@ from nas_engine.store.schema import explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
+CurvePoint = tuple[int, int, int, float | None, float | None, float | None]
+"""Search, number, epoch, train_loss, val_mse, val_mae; None where they were not finite."""
 
 
 @dataclass(frozen=True)
@@ -494,6 +496,20 @@ class Reader:
             AND (r.seed = ?3 OR ?3 IS NULL AND r.id = {_STANDS})
             ORDER BY r.number, e.epoch""",  # noqa: S608
             (search_id, json.dumps(numbers), seed),
+        )
+
+    def curves(self, keys: Sequence[tuple[int, int]]) -> list[CurvePoint]:
+        """Return the epochs of the runs that stand for these (search, number), in order of both.
+
+        They are plain tuples: for charts of hundreds of trials.
+        """
+        return self.fetch(
+            f"""SELECT t.search_id, t.number, e.epoch, e.train_loss, e.val_mse, e.val_mae
+            FROM json_each(?) k CROSS JOIN trials t
+            ON t.search_id = json_extract(k.value, '$[0]')
+            AND t.number = json_extract(k.value, '$[1]')
+            JOIN epochs e ON e.run_id = {_STANDS} ORDER BY 1, 2, 3""",  # noqa: S608
+            (json.dumps([list(key) for key in keys]),),
         )
 
     def baselines(self, search_id: int) -> list[BaselineRow]:

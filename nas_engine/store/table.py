@@ -16,7 +16,7 @@ import re
 import shlex
 import uuid
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,6 +163,65 @@ def used_answers(reader: Reader, search_id: int) -> int:
             "SELECT count(*) FROM llm_calls WHERE search_id = ? AND outcome = 'used'", (search_id,)
         )[0][0]
     )
+
+
+def finished(reader: Reader, query: Query) -> list[tuple[int, int]]:
+    """Return the (search, number) of all trials of a query that have a val_mse, in this order."""
+    where, parameters = _where(reader, query)
+    return reader.fetch(
+        f"""SELECT t.search_id, t.number {_FROM} WHERE {where} AND t.val_mse IS NOT NULL
+        ORDER BY 1, 2""",
+        parameters,
+    )
+
+
+def known(reader: Reader, keys: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Return those of these (search, number) that are trials."""
+    rows = reader.fetch(
+        """SELECT t.search_id, t.number FROM json_each(?) k CROSS JOIN trials t
+        ON t.search_id = json_extract(k.value, '$[0]')
+        AND t.number = json_extract(k.value, '$[1]')""",
+        (json.dumps([list(key) for key in keys]),),
+    )
+    return set(rows)
+
+
+def varying(reader: Reader, searches: Sequence[int]) -> list[str]:
+    """Return the settings that are not the same in all trials, the most often changed first."""
+    counts = dict(
+        reader.fetch(
+            """SELECT d.key, count(*) FROM proposals p, json_each(p.differences) d
+            WHERE p.search_id IN (SELECT value FROM json_each(?)) GROUP BY 1""",
+            (json.dumps(list(searches)),),
+        )
+    )
+    starts = list(start_configs(reader, searches).values())
+    for start in starts[1:]:
+        for key in starts[0].keys() | start.keys():
+            if start.get(key) != starts[0].get(key):
+                counts.setdefault(key, 0)
+    return sorted(counts, key=lambda key: (-counts[key], key))
+
+
+def records(reader: Reader, query: Query) -> Iterator[dict[str, object]]:
+    """Yield all trials of a query, on all its pages, with `COLUMNS` and the varying settings.
+
+    Raises:
+        QueryError: there is nothing to sort by with that name.
+    """
+    where, parameters = _where(reader, query)
+    order, more = _expression(reader, query.searches, column(query.sort))
+    direction = "DESC" if query.descending else "ASC"
+    starts, settings = start_configs(reader, query.searches), varying(reader, query.searches)
+    rows = reader.fetch(
+        f"""SELECT {", ".join(COLUMNS.values())}, p.differences, {order} AS sorted {_FROM}
+        WHERE {where} ORDER BY sorted IS NULL, sorted {direction}, t.search_id, t.number""",
+        (*more, *parameters),
+    )
+    for *figures, differences, _ in rows:
+        record = dict(zip(COLUMNS, figures, strict=True))
+        config = {**starts.get(record["search"], {}), **json.loads(differences)}
+        yield {**record, **{key: config.get(key) for key in settings}}
 
 
 def _term(word: str) -> Term:

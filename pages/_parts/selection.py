@@ -1,31 +1,38 @@
-"""Which trials are compared: the selection by number, however the table is sorted or grows."""
+"""Which trials are chosen: by name, however a table is sorted, cut into pages or grows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from nas_engine.store.reader import TrialRow
-
-MOST = 12  # trials compared at a time
-
-
-def default_numbers(trials: Sequence[TrialRow], incumbent: int | None) -> list[int]:
-    """Return trial 0, the incumbent and the best up to three."""
-    scored = sorted(
-        (trial for trial in trials if trial.val_mse is not None), key=lambda row: row.val_mse or 0.0
-    )
-    chosen = {0, incumbent, *(trial.number for trial in scored[:3])}
-    return [trial.number for trial in trials if trial.number in chosen]
+Row = TypeVar("Row")
+Key = tuple[int, int]
+"""A trial: its search and its number."""
 
 
-def asked_numbers(text: str, known: Sequence[int]) -> tuple[list[int], list[str]]:
-    """Return the trials that the address names, and what it names that is none."""
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    numbers = {str(number): number for number in known}
-    chosen = sorted({numbers[word] for word in words if word in numbers})
-    return chosen[:MOST], [word for word in words if word not in numbers]
+def reference_of(key: Key) -> str:
+    """Return how addresses and tables name a trial: 1.5 is trial 5 of search 1."""
+    return f"{key[0]}.{key[1]}"
 
 
-def rows_to_numbers(rows: Sequence[int], shown: Sequence[int]) -> list[int]:
-    """Return the trials of selected rows, by the table that the person saw."""
+def trial_of(text: str) -> Key | None:
+    """Return the trial that a text such as 1.5 names; None where it is none."""
+    search, _, number = text.partition(".")
+    if not (search.isascii() and search.isdecimal() and number.isascii() and number.isdecimal()):
+        return None
+    return (int(search), int(number)) if len(search) < 10 and len(number) < 10 else None
+
+
+def at_rows(rows: Iterable[int], shown: Sequence[Row]) -> list[Row]:
+    """Return what stands at selected rows, by the table that the person saw."""
     return [shown[row] for row in rows if 0 <= row < len(shown)]
+
+
+def with_rows(chosen: Sequence[Key], shown: Sequence[Key], rows: Iterable[int]) -> list[Key]:
+    """Return what is chosen once `rows` of the page `shown` are: other pages' trials stay.
+
+    Those that were chosen keep their order; new ones follow.
+    """
+    picked = at_rows(rows, shown)
+    kept = [key for key in chosen if key not in set(shown) or key in picked]
+    return kept + [key for key in picked if key not in set(kept)]

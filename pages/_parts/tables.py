@@ -2,110 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from informer.config import Value
+from informer.config import Value, fields
 from nas_engine.store.reader import TrialRow
+from pages._parts.selection import Key, reference_of
 from pages._parts.states import SOURCES, trial_state, verdict_text
-from pages._parts.text import changes_text, readable
+from pages._parts.text import changes_text, readable, value_text
 
 ERROR_FORMAT = "%.4g"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a table says of trials besides their own rows, by search."""
+
+    incumbents: Mapping[int, int | None]
+    references: Mapping[int, float | None]  # the val_mse that a search's trials are held against
+    starts: Mapping[int, Mapping[str, Value]]  # configurations of trials 0
+    configs: Mapping[Key, Mapping[str, Value]] = field(default_factory=dict)  # of parents
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its cell for a trial, its type in a data frame, and how it is shown."""
+
+    cell: Callable[[TrialRow, Facts], object]
+    dtype: str
+    shown: Any
 
 
 def trial_frame(
     trials: Sequence[TrialRow], incumbent: int | None, search_id: int, start: Mapping[str, Value]
 ) -> pd.DataFrame:
-    """Return one row per trial, in the order given.
+    """Return one row per trial of one search, in the order given.
 
     Args:
         trials: the trials.
         incumbent: number of the best accepted trial.
-        search_id: their search, for links.
+        search_id: their search.
         start: configuration of trial 0, the parent of a proposal that names none.
     """
-    configs = {trial.number: trial.config for trial in trials}
     best = next((trial.val_mse for trial in trials if trial.number == incumbent), None)
-    rows = [
-        {
-            "Trial": trial.number,
-            "State": trial_state(trial.state),
-            "Verdict": verdict_text(trial, incumbent),
-            "val_mse": trial.val_mse,
-            "± spread": trial.spread,
-            "Seeds": trial.seeds or None,
-            "vs best %": _above(trial.val_mse, best),
-            "val_mae": trial.val_mae,
-            "Source": SOURCES.get(trial.source, trial.source),
-            "Changes": readable(
-                changes_text(
-                    trial.changes, start if trial.parent is None else configs.get(trial.parent)
-                )
-            ),
-            "Parent": trial.parent,
-            "Epochs": trial.epochs if trial.epochs is not None else trial.epoch,
-            "Parameters": trial.parameters,
-            "Seconds": trial.seconds,
-            "Transcript": f"./transcript?search={search_id}&trial={trial.number}",
-        }
-        for trial in trials
-    ]
-    frame = pd.DataFrame(rows, columns=_COLUMNS)
-    return frame.astype(
-        {
-            **dict.fromkeys(("Seeds", "Parent", "Epochs", "Parameters"), "Int64"),
-            **dict.fromkeys(("val_mse", "± spread", "vs best %", "val_mae", "Seconds"), "Float64"),
-        }
+    facts = Facts(
+        incumbents={search_id: incumbent},
+        references={search_id: best},
+        starts={search_id: start},
+        configs={(search_id, trial.number): trial.config for trial in trials},
     )
-
-
-_COLUMNS = [
-    "Trial",
-    "State",
-    "Verdict",
-    "val_mse",
-    "± spread",
-    "Seeds",
-    "vs best %",
-    "val_mae",
-    "Source",
-    "Changes",
-    "Parent",
-    "Epochs",
-    "Parameters",
-    "Seconds",
-    "Transcript",
-]
+    return frame_of(trials, OF_ONE_SEARCH, facts)
 
 
 def trial_columns() -> dict[str, Any]:
     """Return how the columns of `trial_frame` are shown."""
-    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
-    return {
-        "Trial": number(pinned=True, width=60, format="%d"),
-        "State": text(width=105),
-        "Verdict": text(width=165),
-        "val_mse": number("val_mse ↓", format=ERROR_FORMAT, width=85, help="Lower is better"),
-        "± spread": number(
+    return {name: COLUMNS[name].shown for name in OF_ONE_SEARCH}
+
+
+def frame_of(trials: Sequence[TrialRow], names: Sequence[str], facts: Facts) -> pd.DataFrame:
+    """Return one row per trial and one column for each of `names`.
+
+    A name is one of `COLUMNS`, else a setting by its dotted key.
+    """
+    columns = {name: COLUMNS.get(name) or setting_column(name) for name in names}
+    frame = pd.DataFrame(
+        {name: [column.cell(row, facts) for row in trials] for name, column in columns.items()},
+        columns=list(names),
+        dtype="object",
+    )
+    return frame.astype({name: column.dtype for name, column in columns.items()})
+
+
+def setting_column(key: str) -> Column:
+    """Return the column of a setting; numbers are sorted and aligned as numbers."""
+    kind = fields()[key].type if key in fields() else str
+    label = key.rpartition(".")[2]
+    if kind in (int, float):
+        shown = st.column_config.NumberColumn(label, help=key, width=90)
+        return Column(lambda row, _: row.config.get(key), "Float64", shown)
+    shown = st.column_config.TextColumn(label, help=key, width=105)
+    return Column(lambda row, _: value_text(row.config.get(key)), "object", shown)
+
+
+def above(value: float | None, reference: float | None) -> float | None:
+    """Return by how many percent a figure lies above its reference."""
+    return None if value is None or not reference else 100 * (value - reference) / reference
+
+
+def _changes(row: TrialRow, facts: Facts) -> str:
+    if row.parent is None:
+        parent = facts.starts.get(row.search_id)
+    else:
+        parent = facts.configs.get((row.search_id, row.parent))
+    return readable(changes_text(row.changes, parent))
+
+
+_NUMBER, _TEXT = st.column_config.NumberColumn, st.column_config.TextColumn
+_LINK = st.column_config.LinkColumn
+
+COLUMNS: dict[str, Column] = {
+    "Trial": Column(
+        lambda row, _: row.number, "Int64", _NUMBER(pinned=True, width=60, format="%d")
+    ),
+    "Name": Column(
+        lambda row, _: reference_of((row.search_id, row.number)),
+        "object",
+        _TEXT("Trial", pinned=True, width=70, help="Search and number"),
+    ),
+    "State": Column(lambda row, _: trial_state(row.state), "object", _TEXT(width=105)),
+    "Verdict": Column(
+        lambda row, facts: verdict_text(row, facts.incumbents.get(row.search_id)),
+        "object",
+        _TEXT(width=165),
+    ),
+    "val_mse": Column(
+        lambda row, _: row.val_mse,
+        "Float64",
+        _NUMBER("val_mse ↓", format=ERROR_FORMAT, width=85, help="Lower is better"),
+    ),
+    "± spread": Column(
+        lambda row, _: row.spread,
+        "Float64",
+        _NUMBER(
             format="%.2g", width=75, help="Standard deviation of val_mse over the trial's seeds"
         ),
-        "Seeds": number(width=60, help="Finished trainings; errors are their means"),
-        "vs best %": number(
+    ),
+    "Seeds": Column(
+        lambda row, _: row.seeds or None,
+        "Int64",
+        _NUMBER(width=60, help="Finished trainings; errors are their means"),
+    ),
+    "vs best %": Column(
+        lambda row, facts: above(row.val_mse, facts.references.get(row.search_id)),
+        "Float64",
+        _NUMBER(
             format="%+.2f", width=85, help="val_mse relative to the incumbent's; above 0 is worse"
         ),
-        "val_mae": number("val_mae ↓", format=ERROR_FORMAT, width=85, help="Lower is better"),
-        "Source": text(width=115),
-        "Changes": text(width=330, help="What was changed in the parent"),
-        "Parent": number(width=65, help="The trial whose configuration was changed"),
-        "Epochs": number(width=65),
-        "Parameters": number(format="localized", width=95),
-        "Seconds": number(format="%.1f", width=75),
-        "Transcript": st.column_config.LinkColumn(display_text="open", width=85),
-    }
+    ),
+    "vs reference %": Column(
+        lambda row, facts: above(row.val_mse, facts.references.get(row.search_id)),
+        "Float64",
+        _NUMBER(
+            format="%+.2f",
+            width=105,
+            help="val_mse relative to the reference's; above 0 is worse. Empty where the task is "
+            "another one",
+        ),
+    ),
+    "val_mae": Column(
+        lambda row, _: row.val_mae,
+        "Float64",
+        _NUMBER("val_mae ↓", format=ERROR_FORMAT, width=85, help="Lower is better"),
+    ),
+    "Curve": Column(
+        lambda row, _: row.spark,
+        "object",
+        st.column_config.LineChartColumn(width=90, help="val_mse by epoch"),
+    ),
+    "Source": Column(
+        lambda row, _: SOURCES.get(row.source, row.source), "object", _TEXT(width=115)
+    ),
+    "Changes": Column(_changes, "object", _TEXT(width=330, help="What was changed in the parent")),
+    "Parent": Column(
+        lambda row, _: row.parent,
+        "Int64",
+        _NUMBER(width=65, help="The trial whose configuration was changed"),
+    ),
+    "Epochs": Column(
+        lambda row, _: row.epochs if row.epochs is not None else row.epoch,
+        "Int64",
+        _NUMBER(width=65),
+    ),
+    "Parameters": Column(
+        lambda row, _: row.parameters, "Int64", _NUMBER(format="localized", width=95)
+    ),
+    "Seconds": Column(lambda row, _: row.seconds, "Float64", _NUMBER(format="%.1f", width=75)),
+    "Transcript": Column(
+        lambda row, _: f"./transcript?search={row.search_id}&trial={row.number}",
+        "object",
+        _LINK(display_text="open", width=85),
+    ),
+    "Page": Column(
+        lambda row, _: f"./trial?trial={reference_of((row.search_id, row.number))}",
+        "object",
+        _LINK(display_text="open", width=65, help="Everything about the trial"),
+    ),
+}
 
-
-def _above(value: float | None, best: float | None) -> float | None:
-    return None if value is None or not best else 100 * (value - best) / best
+OF_ONE_SEARCH = (
+    *("Trial", "State", "Verdict", "val_mse", "± spread", "Seeds", "vs best %", "val_mae"),
+    *("Source", "Changes", "Parent", "Epochs", "Parameters", "Seconds", "Transcript"),
+)
+OF_ANY_SEARCH = (
+    *("Name", "State", "Verdict", "val_mse", "± spread", "Seeds", "vs reference %", "val_mae"),
+    *("Curve", "Source", "Changes", "Parameters", "Seconds", "Page"),
+)

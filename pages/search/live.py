@@ -20,7 +20,7 @@ from pages._parts.history import history, history_notes, history_text
 from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import COMPARE, TRIAL, choose_search, searched, settings, show_answer
 from pages._parts.past import show_past
-from pages._parts.selection import rows_to_numbers
+from pages._parts.selection import at_rows
 from pages._parts.slots import show_now
 from pages._parts.snapshot import Snapshot, lives, read, read_mark
 from pages._parts.tables import trial_columns, trial_frame
@@ -185,7 +185,7 @@ def show_trials(snapshot: Snapshot) -> None:
 def choose_row(search_id: int, shown: list[int]) -> None:
     """Choose the trial of a selected row; positions mean the table that was `shown`."""
     rows = st.session_state[f"live-trials-{search_id}"].selection.rows
-    if numbers := rows_to_numbers(rows, shown):
+    if numbers := at_rows(rows, shown):
         st.session_state[trial_key(search_id)] = numbers[0]
 
 

@@ -1,0 +1,377 @@
+"""What is compared: searches, a filter and an order of their trials, and the trials chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import streamlit as st
+
+from informer.config import Value
+from nas_engine.liveness import engine_state
+from nas_engine.search import TASK_KEYS
+from nas_engine.standing import as_seen
+from nas_engine.store.reader import Reader, SearchRow, TrialRow
+from nas_engine.store.table import (
+    COLUMNS,
+    Query,
+    QueryError,
+    column,
+    count,
+    known,
+    page,
+    parse,
+    start_configs,
+    varying,
+)
+from pages._parts import tables
+from pages._parts.address import mirrored, number, words, write
+from pages._parts.opening import search_label, settings
+from pages._parts.selection import Key, reference_of, trial_of, with_rows
+from pages._parts.text import plain
+
+PAGE_ROWS = 50
+SETTING_COLUMNS = 3  # of those that vary most, unasked
+DRAWN = "compare-drawn"  # what the table showed and had selected, and how often that was reset
+CHOSEN = "compare-chosen"
+HELP = """Words are looked for in what was proposed and said; all conditions must hold.
+`val_mse<0.4` · `d_model>=128` · `state=failed` · `verdict=accepted` · `source!=tpe` ·
+`"two words"` · `seeds>1` · `val_mse=` (has none)"""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The trials that can be chosen."""
+
+    known: Mapping[int, SearchRow]  # all searches of the workspace
+    searches: tuple[int, ...]  # those in scope
+    query: Query | None  # None: what was asked means nothing, which the page has said
+    settings: tuple[str, ...]  # that are not the same in all of their trials
+
+    @property
+    def state(self) -> tuple[tuple[int, int], ...]:
+        """What results depend on: a key for caches."""
+        return tuple((key, self.known[key].finished) for key in self.searches)
+
+    def comparable(self, one: int, other: int) -> bool:
+        """Tell whether errors of two searches are on the same data and horizon."""
+        return not task_differences([self.known[one], self.known[other]])
+
+
+def task_differences(searches: Sequence[SearchRow]) -> dict[str, list[Value | None]]:
+    """Return what of the task is not the same in all searches, with the value of each.
+
+    A seed makes no task: errors over it are comparable.
+    """
+    starts = [search.spec.start() for search in searches]
+    found = {key: [start.get(key) for start in starts] for key in TASK_KEYS}
+    return {
+        key: values
+        for key, values in found.items()
+        if key != "training.seed" and any(value != values[0] for value in values)
+    }
+
+
+# -- searches, filter and order -----------------------------------------------------------------
+
+
+def choose_searches(reader: Reader) -> tuple[Mapping[int, SearchRow], tuple[int, ...]]:
+    """Draw the choice of searches; return all there are and those chosen.
+
+    They are those of the address, else the last seen, else the newest.
+    """
+    found = {row.id: row for row in reader.searches()}
+    names = {str(key): key for key in found}
+    asked = words("searches") or words("search")
+    last = str(st.session_state.get("chosen-search"))
+    chosen = [names[name] for name in asked if name in names]
+    unknown = [name for name in asked if name not in names]
+    if not asked:
+        chosen = [names.get(last, next(iter(found)))]
+    st.multiselect(
+        "Searches",
+        list(found),
+        format_func=lambda key: search_label(found[key]),
+        placeholder="Choose searches",
+        **mirrored("searches", chosen, drops="page"),
+    )
+    if unknown:
+        st.error(f"There is no search {plain(', '.join(unknown), 60)} in this workspace.")
+    if not chosen:
+        st.info("Choose one or more searches.")
+        st.stop()
+    write("searches", chosen)
+    st.query_params.pop("search", None)
+    if len(chosen) == 1:
+        st.session_state["chosen-search"] = chosen[0]
+    return found, tuple(chosen)
+
+
+def choose_scope(reader: Reader) -> Scope:
+    """Draw the choice of searches, the filter and the order, and return what they come to."""
+    found, searches = choose_searches(reader)
+    state = tuple((key, found[key].finished) for key in searches)
+    varied = tuple(_varying(reader, str(settings().workspace.db), state))
+    left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
+    text = st.query_params.get("q", "")
+    left.text_input(
+        "Filter",
+        type="search",
+        placeholder='val_mse<0.4 d_model>=128 "instance norm"',
+        help=HELP,
+        **mirrored("q", text, drops="page"),
+    )
+    sort = st.query_params.get("sort", "val_mse")
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    try:
+        name, terms = column(name), parse(text)
+    except QueryError as error:
+        st.error(plain(str(error)))
+        return Scope(found, searches, None, varied)
+    options = list(dict.fromkeys([*COLUMNS, *varied, name]))
+    st.session_state["compare-by"] = name
+    st.session_state["compare-order"] = "↓" if descending else "↑"
+    middle.selectbox("Sort by", options, key="compare-by", on_change=_sort)
+    right.segmented_control(
+        "Order",
+        ["↑", "↓"],
+        required=True,
+        key="compare-order",
+        on_change=_sort,
+        help="↑ smallest first, ↓ largest first; trials without a value come last",
+    )
+    return Scope(found, searches, Query(searches, terms, name, descending), varied)
+
+
+def _sort() -> None:
+    sign = "-" if st.session_state["compare-order"] == "↓" else ""
+    write("sort", f"{sign}{st.session_state['compare-by']}", "val_mse")
+    st.query_params.pop("page", None)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _varying(_reader: Reader, db: str, state: tuple[tuple[int, int], ...]) -> list[str]:
+    return varying(_reader, [key for key, _ in state])
+
+
+# -- the chosen trials --------------------------------------------------------------------------
+
+
+def chosen_trials(reader: Reader, scope: Scope) -> list[Key]:
+    """Return the trials that the address names, else the reference points of the scope.
+
+    What it names that is no trial, the page says.
+    """
+    if "trials" not in st.query_params:
+        chosen = default_trials(reader, scope)
+    else:
+        asked = {name: trial_of(name) for name in words("trials") if name != "none"}
+        there = known(reader, [key for key in asked.values() if key])
+        chosen = list(dict.fromkeys(key for key in asked.values() if key in there and key))
+        if unknown := [name for name, key in asked.items() if key not in there]:
+            st.warning(f"There is no trial {plain(', '.join(unknown), 80)}.")
+    st.session_state[CHOSEN] = chosen
+    return chosen
+
+
+def default_trials(reader: Reader, scope: Scope) -> list[Key]:
+    """Return trial 0 and the incumbent of each search, and the best up to three of all."""
+    wanted = {(key, 0) for key in scope.searches}
+    for key in scope.searches:
+        if (incumbent := scope.known[key].incumbent) is not None:
+            wanted.add((key, incumbent))
+    wanted |= set(best(reader, Query(scope.searches), 3))
+    return sorted(known(reader, sorted(wanted)))
+
+
+def best(reader: Reader, query: Query, most: int) -> list[Key]:
+    """Return the trials of a query with the lowest val_mse."""
+    rows = page(reader, replace(query, sort="val_mse", descending=False, offset=0, limit=most))
+    return [(row.search_id, row.number) for row in rows if row.val_mse is not None]
+
+
+def choose(keys: Sequence[Key]) -> None:
+    """Put the chosen trials into the address, which is what the page reads."""
+    st.query_params["trials"] = ",".join(reference_of(key) for key in keys) or "none"
+
+
+def reference_trial(reader: Reader, scope: Scope, chosen: Sequence[Key]) -> Key | None:
+    """Return the trial that others are held against: the address's, else an incumbent."""
+    incumbents = [
+        (key, number)
+        for key in dict.fromkeys([*scope.searches, *(search for search, _ in chosen)])
+        if (number := scope.known[key].incumbent) is not None
+    ]
+    first = next(iter([*incumbents, *chosen]), None)
+    if (asked := st.query_params.get("ref")) is None:
+        return first
+    key = trial_of(asked)
+    if key is None or key not in known(reader, [key]):
+        st.warning(f"There is no trial {plain(asked, 40)} to hold the others against.")
+        return first
+    return key
+
+
+# -- the table ----------------------------------------------------------------------------------
+
+
+def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: Key | None) -> None:
+    """Draw one page of the trials in scope, whose rows can be selected."""
+    assert scope.query is not None, "the caller has asked"
+    total = count(reader, scope.query)
+    if not total:
+        st.info("No trial matches." if scope.query.terms else "No trial has begun yet.")
+        return
+    pages = -(-total // PAGE_ROWS)
+    at = int(number("page", 1, 1, pages))
+    query = replace(scope.query, offset=(at - 1) * PAGE_ROWS, limit=PAGE_ROWS)
+    rows = seen(reader, page(reader, query))
+    names = _choose_columns(scope)
+    frame = tables.frame_of(rows, names, facts_of(reader, scope, rows, reference))
+    shown = [(row.search_id, row.number) for row in rows]
+    key, selected = _table_key(shown, chosen)
+    st.dataframe(
+        frame,
+        key=key,
+        hide_index=True,
+        column_config={
+            name: (tables.COLUMNS.get(name) or tables.setting_column(name)).shown for name in names
+        },
+        placeholder="–",
+        height="content" if len(rows) < 10 else 330,
+        on_select=lambda: choose(
+            with_rows(st.session_state[CHOSEN], shown, st.session_state[key].selection.rows)
+        ),
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": selected, "columns": []}},
+        alt=f"Trials {query.offset + 1} to {query.offset + len(rows)} of {total}, sorted by "
+        f"{query.sort}; select rows to compare them",
+    )
+    _show_paging(query, total, pages, at, shown, chosen, reader)
+
+
+def _choose_columns(scope: Scope) -> list[str]:
+    options = [*tables.OF_ANY_SEARCH, *scope.settings]
+    default = [*tables.OF_ANY_SEARCH, *scope.settings[:SETTING_COLUMNS]]
+    asked = [name for name in words("columns") if name in options]
+    names = asked or default
+    with st.popover("Columns", icon=":material/view_column:"):
+        st.multiselect(
+            "Columns",
+            options,
+            help="Figures, and the settings that are not the same in all trials.",
+            **mirrored("columns", names, default),
+        )
+    return names
+
+
+def facts_of(
+    reader: Reader, scope: Scope, rows: Sequence[TrialRow], reference: Key | None
+) -> tables.Facts:
+    """Return what a table says of trials besides their rows."""
+    parents = {(row.search_id, row.parent) for row in rows if row.parent is not None}
+    found = reader.listed([*sorted(parents), *([reference] if reference else [])])
+    configs = {(row.search_id, row.number): row for row in found}
+    held = configs[reference].val_mse if reference in configs else None
+    searches = {row.search_id for row in rows}
+    return tables.Facts(
+        incumbents={key: scope.known[key].incumbent for key in searches},
+        references={
+            key: held if reference and scope.comparable(key, reference[0]) else None
+            for key in searches
+        },
+        starts=start_configs(reader, sorted(searches)),
+        configs={key: row.config for key, row in configs.items()},
+    )
+
+
+def seen(reader: Reader, rows: Sequence[TrialRow]) -> list[TrialRow]:
+    """Return trials as they are to be seen at this moment: none runs without an engine."""
+    engines = {key: engine_state(reader.engine(key)) for key in {row.search_id for row in rows}}
+    return [as_seen([row], engines[row.search_id])[0] for row in rows]
+
+
+def _table_key(shown: list[Key], chosen: Sequence[Key]) -> tuple[str, list[int]]:
+    """Return the key of the table and the positions that are selected in it.
+
+    A table keeps positions, whatever it shows: with other rows, or another selection than by its
+    own rows, it must be another table.
+    """
+    selected = [position for position, key in enumerate(shown) if key in set(chosen)]
+    before, version = st.session_state.get(DRAWN, (None, 0))
+    key = f"compare-table-{version}"
+    state = st.session_state.get(key)
+    held = sorted(state.selection.rows) if state else None
+    if before != shown or held != selected:
+        version += 1
+    st.session_state[DRAWN] = shown, version
+    return f"compare-table-{version}", selected
+
+
+def _show_paging(
+    query: Query,
+    total: int,
+    pages: int,
+    at: int,
+    shown: list[Key],
+    chosen: Sequence[Key],
+    reader: Reader,
+) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if pages > 1:
+            st.pagination(pages, **mirrored("page", at, 1))
+        st.caption(
+            f"{query.offset + 1:,}–{query.offset + len(shown):,} of {total:,} trials",
+            width="content",
+        )
+        st.space("stretch")
+        top = best(reader, query, 5)
+        st.button(
+            f"Best {len(top)}", key="compare-best", disabled=not top, on_click=choose, args=(top,)
+        )
+        st.button(
+            "These rows",
+            key="compare-these",
+            on_click=choose,
+            args=([*chosen, *(key for key in shown if key not in set(chosen))],),
+        )
+        st.button("None", key="compare-none", disabled=not chosen, on_click=choose, args=([],))
+
+
+def show_chosen(scope: Scope, chosen: Sequence[Key], reference: Key | None) -> None:
+    """Draw what is chosen, to remove one or all, and what the others are held against."""
+    names = [reference_of(key) for key in chosen]
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    st.session_state["compare-trials"] = names
+    left.multiselect(
+        f"Compared: {len(chosen)}",
+        names,
+        format_func=lambda name: _label(scope, name),
+        key="compare-trials",
+        placeholder="Select rows in the table above",
+        on_change=lambda: choose(
+            [key for name in st.session_state["compare-trials"] if (key := trial_of(name))]
+        ),
+    )
+    held = [] if reference is None else [reference_of(reference)]
+    options = list(dict.fromkeys([*held, *names]))
+    right.selectbox(
+        "Reference",
+        options,
+        format_func=lambda name: _label(scope, name),
+        help="The trial that others are held against: the incumbent, unless you choose another.",
+        disabled=not options,
+        **mirrored("ref", next(iter(held), None)),
+    )
+
+
+def _label(scope: Scope, name: str) -> str:
+    key = trial_of(name)
+    assert key is not None, "options name trials"
+    return trial_label(scope, key)
+
+
+def trial_label(scope: Scope, key: Key) -> str:
+    """Return a trial's name; a star marks the incumbent of its search."""
+    search = scope.known.get(key[0])
+    return f"{reference_of(key)}{' ★' if search and search.incumbent == key[1] else ''}"

@@ -1,0 +1,180 @@
+"""The tab of learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow, Reader
+from nas_engine.store.table import Query, finished
+from pages._parts.address import flag, mirrored, number, word
+from pages._parts.choice import Scope, trial_label
+from pages._parts.figures import METRICS, near
+from pages._parts.live_chart import chart
+from pages._parts.opening import TRIAL, settings
+from pages._parts.overlay import (
+    AXES,
+    MOST_LINES,
+    RELATIVE,
+    SAMPLE,
+    Band,
+    Line,
+    Look,
+    band_of,
+    not_finite,
+    overlay,
+)
+from pages._parts.selection import Key, reference_of
+from pages._parts.text import error_text, plain
+
+
+def choose_look() -> tuple[Look, bool]:
+    """Draw how curves are drawn; return that, and whether with a band of all trials."""
+    look = Look(
+        metric=word("metric", METRICS, "val_mse"),
+        relative=word("as", RELATIVE, "raw"),
+        smoothing=number("smooth", 0.0, 0.0, 0.99),
+        log=flag("log"),
+        axis=word("x", AXES, "epoch"),
+    )
+    band = flag("band")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.segmented_control(
+            "Metric",
+            list(METRICS),
+            required=True,
+            format_func=METRICS.__getitem__,
+            **mirrored("metric", look.metric, "val_mse"),
+        )
+        st.selectbox(
+            "Shown",
+            list(RELATIVE),
+            format_func=RELATIVE.__getitem__,
+            width=210,
+            **mirrored("as", look.relative, "raw"),
+        )
+        st.segmented_control(
+            "Along",
+            list(AXES),
+            required=True,
+            format_func=AXES.__getitem__,
+            **mirrored("x", look.axis, "epoch"),
+        )
+        st.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            step=0.01,
+            width=170,
+            help="Weight of an exponential moving average whose start is corrected for its bias "
+            "(Kingma and Ba 2015); 0 draws what was measured.",
+            **mirrored("smooth", look.smoothing, 0.0),
+        )
+        st.toggle(
+            "Log scale", disabled=look.relative != "raw", **mirrored("log", look.log, default=False)
+        )
+        st.toggle(
+            "All trials",
+            disabled=look.axis != "epoch",
+            help=f"A band from 10 to 90 % of the finished trials that the filter leaves, by epoch: "
+            f"of {SAMPLE} evenly chosen ones where there are more. It is not smoothed.",
+            **mirrored("band", band, default=False),
+        )
+    return look, band
+
+
+def show(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None) -> None:
+    """Draw the curves of the chosen trials over each other."""
+    look, wants_band = choose_look()
+    lines = lines_of(reader, scope, chosen[:MOST_LINES])
+    held = next(iter(lines_of(reader, scope, [reference] if reference else [])), None)
+    if not lines:
+        st.info("None of the chosen trials has finished an epoch.")
+        return
+    if look.relative == "reference" and held is None:
+        st.info("The reference has finished no epoch: there is nothing to hold the curves against.")
+        return
+    band = sampled_band(reader, scope, look, held) if wants_band else None
+    baselines = baselines_of(reader, scope, [line.key for line in lines])
+    clicked = chart(
+        overlay(lines, look, held, band, baselines),
+        key="compare-curves",
+        alt=f"{look.title} by {AXES[look.axis].lower()} of trials "
+        + ", ".join(f"{line.name} ({len(line.epochs)} epochs)" for line in lines),
+        height=430,
+    )
+    if clicked:
+        st.switch_page(TRIAL, query_params={"trial": clicked})
+    for sentence in remarks(scope, chosen, lines, look, band, baselines):
+        st.caption(sentence)
+
+
+def lines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[Line]:
+    """Return the curves of trials, in this order, but of those that have finished no epoch."""
+    epochs: dict[Key, list[EpochRow]] = {}
+    for search in dict.fromkeys(search for search, _ in keys):
+        numbers = [key[1] for key in keys if key[0] == search]
+        for row in reader.epochs(search, numbers):
+            epochs.setdefault((search, row.number), []).append(row)
+    return [Line(key, trial_label(scope, key), epochs[key]) for key in keys if key in epochs]
+
+
+def sampled_band(reader: Reader, scope: Scope, look: Look, held: Line | None) -> Band | None:
+    """Return where most of the finished trials lie that the filter leaves."""
+    if scope.query is None:
+        return None
+    query = Query(scope.query.searches, scope.query.terms)
+    points = sampled_points(reader, str(settings().workspace.db), scope.state, query)
+    return band_of(points, look, held)
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def sampled_points(
+    _reader: Reader, db: str, state: tuple[tuple[int, int], ...], query: Query
+) -> list[CurvePoint]:
+    """Return the epochs of evenly chosen finished trials, at most `SAMPLE`."""
+    keys = finished(_reader, query)
+    last = min(len(keys), SAMPLE) - 1
+    even = [keys[round(k * (len(keys) - 1) / last)] for k in range(last + 1)] if last else keys[:1]
+    return _reader.curves(even)
+
+
+def baselines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[BaselineRow]:
+    """Return the baselines of trials of one task; of several tasks, none."""
+    searches = list(dict.fromkeys(search for search, _ in keys))
+    same = all(scope.comparable(searches[0], search) for search in searches)
+    return reader.baselines(searches[0]) if same else []
+
+
+def remarks(
+    scope: Scope,
+    chosen: Sequence[Key],
+    lines: Sequence[Line],
+    look: Look,
+    band: Band | None,
+    baselines: Sequence[BaselineRow],
+) -> list[str]:
+    """Return in sentences what the chart does not show."""
+    found = []
+    if len(chosen) > MOST_LINES:
+        found.append(f"{MOST_LINES} of {len(chosen)} drawn: the first that were chosen.")
+    without = [key for key in chosen[:MOST_LINES] if key not in {line.key for line in lines}]
+    if without:
+        found.append(f"No epoch yet: {', '.join(map(reference_of, without))}.")
+    broken = [
+        f"trial {reference_of(line.key)}: {len(epochs)} of {len(line.epochs)} epochs"
+        for line in lines
+        if (epochs := not_finite(line, look.metric))
+    ]
+    if broken:
+        found.append(f"▲ {METRICS[look.metric]} was not finite: {'; '.join(broken)}.")
+    if band:
+        found.append(f"The band is of {band.trials} trials.")
+    rivals = [row for row in baselines if row.split == "val"]
+    values = [value for line in lines for value in line.values("val_mse") if value is not None]
+    far = [row for row in rivals if row not in near(rivals, values, "val_mse")]
+    if look.relative == "raw" and look.metric != "train_loss" and far:
+        names = ", ".join(f"{plain(row.name)} {error_text(row.mse)}" for row in far)
+        found.append(f"Baselines beyond this scale (val_mse): {names}.")
+    return found

@@ -1,0 +1,257 @@
+"""Learning curves of any trials over each other: pure functions from epochs to a figure."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Literal
+
+import numpy as np
+
+from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow
+from pages._parts.figures import METRICS, MUTED, Metric, baseline, colour, dash, layout_of, near
+from pages._parts.live_chart import Figure
+from pages._parts.selection import Key, reference_of
+
+MOST_LINES = 20
+SAMPLE = 500
+"""Trials of which a band is made, at most."""
+
+Relative = Literal["raw", "reference", "first"]
+Axis = Literal["epoch", "seconds"]
+RELATIVE: dict[Relative, str] = {
+    "raw": "As they are",
+    "reference": "% above the reference",
+    "first": "% above the own first epoch",
+}
+AXES: dict[Axis, str] = {"epoch": "Epoch", "seconds": "Seconds of training"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """The epochs of one trial, in order."""
+
+    key: Key
+    name: str
+    epochs: Sequence[EpochRow]
+
+    def values(self, metric: Metric) -> list[float | None]:
+        """Return a metric by epoch; None where it was not finite."""
+        return [getattr(row, metric) for row in self.epochs]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How curves are drawn."""
+
+    metric: Metric = "val_mse"
+    relative: Relative = "raw"
+    smoothing: float = 0.0
+    log: bool = False
+    axis: Axis = "epoch"
+
+    @property
+    def title(self) -> str:
+        """What the y axis shows."""
+        return METRICS[self.metric] + (
+            "" if self.relative == "raw" else f", {RELATIVE[self.relative]}"
+        )
+
+
+@dataclass(frozen=True)
+class Band:
+    """Where most trials lie, by epoch."""
+
+    epochs: Sequence[int]
+    low: Sequence[float]  # 10 %
+    median: Sequence[float]
+    high: Sequence[float]  # 90 %
+    trials: int  # of which it is made
+
+
+def smoothed(values: Sequence[float | None], weight: float) -> list[float | None]:
+    """Return the exponential moving average with the bias of its start taken out.
+
+    m_t = weight m_(t-1) + (1 - weight) x_t with m_0 = 0, and m_t / (1 - weight^t) is drawn: Kingma
+    & Ba, "Adam" (2015), section 3. What is None stays so and moves nothing.
+    """
+    mean, steps, found = 0.0, 0, list[float | None]()
+    for value in values:
+        if value is None:
+            found.append(None)
+            continue
+        steps += 1
+        mean = weight * mean + (1 - weight) * value
+        found.append(mean / (1 - weight**steps))
+    return found
+
+
+def percent_above(
+    values: Sequence[float | None], bases: Sequence[float | None]
+) -> list[float | None]:
+    """Return by how many percent values lie above bases; None where either is none."""
+    return [
+        None if value is None or not base else 100 * (value - base) / base
+        for value, base in zip(values, bases, strict=True)
+    ]
+
+
+def drawn(line: Line, look: Look, reference: Line | None) -> list[float | None]:
+    """Return what is drawn of a line, by epoch: smoothed, then held against what it is held to."""
+    values = smoothed(line.values(look.metric), look.smoothing)
+    match look.relative:
+        case "raw":
+            return values
+        case "first":
+            return percent_above(values, values[:1] * len(values))
+        case "reference":
+            held = _by_epoch(reference, look)
+            return percent_above(values, [held.get(row.epoch) for row in line.epochs])
+
+
+def not_finite(line: Line, metric: Metric) -> list[int]:
+    """Return the epochs at which a metric was not finite."""
+    pairs = zip(line.epochs, line.values(metric), strict=True)
+    return [row.epoch for row, value in pairs if value is None]
+
+
+def band_of(points: Sequence[CurvePoint], look: Look, reference: Line | None) -> Band | None:
+    """Return where most of the trials with these epochs lie; None where nothing can be drawn.
+
+    Nothing is smoothed. Values that were not finite count at no epoch.
+    """
+    at = {"train_loss": 3, "val_mse": 4, "val_mae": 5}[look.metric]
+    trials = {key: row for row, key in enumerate(dict.fromkeys((p[0], p[1]) for p in points))}
+    if not trials:
+        return None
+    table = np.full((len(trials), max(point[2] for point in points)), np.nan)
+    for point in points:
+        if (value := point[at]) is not None:
+            table[trials[point[0], point[1]], point[2] - 1] = value
+    if look.relative == "first":
+        table = 100 * (table / table[:, :1] - 1)
+    if look.relative == "reference":
+        held = _by_epoch(reference, Look(look.metric))
+        bases = [held.get(epoch) or np.nan for epoch in range(1, table.shape[1] + 1)]
+        table = 100 * (table / np.array(bases) - 1)
+    there = np.flatnonzero(np.isfinite(table).any(axis=0))
+    if not there.size:
+        return None
+    low, median, high = np.nanquantile(table[:, there], [0.1, 0.5, 0.9], axis=0)
+    epochs = [int(column) + 1 for column in there]
+    return Band(epochs, low.tolist(), median.tolist(), high.tolist(), len(trials))
+
+
+def overlay(
+    lines: Sequence[Line],
+    look: Look,
+    reference: Line | None = None,
+    band: Band | None = None,
+    baselines: Sequence[BaselineRow] = (),
+) -> Figure:
+    """Draw curves over each other; epochs that were not finite leave a gap and a triangle."""
+    values = {line.key: drawn(line, look, reference) for line in lines}
+    x = {line.key: _x(line, look.axis) for line in lines}
+    last = max((at[-1] for at in x.values() if at), default=1)
+    data = _band(band) if band and look.axis == "epoch" else []
+    if look.relative == "raw":
+        shown = [value for row in values.values() for value in row if value is not None]
+        data += [
+            baseline(row.name, row.mae if look.metric == "val_mae" else row.mse, (0, max(last, 2)))
+            for row in near([row for row in baselines if row.split == "val"], shown, look.metric)
+        ]
+    data += [_trace(line, x[line.key], values[line.key], look) for line in lines]
+    marks = [mark for line in lines if (mark := _triangles(line, x[line.key], look))]
+    layout = layout_of(
+        AXES[look.axis], look.title, f"{look.metric}-{look.relative}-{look.log}-{look.axis}"
+    )
+    layout["xaxis"]["zeroline"] = False
+    if look.axis == "epoch":
+        layout["xaxis"]["tickformat"] = "d"
+    if look.log and look.relative == "raw":
+        layout["yaxis"]["type"] = "log"
+    if marks:  # a strip of its own below the scale of errors
+        layout["yaxis"]["domain"] = [0.1, 1]
+        layout["yaxis2"] = {"domain": [0, 0.07], "visible": False, "fixedrange": True}
+        layout["xaxis"]["anchor"] = "y2"
+    return {"data": data + marks, "layout": layout}
+
+
+def _by_epoch(line: Line | None, look: Look) -> Mapping[int, float | None]:
+    if line is None:
+        return {}
+    values = smoothed(line.values(look.metric), look.smoothing)
+    return {row.epoch: value for row, value in zip(line.epochs, values, strict=True)}
+
+
+def _x(line: Line, axis: Axis) -> list[float]:
+    if axis == "seconds":
+        return list(accumulate(row.seconds for row in line.epochs))
+    return [row.epoch for row in line.epochs]
+
+
+def _trace(line: Line, x: Sequence[float], y: Sequence[float | None], look: Look) -> dict[str, Any]:
+    search, number = line.key
+    unit = "" if look.relative == "raw" else " %"
+    return {
+        "type": "scatter",
+        "mode": "lines+markers" if len(x) <= 60 else "lines",
+        "name": html.escape(line.name),
+        "x": list(x),
+        "y": list(y),
+        "customdata": [reference_of(line.key)] * len(x),
+        "connectgaps": False,
+        "line": {"color": colour(number, search), "dash": dash(number, search), "width": 1.8},
+        "marker": {"size": 4},
+        "hovertemplate": f"{html.escape(line.name)}, {AXES[look.axis].lower()} %{{x:.6~g}}: "
+        f"%{{y:.4g}}{unit}<extra></extra>",
+    }
+
+
+def _triangles(line: Line, x: Sequence[float], look: Look) -> dict[str, Any] | None:
+    broken = set(not_finite(line, look.metric))
+    if not broken:
+        return None
+    at = [position for position, row in enumerate(line.epochs) if row.epoch in broken]
+    search, number = line.key
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"{html.escape(line.name)}: not finite",
+        "showlegend": False,
+        "x": [x[position] for position in at],
+        "y": [0] * len(at),
+        "yaxis": "y2",
+        "customdata": [reference_of(line.key)] * len(at),
+        "marker": {"symbol": "triangle-up", "size": 10, "color": colour(number, search)},
+        "hovertext": [
+            f"{html.escape(line.name)}, epoch {line.epochs[position].epoch}: "
+            f"{METRICS[look.metric]} was not finite"
+            for position in at
+        ],
+        "hoverinfo": "text",
+    }
+
+
+def _band(band: Band) -> list[dict[str, Any]]:
+    common = {"type": "scatter", "mode": "lines", "x": list(band.epochs), "hoverinfo": "skip"}
+    edge = {**common, "showlegend": False, "line": {"width": 0, "color": MUTED}}
+    return [
+        {**edge, "name": "90 %", "y": list(band.high)},
+        {
+            **edge,
+            "name": f"10–90 % of {band.trials} trials",
+            "showlegend": True,
+            "y": list(band.low),
+            "fill": "tonexty",
+            "fillcolor": "rgba(138,148,163,0.22)",
+        },
+        {
+            **common,
+            "name": "median",
+            "y": list(band.median),
+            "line": {"width": 1.4, "color": MUTED, "dash": "dot"},
+        },
+    ]
