@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from informer.rundir import PartErrors
-from pages._parts.figures import colour, dash, layout_of
+from pages._parts.figures import colour, dash, layout
 from pages._parts.live_chart import Figure
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import readable
@@ -44,9 +44,9 @@ def by_step(trials: Sequence[Broken], measure: Measure) -> Figure:
         for trial in trials
         for values in [trial.errors.mse_by_step if measure == "mse" else trial.errors.mae_by_step]
     ]
-    layout = layout_of("Step ahead", MEASURES[measure], f"step-{measure}")
-    layout["xaxis"] |= {"tickformat": "d", "zeroline": False}
-    return {"data": data, "layout": layout}
+    drawing = layout("Step ahead", MEASURES[measure], f"step-{measure}")
+    drawing["xaxis"] |= {"tickformat": "d", "zeroline": False}
+    return {"data": data, "layout": drawing}
 
 
 def columns_of(trials: Sequence[Broken]) -> list[str]:
@@ -79,9 +79,9 @@ def by_column(trials: Sequence[Broken], measure: Measure, own_units: bool) -> Fi
         }
         for trial, values in zip(trials, table, strict=True)
     ]
-    layout = layout_of("", MEASURES[measure], f"column-{measure}-{own_units}")
-    layout["xaxis"] |= {"type": "category"}
-    return {"data": data, "layout": layout | {"barmode": "group"}}
+    drawing = layout("", MEASURES[measure], f"column-{measure}-{own_units}")
+    drawing["xaxis"] |= {"type": "category"}
+    return {"data": data, "layout": drawing | {"barmode": "group"}}
 
 
 def _of(trial: Broken, measure: Measure, own_units: bool) -> dict[str, float]:
@@ -105,9 +105,9 @@ def _map(
     table: Sequence[Sequence[float | None]],
     measure: Measure,
 ) -> Figure:
-    layout = layout_of("", "", f"map-{measure}")
-    layout["xaxis"] |= {"type": "category"}
-    layout["yaxis"] = {"type": "category", "automargin": True, "autorange": "reversed"}
+    drawing = layout("", "", f"map-{measure}")
+    drawing["xaxis"] |= {"type": "category"}
+    drawing["yaxis"] = {"type": "category", "automargin": True, "autorange": "reversed"}
     data = [
         {
             "type": "heatmap",
@@ -119,4 +119,4 @@ def _map(
             "hovertemplate": "%{y}, %{x}: %{z:.4g}<extra></extra>",
         }
     ]
-    return {"data": data, "layout": layout}
+    return {"data": data, "layout": drawing}

@@ -14,6 +14,7 @@ from nas_engine.standing import as_seen
 from nas_engine.store.reader import Reader, SearchRow, TrialRow
 from nas_engine.store.table import (
     COLUMNS,
+    Pulse,
     Query,
     QueryError,
     column,
@@ -21,6 +22,7 @@ from nas_engine.store.table import (
     known,
     page,
     parse,
+    pulse,
     start_configs,
     varying,
 )
@@ -47,11 +49,7 @@ class Scope:
     searches: tuple[int, ...]  # those in scope
     query: Query | None  # None: what was asked means nothing, which the page has said
     settings: tuple[str, ...]  # that are not the same in all of their trials
-
-    @property
-    def state(self) -> tuple[tuple[int, int], ...]:
-        """What results depend on: a key for caches."""
-        return tuple((key, self.known[key].finished) for key in self.searches)
+    pulses: tuple[Pulse, ...]  # of the searches: a key for what is computed of their results
 
     def comparable(self, one: int, other: int) -> bool:
         """Tell whether errors of two searches are on the same data and horizon."""
@@ -110,8 +108,8 @@ def choose_searches(reader: Reader) -> tuple[Mapping[int, SearchRow], tuple[int,
 def choose_scope(reader: Reader) -> Scope:
     """Draw the choice of searches, the filter and the order, and return what they come to."""
     found, searches = choose_searches(reader)
-    state = tuple((key, found[key].finished) for key in searches)
-    varied = tuple(_varying(reader, str(settings().workspace.db), state))
+    pulses = tuple(pulse(reader, key) for key in searches)
+    varied = tuple(_varying(reader, str(settings().workspace.db), pulses))
     left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
     text = st.query_params.get("q", "")
     left.text_input(
@@ -127,7 +125,7 @@ def choose_scope(reader: Reader) -> Scope:
         name, terms = column(name), parse(text)
     except QueryError as error:
         st.error(plain(str(error)))
-        return Scope(found, searches, None, varied)
+        return Scope(found, searches, None, varied, pulses)
     options = list(dict.fromkeys([*COLUMNS, *varied, name]))
     st.session_state["compare-by"] = name
     st.session_state["compare-order"] = "↓" if descending else "↑"
@@ -140,7 +138,7 @@ def choose_scope(reader: Reader) -> Scope:
         on_change=_sort,
         help="↑ smallest first, ↓ largest first; trials without a value come last",
     )
-    return Scope(found, searches, Query(searches, terms, name, descending), varied)
+    return Scope(found, searches, Query(searches, terms, name, descending), varied, pulses)
 
 
 def _sort() -> None:
@@ -150,8 +148,8 @@ def _sort() -> None:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _varying(_reader: Reader, db: str, state: tuple[tuple[int, int], ...]) -> list[str]:
-    return varying(_reader, [key for key, _ in state])
+def _varying(_reader: Reader, db: str, pulses: tuple[Pulse, ...]) -> list[str]:
+    return varying(_reader, [row.search_id for row in pulses])
 
 
 # -- the chosen trials --------------------------------------------------------------------------
@@ -180,14 +178,19 @@ def default_trials(reader: Reader, scope: Scope) -> list[Key]:
     for key in scope.searches:
         if (incumbent := scope.known[key].incumbent) is not None:
             wanted.add((key, incumbent))
-    wanted |= set(best(reader, Query(scope.searches), 3))
+    wanted |= set(best(reader, scope, Query(scope.searches), 3))
     return sorted(known(reader, sorted(wanted)))
 
 
-def best(reader: Reader, query: Query, most: int) -> list[Key]:
+def best(reader: Reader, scope: Scope, query: Query, most: int) -> list[Key]:
     """Return the trials of a query with the lowest val_mse."""
-    rows = page(reader, replace(query, sort="val_mse", descending=False, offset=0, limit=most))
-    return [(row.search_id, row.number) for row in rows if row.val_mse is not None]
+    ordered = replace(query, sort="val_mse", descending=False, offset=0, limit=most)
+    return _first(reader, str(settings().workspace.db), scope.pulses, ordered)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _first(_reader: Reader, db: str, pulses: tuple[Pulse, ...], query: Query) -> list[Key]:
+    return [(row.search_id, row.number) for row in page(_reader, query) if row.val_mse is not None]
 
 
 def choose(keys: Sequence[Key]) -> None:
@@ -226,7 +229,7 @@ def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: K
     at = int(number("page", 1, 1, pages))
     query = replace(scope.query, offset=(at - 1) * PAGE_ROWS, limit=PAGE_ROWS)
     rows = seen(reader, page(reader, query))
-    names = _choose_columns(scope)
+    names, _ = columns_shown(scope)
     frame = tables.frame_of(rows, names, facts_of(reader, scope, rows, reference))
     shown = [(row.search_id, row.number) for row in rows]
     key, selected = _table_key(shown, chosen)
@@ -247,22 +250,14 @@ def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: K
         alt=f"Trials {query.offset + 1} to {query.offset + len(rows)} of {total}, sorted by "
         f"{query.sort}; select rows to compare them",
     )
-    _show_paging(query, total, pages, at, shown, chosen, reader)
+    _show_paging(scope, query, total, pages, at, shown, chosen, best(reader, scope, query, 5))
 
 
-def _choose_columns(scope: Scope) -> list[str]:
-    options = [*tables.OF_ANY_SEARCH, *scope.settings]
+def columns_shown(scope: Scope) -> tuple[list[str], list[str]]:
+    """Return the names of the columns that the address asks for, and those that are default."""
     default = [*tables.OF_ANY_SEARCH, *scope.settings[:SETTING_COLUMNS]]
-    asked = [name for name in words("columns") if name in options]
-    names = asked or default
-    with st.popover("Columns", icon=":material/view_column:"):
-        st.multiselect(
-            "Columns",
-            options,
-            help="Figures, and the settings that are not the same in all trials.",
-            **mirrored("columns", names, default),
-        )
-    return names
+    known = {*tables.OF_ANY_SEARCH, *scope.settings}
+    return [name for name in words("columns") if name in known] or default, default
 
 
 def facts_of(
@@ -309,14 +304,16 @@ def _table_key(shown: list[Key], chosen: Sequence[Key]) -> tuple[str, list[int]]
 
 
 def _show_paging(
+    scope: Scope,
     query: Query,
     total: int,
     pages: int,
     at: int,
     shown: list[Key],
     chosen: Sequence[Key],
-    reader: Reader,
+    top: list[Key],
 ) -> None:
+    names, default = columns_shown(scope)
     with st.container(horizontal=True, vertical_alignment="center"):
         if pages > 1:
             st.pagination(pages, **mirrored("page", at, 1))
@@ -325,7 +322,13 @@ def _show_paging(
             width="content",
         )
         st.space("stretch")
-        top = best(reader, query, 5)
+        with st.popover("Columns", icon=":material/view_column:"):
+            st.multiselect(
+                "Columns",
+                [*tables.OF_ANY_SEARCH, *scope.settings],
+                help="Figures, and the settings that are not the same in all trials.",
+                **mirrored("columns", names, default),
+            )
         st.button(
             f"Best {len(top)}", key="compare-best", disabled=not top, on_click=choose, args=(top,)
         )

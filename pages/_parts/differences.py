@@ -50,10 +50,11 @@ def figures_of(
         comparable: tells of two searches whether errors of both mean the same.
         shapes: what a trial's curve is like, in a word.
     """
+    others = [reference is not None and row is not reference for row in trials]
     same = [
-        reference is not None and comparable(row.search_id, reference.search_id) for row in trials
+        other and reference is not None and comparable(row.search_id, reference.search_id)
+        for row, other in zip(trials, others, strict=True)
     ]
-    always = [True] * len(trials)
 
     def against(figure: str, differ: Difference, at: Sequence[bool] = same) -> list[str]:
         base = getattr(reference, figure, None)
@@ -72,9 +73,9 @@ def figures_of(
         "Δ val_mae": against("val_mae", _absolute),
         "Δ val_mae %": against("val_mae", _relative),
         "parameters": [count_text(row.parameters) for row in trials],
-        "Δ parameters %": against("parameters", _relative, always),
+        "Δ parameters %": against("parameters", _relative, others),
         "training time": [seconds_text(row.seconds) for row in trials],
-        "Δ training time %": against("seconds", _relative, always),
+        "Δ training time %": against("seconds", _relative, others),
         "epochs (best)": [
             "–" if row.epochs is None else f"{row.epochs} ({row.best_epoch})" for row in trials
         ],

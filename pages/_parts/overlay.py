@@ -11,7 +11,17 @@ from typing import Any, Literal
 import numpy as np
 
 from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow
-from pages._parts.figures import METRICS, MUTED, Metric, baseline, colour, dash, layout_of, near
+from pages._parts.figures import (
+    METRICS,
+    MUTED,
+    Metric,
+    baseline_lines,
+    colour,
+    dash,
+    layout,
+    near,
+    of_split,
+)
 from pages._parts.live_chart import Figure
 from pages._parts.selection import Key, reference_of
 
@@ -154,29 +164,25 @@ def overlay(
     """Draw curves over each other; epochs that were not finite leave a gap and a triangle."""
     values = {line.key: drawn(line, look, reference) for line in lines}
     x = {line.key: _x(line, look.axis) for line in lines}
-    last = max((at[-1] for at in x.values() if at), default=1)
     data = _band(band) if band and look.axis == "epoch" else []
-    if look.relative == "raw":
-        shown = [value for row in values.values() for value in row if value is not None]
-        data += [
-            baseline(row.name, row.mae if look.metric == "val_mae" else row.mse, (0, max(last, 2)))
-            for row in near([row for row in baselines if row.split == "val"], shown, look.metric)
-        ]
     data += [_trace(line, x[line.key], values[line.key], look) for line in lines]
     marks = [mark for line in lines if (mark := _triangles(line, x[line.key], look))]
-    layout = layout_of(
-        AXES[look.axis], look.title, f"{look.metric}-{look.relative}-{look.log}-{look.axis}"
-    )
-    layout["xaxis"]["zeroline"] = False
+    revision = f"{look.metric}-{look.relative}-{look.log}-{look.axis}"
+    drawing = layout(AXES[look.axis], look.title, revision)
+    drawing["xaxis"]["zeroline"] = False
     if look.axis == "epoch":
-        layout["xaxis"]["tickformat"] = "d"
-    if look.log and look.relative == "raw":
-        layout["yaxis"]["type"] = "log"
+        drawing["xaxis"]["tickformat"] = "d"
+    if look.relative == "raw":
+        shown = [value for row in values.values() for value in row if value is not None]
+        drawing["shapes"] = baseline_lines(
+            near(of_split(baselines, "val"), shown, look.metric), look.metric
+        )
+        drawing["yaxis"]["type"] = "log" if look.log else "linear"
     if marks:  # a strip of its own below the scale of errors
-        layout["yaxis"]["domain"] = [0.1, 1]
-        layout["yaxis2"] = {"domain": [0, 0.07], "visible": False, "fixedrange": True}
-        layout["xaxis"]["anchor"] = "y2"
-    return {"data": data + marks, "layout": layout}
+        drawing["yaxis"]["domain"] = [0.1, 1]
+        drawing["yaxis2"] = {"domain": [0, 0.07], "visible": False, "fixedrange": True}
+        drawing["xaxis"]["anchor"] = "y2"
+    return {"data": data + marks, "layout": drawing}
 
 
 def _by_epoch(line: Line | None, look: Look) -> Mapping[int, float | None]:

@@ -65,8 +65,10 @@ def _keep_tab() -> None:
 
 
 with searched() as reader:
-    title, menu = st.columns([4, 1], vertical_alignment="center")
-    title.title("Compare", anchor=False)
+    head = st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    )
+    head.title("Compare", anchor=False)
     scope = choose_scope(reader)
     chosen = chosen_trials(reader, scope)
     reference = reference_trial(reader, scope, chosen)
@@ -79,5 +81,5 @@ with searched() as reader:
     else:
         st.info("Select rows in the table to compare their trials.")
     address = st.query_params.to_dict() | {"trials": ",".join(map(reference_of, chosen)) or "none"}
-    with menu:
+    with head:
         show_views(reader, "compare", COMPARE, address)

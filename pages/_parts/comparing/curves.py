@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow, Reader
-from nas_engine.store.table import Query, finished
+from nas_engine.store.table import Pulse, Query, finished
 from pages._parts.address import flag, mirrored, number, word
 from pages._parts.choice import Scope, trial_label
 from pages._parts.figures import METRICS, near
@@ -125,13 +125,13 @@ def sampled_band(reader: Reader, scope: Scope, look: Look, held: Line | None) ->
     if scope.query is None:
         return None
     query = Query(scope.query.searches, scope.query.terms)
-    points = sampled_points(reader, str(settings().workspace.db), scope.state, query)
+    points = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
     return band_of(points, look, held)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def sampled_points(
-    _reader: Reader, db: str, state: tuple[tuple[int, int], ...], query: Query
+    _reader: Reader, db: str, pulses: tuple[Pulse, ...], query: Query
 ) -> list[CurvePoint]:
     """Return the epochs of evenly chosen finished trials, at most `SAMPLE`."""
     keys = finished(_reader, query)
