@@ -163,7 +163,8 @@ def chosen_trials(reader: Reader, scope: Scope) -> list[Key]:
     if "trials" not in st.query_params:
         chosen = default_trials(reader, scope)
     else:
-        asked = {name: trial_of(name) for name in words("trials") if name != "none"}
+        only = scope.searches[0] if len(scope.searches) == 1 else None
+        asked = {name: trial_of(name, only) for name in words("trials") if name != "none"}
         there = known(reader, [key for key in asked.values() if key])
         chosen = list(dict.fromkeys(key for key in asked.values() if key in there and key))
         if unknown := [name for name, key in asked.items() if key not in there]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 Row = TypeVar("Row")
 Key = tuple[int, int]
 """A trial: its search and its number."""
+_REFERENCE = re.compile(r"((?P<search>[0-9]{1,9})\.)?(?P<number>[0-9]{1,9})")
 
 
 def reference_of(key: Key) -> str:
@@ -15,12 +17,15 @@ def reference_of(key: Key) -> str:
     return f"{key[0]}.{key[1]}"
 
 
-def trial_of(text: str) -> Key | None:
-    """Return the trial that a text such as 1.5 names; None where it is none."""
-    search, _, number = text.partition(".")
-    if not (search.isascii() and search.isdecimal() and number.isascii() and number.isdecimal()):
+def trial_of(text: str, of: int | None = None) -> Key | None:
+    """Return the trial that a text such as 1.5 names; None where it is none.
+
+    Where only one search `of` can be meant, 5 is enough.
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None or not (match["search"] or of is not None):
         return None
-    return (int(search), int(number)) if len(search) < 10 and len(number) < 10 else None
+    return int(match["search"] or of or 0), int(match["number"])
 
 
 def at_rows(rows: Iterable[int], shown: Sequence[Row]) -> list[Row]:

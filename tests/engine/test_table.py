@@ -14,11 +14,15 @@ from nas_engine.store.table import (
     Query,
     QueryError,
     count,
+    finished,
+    known,
     page,
     parse,
+    records,
     results,
     tried,
     used_answers,
+    varying,
 )
 from nas_engine.workspace import Workspace
 from tests.pages import seed
@@ -153,3 +157,28 @@ def test_a_trial_keeps_a_few_points_of_its_curve(reader: Reader) -> None:
     assert trial is not None
     curve = [row.val_mse for row in reader.epochs(1, [6])]
     assert trial.spark == pytest.approx(curve, rel=1e-3)
+
+
+def test_what_varies_is_named_most_often_changed_first(reader: Reader) -> None:
+    found = varying(reader, [1])
+    assert found[0] == "model.normalisation" and "data.pred_len" not in found
+    assert "data.pred_len" in varying(reader, [1, 2])
+    assert varying(reader, []) == []
+
+
+def test_finished_trials_and_their_curves_are_read_alone(reader: Reader) -> None:
+    keys = finished(reader, Query((1, 2), parse("val_mse<0.6")))
+    assert keys == [(1, 1), (1, 4), (1, 6), (2, 0)]
+    points = reader.curves([(2, 0), (1, 6), (9, 9)])
+    assert [point[:3] for point in points] == [
+        (s, n, e) for s, n in ((1, 6), (2, 0)) for e in range(1, 7)
+    ]
+    assert min(point[4] or 9.0 for point in points) == 0.3876
+    assert known(reader, [(1, 6), (1, 99), (3, 0)]) == {(1, 6)}
+
+
+def test_records_hold_all_pages_with_the_settings_that_vary(reader: Reader) -> None:
+    rows = list(records(reader, Query((1,), parse("source=tpe"), sort="val_mse", limit=1)))
+    assert [row["number"] for row in rows] == [1, 4, 2, 7]
+    assert rows[1]["data.batch_size"] == 64 and rows[0]["data.batch_size"] == 32
+    assert rows[1]["verdict"] == "rejected" and "data.pred_len" not in rows[0]

@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 
-import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -17,7 +16,6 @@ from nas_engine.machine import GPU
 from nas_engine.search import Narrowing, Pruning, SearchSpec
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
-from pages._parts.selection import asked_numbers, rows_to_numbers
 from tests.pages import seed
 from tests.pages.conftest import (
     OF_NO_SEARCH,
@@ -25,11 +23,11 @@ from tests.pages.conftest import (
     WITHOUT_A_WORKSPACE,
     Engine,
     Open,
-    figure,
     words,
 )
 
 OF_A_SEARCH = [name for name in PAGES if name not in OF_NO_SEARCH]
+OF_ONE_SEARCH = [name for name in OF_A_SEARCH if name not in ("compare", "trial")]
 
 
 def address(app: AppTest, key: str) -> str:
@@ -93,7 +91,7 @@ def test_a_setting_that_is_not_valid_is_one_sentence(
     assert "VERBOSE" in app.error[0].value
 
 
-@pytest.mark.parametrize("name", [name for name in OF_A_SEARCH if name != "trial"])
+@pytest.mark.parametrize("name", OF_ONE_SEARCH)
 @pytest.mark.parametrize("asked", ["99", "no-number", "![x](http://example.com/x.png)"])
 def test_an_unknown_search_in_the_address_is_a_sentence(
     open_page: Open, workspace: Workspace, name: str, asked: str
@@ -115,7 +113,7 @@ def test_the_newest_search_is_shown_and_the_chosen_one_is_kept(
     app.selectbox(key="picker-search").select(first).run()
     del app.query_params["search"]
     app.switch_page(PAGES["compare"]).run()
-    assert address(app, "search") == str(first)
+    assert address(app, "searches") == str(first)
 
 
 def test_no_page_loads_a_heavy_library(workspace: Workspace) -> None:
@@ -385,71 +383,6 @@ def test_past_decisions_keep_what_was_proposed(open_page: Open, workspace: Works
     assert table.loc[4, "Proposed"] == "lr 0.0001 → 0.001"
     assert table.loc[4, "Tried"] == "lr 0.0001 → 0.0005, batch_size 32 → 64"
     assert table.loc[3, "Decision"] == "rejected"
-
-
-# -- compare ------------------------------------------------------------------------------------
-
-
-def compared(app: AppTest) -> list[str]:
-    return list(app.dataframe[1].value.columns[1:])
-
-
-def test_trial_0_the_incumbent_and_the_best_are_compared_at_first(
-    open_page: Open, workspace: Workspace
-) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare")
-    assert compared(app) == ["Trial 0", "Trial 1", "Trial 4", "Trial 6 ★"]
-
-
-def test_the_address_names_trials_and_not_rows(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare", trials="6,2,77,x")
-    assert compared(app) == ["Trial 2", "Trial 6 ★"]
-    assert "has no trial 77, x" in app.warning[0].value
-
-
-def test_only_differences_are_shown_until_all_are_asked_for(
-    open_page: Open, workspace: Workspace
-) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare", trials="0,1")
-    settings = [name for name in app.dataframe[1].value["Setting"] if "." in name]
-    assert settings == ["model.normalisation"]
-    app.toggle(key="compare-all").set_value(True).run()
-    assert len(app.dataframe[1].value) > 30
-
-
-def test_spread_seeds_and_curve_are_compared(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare", trials="0,1")
-    table = app.dataframe[1].value.set_index("Setting")
-    assert list(table.loc["val_mse ↓"]) == ["0.7012 ± 0.005 (3 seeds)", "0.4481"]
-    assert list(table.loc["curve"]) == ["diverging", "over-fitting"]
-    trials = app.dataframe[0].value.set_index("Trial")
-    assert (trials.loc[0, "Seeds"], trials.loc[1, "Seeds"]) == (3, 1)
-    assert pd.isna(trials.loc[2, "Seeds"])
-    assert trials.loc[0, "± spread"] == pytest.approx(0.005)
-
-
-def test_test_figures_stand_apart(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare")
-    assert "test_mse ↓" not in list(app.dataframe[1].value["Setting"])
-    assert "no part of a search reads them" in words(app)
-    assert "baseline: linear map" in list(app.dataframe[2].value.iloc[:, 0])
-
-
-def test_the_log_scale_is_drawn(open_page: Open, workspace: Workspace) -> None:
-    seed.eventful(workspace)
-    app = open_page("compare")
-    app.toggle(key="compare-log").set_value(True).run()
-    assert "'type': 'log'" in str(figure(app)["layout"])
-
-
-def test_rows_are_resolved_against_the_table_that_was_shown() -> None:
-    assert rows_to_numbers([0, 2, 9, -1], [4, 5, 6]) == [4, 6]
-    assert asked_numbers("6, 2,2,x,", [2, 6]) == ([2, 6], ["x"])
 
 
 # -- transcript ---------------------------------------------------------------------------------
