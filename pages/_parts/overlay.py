@@ -170,6 +170,7 @@ def overlay(
     revision = f"{look.metric}-{look.relative}-{look.log}-{look.axis}"
     drawing = layout(AXES[look.axis], look.title, revision)
     drawing["xaxis"]["zeroline"] = False
+    drawing["legend"] = {"traceorder": "normal"}  # a band would turn it round
     if look.axis == "epoch":
         drawing["xaxis"]["tickformat"] = "d"
     if look.relative == "raw":

@@ -198,6 +198,6 @@ OF_ONE_SEARCH = (
     *("Source", "Changes", "Parent", "Epochs", "Parameters", "Seconds", "Transcript"),
 )
 OF_ANY_SEARCH = (
-    *("Name", "State", "Verdict", "val_mse", "± spread", "Seeds", "vs reference %", "val_mae"),
+    *("Name", "State", "val_mse", "vs reference %", "Verdict", "± spread", "Seeds", "val_mae"),
     *("Curve", "Source", "Changes", "Parameters", "Seconds", "Page"),
 )

@@ -90,7 +90,7 @@ def test_charts_follow_the_theme(
     search_id = seed.eventful(workspace)
     with browsing(tmp_path / "failed.png") as page:
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        page.goto(f"{dashboard.url}/compare?search={search_id}")
+        page.goto(f"{dashboard.url}/compare?searches={search_id}")
         tick = page.locator(".st-key-compare-curves .nas-chart .xtick text").first
         expect(tick).to_be_visible(timeout=30_000)
         colour = tick.evaluate("node => getComputedStyle(node).fill")
@@ -158,25 +158,40 @@ def names(url: str) -> str:
     return parse_qs(urlsplit(url).query)["trials"][0]
 
 
-def test_rows_of_the_table_choose_trials_and_the_address_keeps_them(
+def click_row(page: Page, row: int, rows: int) -> None:
+    """Click the box of a row, counted from 0, of the table of trials."""
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert box is not None
+    height = box["height"] / (rows + 1)  # the head has the height of a row
+    page.mouse.click(box["x"] + 18, box["y"] + (row + 1.5) * height)
+
+
+def test_rows_choose_trials_whatever_the_order_and_the_address_shows_the_same_again(
     dashboard: Dashboard, workspace: Workspace, tmp_path: Path
 ) -> None:
     seed.eventful(workspace)
+    drawn = "document.querySelector('.st-key-compare-curves .nas-chart')?.data?.map(t => t.name)"
     with browsing(tmp_path / "failed.png") as page:
-        page.goto(f"{dashboard.url}/compare?search=1&trials=0,1")
-        table = page.get_by_test_id("stDataFrame").first
-        expect(table).to_be_visible(timeout=30_000)
-        page.wait_for_timeout(1_000)
-        box = table.bounding_box()
-        assert box is not None
-        row = box["height"] / 10  # the head and 9 trials
-        page.mouse.click(box["x"] + 18, box["y"] + 5.5 * row)
-        page.wait_for_url(lambda url: names(url) == "0,1,4", timeout=15_000)
-        expect(page.get_by_text("3 of 9 trials compared")).to_be_visible()
-        page.mouse.click(box["x"] + 18, box["y"] + 1.5 * row)
-        page.wait_for_url(lambda url: names(url) == "1,4", timeout=15_000)
-        page.reload()
-        expect(page.get_by_text("2 of 9 trials compared")).to_be_visible(timeout=30_000)
+        page.goto(f"{dashboard.url}/compare?searches=1&sort=number&trials=1.0,1.1")
+        expect(page.get_by_text("Compared: 2")).to_be_visible(timeout=30_000)
+        rest(page)
+        click_row(page, 4, 9)
+        page.wait_for_url(lambda url: names(url) == "1.0,1.1,1.4", timeout=15_000)
+        page.get_by_role("radio", name="↓").click()
+        page.wait_for_url(lambda url: "sort=-number" in url, timeout=15_000)
+        expect(page.get_by_text("Compared: 3")).to_be_visible()
+        rest(page)
+        assert names(page.url) == "1.0,1.1,1.4"
+        click_row(page, 8 - 6, 9)
+        page.wait_for_url(lambda url: names(url) == "1.0,1.1,1.4,1.6", timeout=15_000)
+        rest(page)
+        click_row(page, 8 - 1, 9)
+        page.wait_for_url(lambda url: names(url) == "1.0,1.4,1.6", timeout=15_000)
+        other = page.context.new_page()
+        other.goto(page.url)
+        for tab in (page, other):
+            tab.wait_for_function(f"{drawn}?.join() === '1.0,1.4,1.6 ★'", timeout=30_000)
+        assert names(other.url) == "1.0,1.4,1.6"
 
 
 # -- steering -----------------------------------------------------------------------------------
