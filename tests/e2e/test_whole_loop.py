@@ -154,9 +154,10 @@ def see_the_edited_value(page: Page, workspace: Workspace, url: str) -> None:
     assert trial.config["model.dropout"] == 0.35
     assert (trial.decision, trial.source) == ("edited", "llm")
     assert workspace.run_dir(1, 1).read_config().model.dropout == 0.35
-    page.goto(f"{url}/compare?search=1&trials=0,1")
+    page.goto(f"{url}/compare?searches=1&trials=1.0,1.1")
     expect(page.get_by_role("heading", name="Compare")).to_be_visible(timeout=30_000)
     expect(page.locator(".st-key-compare-curves .scatterlayer").first).to_be_attached()
+    page.get_by_role("tab", name="Differences").click()
     page.get_by_text("Test split").scroll_into_view_if_needed()
     cell = page.locator("[role=gridcell]", has_text=re.compile(r"^0\.35$"))
     expect(cell.first).to_be_attached(timeout=20_000)
