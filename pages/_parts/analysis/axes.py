@@ -1,0 +1,145 @@
+"""How values are laid out along an axis: numbers, numbers on a log scale, or categories."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from informer.config import Choices, Interval, fields
+from pages._parts.text import readable, value_text
+
+# From blue to orange: told apart with any colour vision, its lightness rises all the way, and all
+# of it can be seen on a white and on a dark background.
+SCALE = [[0.0, "#2563EB"], [0.33, "#8A63D2"], [0.67, "#D9658B"], [1.0, "#F29A38"]]
+_LONG = 18  # characters of a name
+_FEW = 8  # values of a number that are all written at the axis
+_WIDE = 8.0  # choices that span this ratio stand on a log scale
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where each trial lies along a setting.
+
+    `places` is (n), NaN where a trial has no value: the number itself, or the position of a
+    category. `ticks` are places with their text; none: the axis finds its own.
+    """
+
+    key: str
+    name: str
+    kind: str  # number, log or category
+    places: Numbers
+    ticks: tuple[tuple[float, str], ...]
+
+    def layout(self) -> dict[str, Any]:
+        """Return the axis as a Plotly x or y axis."""
+        layout: dict[str, Any] = {
+            "title": {"text": self.name, "standoff": 6},
+            "type": "log" if self.kind == "log" else "linear",
+            "automargin": True,
+            "zeroline": False,
+        }
+        if self.ticks:
+            layout |= {
+                "tickvals": [place for place, _ in self.ticks],
+                "ticktext": [text for _, text in self.ticks],
+            }
+        if self.kind == "category":
+            layout |= {"range": [-0.6, len(self.ticks) - 0.4], "showgrid": False}
+        return layout
+
+
+def axis(key: str, values: pd.Series, name: str) -> Axis:
+    """Lay the values (n) of a setting along an axis.
+
+    Categories stand in the order in which the setting's definition lists them, so that they keep
+    their places when trials are added.
+    """
+    if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
+        return _categories(key, values, name)
+    places = values.to_numpy(float)
+    distinct = np.unique(places[np.isfinite(places)])
+    few = len(distinct) <= _FEW
+    ticks = tuple((float(place), f"{place:g}") for place in distinct) if few else ()
+    return Axis(key, name, "log" if _is_log(key, distinct) else "number", places, ticks)
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return a short name for each dotted key, no two alike, safe where Plotly reads tags.
+
+    The last word of the key, with as many before it as it takes; of a long one, the middle goes.
+    """
+    names = {key: key for key in keys}
+    for words in range(max((key.count(".") for key in keys), default=0), 0, -1):
+        tails = {key: ".".join(key.split(".")[-words:]) for key in keys}
+        names |= _single(tails)
+    half = (_LONG - 1) // 2
+    cut = {
+        key: name if len(name) <= _LONG else f"{name[:half]}…{name[-half:]}"
+        for key, name in names.items()
+    }
+    return {key: html.escape(readable(name)) for key, name in (names | _single(cut)).items()}
+
+
+def colours(values: Numbers, title: str) -> dict[str, Any]:
+    """Return the colour axis of errors (n): blue is best; the worst twentieth shares a colour."""
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), np.quantile(finite, 0.95)) if len(finite) else (0.0, 1.0)
+    return {
+        "colorscale": SCALE,
+        "cmin": float(f"{low:.6g}"),
+        "cmax": float(f"{high if high > low else low + 1e-6:.6g}"),
+        "colorbar": {
+            "title": {"text": title, "side": "right"},
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickformat": ".3~g",
+            "nticks": 6,
+        },
+    }
+
+
+def sent(values: Numbers) -> list[float | None]:
+    """Return numbers (n) as they go to the browser: six digits, None where there is none."""
+    return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
+
+
+def _categories(key: str, values: pd.Series, name: str) -> Axis:
+    present = [value for value in pd.unique(values) if not pd.isna(value)]
+    spec = fields().get(key)
+    listed = spec.options or () if spec else ()
+    others = sorted((value for value in present if value not in listed), key=str)
+    order = [*listed, *others]
+    codes = {value: place for place, value in enumerate(order)}
+    places = np.array([codes.get(value, np.nan) for value in values], dtype=float)
+    ticks = tuple((float(place), _cut(value_text(value))) for place, value in enumerate(order))
+    return Axis(key, name, "category", places, ticks)
+
+
+def _is_log(key: str, distinct: Numbers) -> bool:
+    if not len(distinct) or distinct[0] <= 0 or key not in fields():
+        return False
+    match fields()[key].search:
+        case Interval(log=log):
+            return log
+        case Choices(values=(int() | float() as first, *_, int() | float() as last)):
+            return 0 < first * _WIDE <= last
+    return False
+
+
+def _single(names: dict[str, str]) -> dict[str, str]:
+    """Return those whose name is no other's."""
+    counts = Counter(names.values())
+    return {key: name for key, name in names.items() if counts[name] == 1}
+
+
+def _cut(text: str) -> str:
+    return html.escape(text if len(text) <= _LONG else f"{text[: _LONG - 1]}…")

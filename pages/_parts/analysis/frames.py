@@ -1,0 +1,97 @@
+"""Trials in scope as two data frames with one index: what came out, and the settings that vary.
+
+A row is named as the address names its trial: "SEARCH.NUMBER".
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from informer.config import Value, fields
+from nas_engine.store.table import Results
+
+FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
+MOST_DRAWN = 2000  # points of a chart: of more, the best are drawn
+
+Ref = tuple[int, int]
+"""A trial: its search, and its number in it."""
+
+
+def ref_text(trial: Ref) -> str:
+    """Return a trial as the address and the index of the frames name it."""
+    return f"{trial[0]}.{trial[1]}"
+
+
+def results_frame(results: Results) -> pd.DataFrame:
+    """Return one row per trial.
+
+    Columns: search, number, state, source, step (words), parent, ended_at and `FIGURES` (float64,
+    NaN where there is none; accepted is 1 or 0).
+    """
+    columns = {name: getattr(results, name) for name in ("search", "number")}
+    words = {name: getattr(results, name) for name in ("state", "source", "step")}
+    figures = {
+        name: np.array(getattr(results, name), dtype=float)
+        for name in ("parent", "ended_at", *FIGURES)
+    }
+    return pd.DataFrame(
+        columns | {name: pd.Series(word, dtype="str") for name, word in words.items()} | figures
+    ).set_axis(_index(results))
+
+
+def settings_frame(results: Results) -> pd.DataFrame:
+    """Return the settings by dotted key, in the order of definition, that some trials do not share.
+
+    A trial has the value of its search's trial 0 where it does not differ from it; None where the
+    search has no trial 0.
+    """
+    changed: list[dict[str, Value]] = json.loads(f"[{','.join(results.differences)}]")
+    keys = set[str]().union(*changed) | _unlike(list(results.starts.values()))
+    columns: dict[str, list[Value | None]] = {}
+    for key in _in_order(keys):
+        start = {search: results.starts.get(search, {}).get(key) for search in set(results.search)}
+        columns[key] = [start[search] for search in results.search]
+    for row, changes in enumerate(changed):
+        for key, value in changes.items():
+            columns[key][row] = value
+    return pd.DataFrame(columns, index=_index(results))
+
+
+def finished(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with a val_mse, the best first."""
+    return results[results["val_mse"].notna()].sort_values("val_mse", kind="stable")
+
+
+def without_result(results: pd.DataFrame) -> str:
+    """Say how many trials have no val_mse, and why; empty where all have one."""
+    states = Counter(results.loc[results["val_mse"].isna(), "state"])
+    if not states:
+        return ""
+    words = {"completed": "completed with a val_mse that is not finite"}
+    counted = [f"{count:,} {words.get(state, state)}" for state, count in states.most_common()]
+    return f"Not drawn, since they have no val_mse: {', '.join(counted)}."
+
+
+def cut_text(drawn: int, of: int, what: str = "best") -> str:
+    """Say that not all trials are drawn; empty where they are."""
+    return f"The {drawn:,} {what} of {of:,} trials are drawn." if drawn < of else ""
+
+
+def _index(results: Results) -> list[str]:
+    return [ref_text(trial) for trial in zip(results.search, results.number, strict=True)]
+
+
+def _unlike(starts: Sequence[dict[str, Value]]) -> set[str]:
+    """Return the keys in which the starts of searches differ."""
+    keys = set[str]().union(*starts)
+    return {key for key in keys if any(start.get(key) != starts[0].get(key) for start in starts)}
+
+
+def _in_order(keys: set[str]) -> list[str]:
+    known = [key for key in fields() if key in keys]
+    return [*known, *sorted(keys.difference(known))]

@@ -1,0 +1,165 @@
+"""The tab of the landscape: errors over one setting, over two, and how they are distributed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages._parts.analysis.axes import Axis, axis, short_names
+from pages._parts.analysis.distribution import By, distribution_figure, distribution_text
+from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, finished, without_result
+from pages._parts.analysis.importance import Importance
+from pages._parts.analysis.picking import pick_settings, ranked
+from pages._parts.analysis.slices import FEW, contour_figure, rank_figure, slice_figure
+from pages._parts.live_chart import chart
+from pages._parts.text import value_text
+
+_SLICES = 6
+_VIEWS = ("Slices", "Contour", "Ranks", "Distribution")
+
+
+def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -> str | None:
+    """Draw the tab.
+
+    Args:
+        results: the trials in scope, as `frames.results_frame` returns them.
+        settings: their settings, as `frames.settings_frame` returns them.
+        chosen: the trials that are compared, which stand out.
+
+    Returns:
+        The trial, "SEARCH.NUMBER", that has been clicked since the last run.
+    """
+    view = st.segmented_control(
+        "Figure",
+        _VIEWS,
+        default=_VIEWS[0],
+        required=True,
+        key="analysis-landscape",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if view == "Distribution":
+        return _show_distribution(results)
+    if not (found := ranked(results, settings, intervals=False)):
+        return None
+    scored = finished(results)
+    drawn = scored.head(MOST_DRAWN)
+    if view == "Slices":
+        clicked = _show_slices(drawn, settings, found, chosen)
+    else:
+        clicked = _show_plane(str(view), drawn, settings, found, chosen)
+    st.caption(
+        " ".join(
+            filter(
+                None,
+                (
+                    "Click a trial to open it. Filled: accepted; open: not; diamonds: compared.",
+                    cut_text(len(drawn), len(scored)),
+                    without_result(results),
+                ),
+            )
+        )
+    )
+    return clicked
+
+
+def _show_slices(
+    drawn: pd.DataFrame,
+    settings: pd.DataFrame,
+    found: Sequence[Importance],
+    chosen: Sequence[Ref],
+) -> str | None:
+    keys = pick_settings("analysis-slices", found, _SLICES, _SLICES)
+    clicked = None
+    names = short_names(list(settings.columns))
+    for first in range(0, len(keys), 3):
+        for place, key in zip(st.columns(3), keys[first : first + 3], strict=False):
+            along = axis(key, settings.loc[drawn.index, key], names[key])
+            with place:
+                ref = chart(
+                    slice_figure(drawn, along, chosen),
+                    key=f"analysis-slice-{keys.index(key)}",
+                    alt=f"val_mse of {len(drawn)} trials over {key}; {_best(drawn, settings, key)}",
+                    height=260,
+                )
+            clicked = clicked or ref
+    st.caption("The orange mark is the median of a value, or of the trials around a number.")
+    return clicked
+
+
+def _show_plane(
+    view: str,
+    drawn: pd.DataFrame,
+    settings: pd.DataFrame,
+    found: Sequence[Importance],
+    chosen: Sequence[Ref],
+) -> str | None:
+    keys = [item.key for item in found]
+    if len(keys) < 2:
+        st.info(f"Only {keys[0]} varies; two settings are needed.")
+        return None
+    left, right = st.columns(2)
+    x = left.selectbox("Across", keys, key="analysis-x", bind="query-params")
+    y = right.selectbox("Up", keys, index=1, key="analysis-y", bind="query-params")
+    if x == y:
+        st.info("Choose two different settings.")
+        return None
+    across, up = _axis(drawn, settings, x), _axis(drawn, settings, y)
+    figure, what = {
+        "Contour": (contour_figure, "Mean val_mse"),
+        "Ranks": (rank_figure, "Rank of val_mse"),
+    }[view]
+    clicked = chart(
+        figure(drawn, across, up, chosen),
+        key=f"analysis-{view.lower()}",
+        alt=f"{what} of {len(drawn)} trials over {x} and {y}; {_best(drawn, settings, x, y)}",
+        height=440,
+    )
+    if view == "Contour":
+        st.caption(
+            f"Fewer than {FEW} trials: they are coloured by their own val_mse."
+            if len(drawn) < FEW
+            else "Colours are means over cells, interpolated where no trial is: trust them only near "
+            "the dots."
+        )
+    return clicked
+
+
+def _show_distribution(results: pd.DataFrame) -> str | None:
+    if results["val_mse"].notna().sum() == 0:
+        st.info(f"None of the {len(results):,} trials in scope has a val_mse yet.")
+        return None
+    by: By = st.segmented_control(
+        "By",
+        ("search", "source"),
+        default="search",
+        required=True,
+        key="analysis-by",
+        bind="query-params",
+        format_func=lambda by: f"By {by}",
+        label_visibility="collapsed",
+    )
+    chart(
+        distribution_figure(results, by),
+        key="analysis-distribution",
+        alt=distribution_text(results, by),
+        height=400,
+    )
+    st.caption(
+        "Share of the trials with a result whose val_mse is at most the value below: the line that "
+        f"rises first is best. {without_result(results)}"
+    )
+    return None
+
+
+def _axis(drawn: pd.DataFrame, settings: pd.DataFrame, key: str) -> Axis:
+    return axis(key, settings.loc[drawn.index, key], short_names(list(settings.columns))[key])
+
+
+def _best(drawn: pd.DataFrame, settings: pd.DataFrame, *keys: str) -> str:
+    """Say in words where the best trial lies."""
+    ref = drawn.index[0]
+    at = " and ".join(f"{key} {value_text(settings.loc[ref].to_dict()[key])}" for key in keys)
+    return f"the lowest, {drawn['val_mse'].iloc[0]:.4g}, is that of trial {ref} at {at}"

@@ -1,0 +1,91 @@
+"""Trials as points of a chart: a click tells which one it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pages._parts.analysis.axes import Numbers, sent
+from pages._parts.analysis.frames import Ref, ref_text
+from pages._parts.figures import COLOURS, MUTED, colour
+
+_MANY = 1000  # points, above which drawing with WebGL pays
+_FAR = 20.0  # figures that span this ratio stand on a log scale
+
+
+def points(trials: pd.DataFrame, x: Numbers, y: Numbers, hover: str) -> dict[str, Any]:
+    """Return trials (n) as points at `x`, `y` (n). Filled: accepted. Open: not.
+
+    `hover` is a Plotly template for what follows the name of a trial.
+    """
+    accepted = trials["accepted"].to_numpy(float) == 1
+    return {
+        "type": "scattergl" if len(trials) > _MANY else "scatter",
+        "mode": "markers",
+        "name": "trials",
+        "x": sent(x),
+        "y": sent(y),
+        "customdata": trials.index.tolist(),
+        "marker": {
+            "symbol": np.where(accepted, "circle", "circle-open").tolist(),
+            "size": 7,
+            "color": COLOURS[0],
+            "opacity": 0.75,
+        },
+        "hovertemplate": f"trial %{{customdata}}<br>{hover}<extra></extra>",
+    }
+
+
+def chosen_points(
+    trials: pd.DataFrame, x: Numbers, y: Numbers, chosen: Sequence[Ref]
+) -> list[dict[str, Any]]:
+    """Return those of the trials (n) that are chosen as diamonds in their own colours, if any."""
+    rows = {ref: row for row, ref in enumerate(trials.index)}
+    found = [trial for trial in chosen if ref_text(trial) in rows]
+    if not found:
+        return []
+    at = [rows[ref_text(trial)] for trial in found]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "chosen",
+            "x": sent(x[at]),
+            "y": sent(y[at]),
+            "customdata": [ref_text(trial) for trial in found],
+            "marker": {
+                "symbol": "diamond",
+                "size": 12,
+                "color": [colour(number, search) for search, number in found],
+                "line": {"width": 1.5, "color": MUTED},
+            },
+            "hovertemplate": "chosen: trial %{customdata}<extra></extra>",
+        }
+    ]
+
+
+def layout(x: dict[str, Any], y: dict[str, Any], revision: str) -> dict[str, Any]:
+    """Return the layout of a chart with these axes; zoom is kept while `revision` is the same."""
+    return {
+        "xaxis": x,
+        "yaxis": y,
+        "margin": {"l": 8, "r": 8, "t": 8, "b": 8, "pad": 2},
+        "hovermode": "closest",
+        "uirevision": revision,
+    }
+
+
+def figure_axis(title: str, values: Numbers, tickformat: str = ".3~g") -> dict[str, Any]:
+    """Return an axis of figures (n) that are better when lower; log where they are far apart."""
+    finite = values[np.isfinite(values)]
+    wide = len(finite) > 0 and finite.min() > 0 and finite.max() > _FAR * finite.min()
+    return {
+        "title": {"text": f"{title} (lower is better)", "standoff": 8},
+        "type": "log" if wide else "linear",
+        "tickformat": tickformat,
+        "automargin": True,
+        "zeroline": False,
+    }

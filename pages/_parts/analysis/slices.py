@@ -1,0 +1,164 @@
+"""Errors over settings: slices along one, and contours and ranks over two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pages._parts.analysis.axes import Axis, Numbers, colours, sent
+from pages._parts.analysis.frames import Ref
+from pages._parts.analysis.points import chosen_points, figure_axis, layout, points
+from pages._parts.figures import COLOURS, MUTED
+from pages._parts.live_chart import Figure
+
+FEW = 20  # trials, below which no mean over cells is drawn
+_CELLS = 16  # along a number with many values
+_BINS = 8  # of a median
+
+
+def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Figure:
+    """Draw val_mse over one setting, and its median over the setting's values or bins.
+
+    Categories are strips of short lines.
+
+    Args:
+        trials: (n) results, each with a val_mse.
+        along: the setting's axis, of the same trials.
+        chosen: trials that stand out.
+    """
+    errors = trials["val_mse"].to_numpy(float)
+    dots = points(trials, along.places, errors, f"{along.name} %{{x}}<br>val_mse %{{y:.4g}}")
+    if along.kind == "category":
+        dots["marker"] |= {"symbol": "line-ew-open", "size": 20, "opacity": 0.55}
+        dots["marker"]["line"] = {"width": 2, "color": COLOURS[0]}
+    data = [dots, *_medians(along, errors), *chosen_points(trials, along.places, errors, chosen)]
+    axes = along.layout(), figure_axis("val_mse", errors)
+    return {"data": data, "layout": layout(*axes, f"slice-{along.key}") | {"showlegend": False}}
+
+
+def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
+    """Draw the mean val_mse over cells of two settings, and the trials.
+
+    Between numbers the colours run on; cells of categories stand apart, since nothing lies between
+    them. Fewer than `FEW` trials are drawn as coloured points alone.
+    """
+    errors = trials["val_mse"].to_numpy(np.float64)
+    surface = [] if len(errors) < FEW else _surface(x, y, errors)
+    dots = points(trials, x.places, y.places, _hover(x, y))
+    dots["text"] = [f"val_mse {error:.4g}" for error in errors]
+    if surface:
+        dots["marker"] |= {"size": 5, "color": "#17202B", "line": {"width": 1, "color": "#FFFFFF"}}
+    else:
+        dots["marker"] |= {"size": 10, "color": sent(errors), "coloraxis": "coloraxis"}
+    shown = np.asarray(surface[0]["z"] if surface else errors, dtype=float).ravel()
+    title = "mean val_mse" if surface else "val_mse"
+    plane = layout(x.layout(), y.layout(), f"contour-{x.key}-{y.key}")
+    return {
+        "data": [*surface, dots, *chosen_points(trials, x.places, y.places, chosen)],
+        "layout": plane | {"coloraxis": colours(shown, title), "showlegend": False},
+    }
+
+
+def rank_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
+    """Draw trials by two settings, coloured by the rank of val_mse; better ones lie on top."""
+    errors = trials["val_mse"]
+    ranks = errors.rank(method="min").to_numpy(float)
+    order = np.argsort(-ranks, kind="stable")
+    dots = points(trials.iloc[order], x.places[order], y.places[order], _hover(x, y))
+    dots["marker"] |= {"size": 10, "color": ranks[order].tolist(), "coloraxis": "coloraxis"}
+    dots["text"] = [
+        f"rank {ranks[row]:.0f} of {len(ranks)}, val_mse {errors.iloc[row]:.4g}" for row in order
+    ]
+    scale = colours(ranks, "rank of val_mse") | {"cmin": 1, "cmax": max(len(ranks), 2)}
+    scale["colorbar"]["tickformat"] = "d"
+    plane = layout(x.layout(), y.layout(), f"rank-{x.key}-{y.key}")
+    return {
+        "data": [dots, *chosen_points(trials, x.places, y.places, chosen)],
+        "layout": plane | {"coloraxis": scale, "showlegend": False},
+    }
+
+
+def _hover(x: Axis, y: Axis) -> str:
+    return f"{x.name} %{{x}}<br>{y.name} %{{y}}<br>%{{text}}"
+
+
+def _medians(along: Axis, errors: Numbers) -> list[dict[str, Any]]:
+    """Return the median error of each value, or of quantile bins of a number with many."""
+    known = np.isfinite(along.places)
+    if np.count_nonzero(known) < FEW:
+        return []
+    centres = _cells(along, _BINS)
+    nearest = _nearest(centres, along)
+    groups = [(centre, errors[known & (nearest == cell)]) for cell, centre in enumerate(centres)]
+    filled = [(centre, float(np.median(found))) for centre, found in groups if len(found)]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines+markers" if along.kind != "category" else "markers",
+            "name": "median",
+            "x": sent(np.array([centre for centre, _ in filled])),
+            "y": sent(np.array([median for _, median in filled])),
+            "line": {"color": COLOURS[1], "width": 2},
+            "marker": {
+                "color": COLOURS[1],
+                "size": 8,
+                "symbol": "x-thin-open" if along.kind == "category" else "circle",
+                "line": {"width": 2.5, "color": COLOURS[1]},
+            },
+            "hovertemplate": "median %{y:.4g}<extra></extra>",
+        }
+    ]
+
+
+def _surface(x: Axis, y: Axis, errors: Numbers) -> list[dict[str, Any]]:
+    """Return the mean errors over cells (y, x); cells without a trial are empty."""
+    columns, rows = _cells(x, _CELLS), _cells(y, _CELLS)
+    known = np.isfinite(x.places) & np.isfinite(y.places)
+    shape = (len(rows), len(columns))
+    if not known.any():
+        return []
+    cells = _nearest(rows, y)[known] * len(columns) + _nearest(columns, x)[known]
+    counts = np.bincount(cells, minlength=shape[0] * shape[1])
+    sums = np.bincount(cells, weights=errors[known], minlength=shape[0] * shape[1])
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).reshape(shape)
+    smooth = "category" not in (x.kind, y.kind) and min(shape) > 1
+    trace: dict[str, Any] = {
+        "type": "contour" if smooth else "heatmap",
+        "name": "mean",
+        "x": sent(columns),
+        "y": sent(rows),
+        "z": [sent(row) for row in means],
+        "coloraxis": "coloraxis",
+        "hoverinfo": "skip",
+        "hoverongaps": False,
+    }
+    if smooth:
+        trace |= {"connectgaps": True, "line": {"width": 0.5, "color": MUTED}, "ncontours": 12}
+    else:
+        trace |= {"xgap": 2, "ygap": 2}
+    return [trace]
+
+
+def _cells(along: Axis, most: int) -> Numbers:
+    """Return the centres of cells: each category or value, or evenly spaced ones of a number."""
+    if along.kind == "category":
+        return np.arange(len(along.ticks), dtype=float)
+    places = along.places[np.isfinite(along.places)]
+    distinct = np.unique(places)
+    if len(distinct) <= most:
+        return distinct
+    if along.kind == "log":
+        return np.geomspace(distinct[0], distinct[-1], most)
+    return np.linspace(distinct[0], distinct[-1], most)
+
+
+def _nearest(centres: Numbers, along: Axis) -> NDArray[np.intp]:
+    """Return the cell (n) of each trial; that of one without a value means nothing."""
+    scale = np.log if along.kind == "log" else np.asarray
+    inner = scale(centres)
+    edges = (inner[1:] + inner[:-1]) / 2
+    return np.searchsorted(edges, scale(along.places), side="right")

@@ -1,0 +1,118 @@
+"""The tab of trade-offs: the Pareto front of two figures, and how its hypervolume grew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, without_result
+from pages._parts.analysis.fronts import box, dominators
+from pages._parts.analysis.pareto import (
+    OBJECTIVES,
+    Pair,
+    hypervolume_figure,
+    pareto_figure,
+    places,
+)
+from pages._parts.analysis.picking import show_trials
+from pages._parts.live_chart import chart
+
+
+def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -> str | None:
+    """Draw the tab.
+
+    Args:
+        results: the trials in scope, as `frames.results_frame` returns them.
+        settings: their settings, as `frames.settings_frame` returns them.
+        chosen: the trials that are compared, which stand out.
+
+    Returns:
+        The trial, "SEARCH.NUMBER", that has been clicked since the last run.
+    """
+    pair = _choose()
+    x, y = (OBJECTIVES[name].title for name in pair)
+    if pair[0] == pair[1]:
+        st.info("Choose two different figures.")
+        return None
+    both = results[results[list(pair)].notna().all(axis=1)]
+    if both.empty:
+        st.info(f"None of the {len(results):,} trials in scope has both {x} and {y}.")
+        return None
+    counts = pd.Series(dominators(places(both, pair)), index=both.index)
+    front = both[counts == 0].sort_values(list(pair))
+    clicked = _show_front(results, both, pair, counts, chosen)
+    st.markdown(f"**The front: {len(front):,} trial{'' if len(front) == 1 else 's'}**")
+    table = front[[*OBJECTIVES, "source"]].join(settings)
+    show_trials(table, "analysis-front", f"Trials on the Pareto front of {x} and {y}")
+    _show_growth(both, pair)
+    return clicked
+
+
+def _choose() -> Pair:
+    left, right = st.columns(2)
+    pair = [
+        place.selectbox(
+            label,
+            list(OBJECTIVES),
+            index=list(OBJECTIVES).index(usual),
+            key=key,
+            bind="query-params",
+        )
+        for place, label, key, usual in (
+            (left, "Across", "analysis-across", "parameters"),
+            (right, "Up", "analysis-up", "val_mse"),
+        )
+    ]
+    return pair[0], pair[1]
+
+
+def _show_front(
+    results: pd.DataFrame,
+    both: pd.DataFrame,
+    pair: Pair,
+    counts: pd.Series,
+    chosen: Sequence[Ref],
+) -> str | None:
+    drawn = counts.sort_values(kind="stable").head(MOST_DRAWN).index
+    x, y = (OBJECTIVES[name].title for name in pair)
+    clicked = chart(
+        pareto_figure(both.loc[drawn], pair, counts[drawn], chosen),
+        key="analysis-pareto",
+        alt=f"{y} over {x} of {len(drawn)} trials; {(counts == 0).sum()} are on the Pareto front, "
+        f"{both[pair[0]].min():.4g} to {both.loc[counts == 0, pair[0]].max():.4g} along {x}",
+        height=420,
+    )
+    lacking = int(results["val_mse"].notna().sum() - both["val_mse"].notna().sum())
+    notes = (
+        "Both figures are the better the lower. Click a trial to open it. Filled: accepted; open: "
+        "not; diamonds: compared.",
+        cut_text(len(drawn), len(both), "least dominated"),
+        without_result(results),
+        f"{lacking:,} with a val_mse lack {x} or {y} and are not drawn." if lacking else "",
+    )
+    st.caption(" ".join(filter(None, notes)))
+    return clicked
+
+
+def _show_growth(both: pd.DataFrame, pair: Pair) -> None:
+    within = box(places(both, pair))
+    st.markdown("**Hypervolume over the trials**")
+    last = both.groupby("search")["number"].max()
+    figure = hypervolume_figure(both, pair, within)
+    ends = ", ".join(f"{line['name']} {line['y'][-1]:.1%}" for line in figure["data"][:8])
+    chart(
+        figure,
+        key="analysis-hypervolume",
+        alt=f"Hypervolume by trial, after at most {last.max()} trials: {ends}",
+        height=280,
+    )
+    x, y = (
+        f"{OBJECTIVES[name].title} {value:,.4g}"
+        for name, value in zip(pair, within.reference, strict=True)
+    )
+    st.caption(
+        f"The area between the front so far and the reference point {x}, {y} (1.1 times the worst "
+        "of the trials in scope), as a share of what a trial with the best of both would have."
+    )
