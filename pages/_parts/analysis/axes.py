@@ -89,7 +89,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: html.escape(readable(name)) for key, name in (names | _single(cut)).items()}
 
 
-def colours(values: Numbers, title: str) -> dict[str, Any]:
+def colours(values: NDArray[np.floating[Any]], title: str) -> dict[str, Any]:
     """Return the colour axis of errors (n): blue is best; the worst twentieth shares a colour."""
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), np.quantile(finite, 0.95)) if len(finite) else (0.0, 1.0)

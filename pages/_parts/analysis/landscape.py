@@ -121,8 +121,8 @@ def _show_plane(
         st.caption(
             f"Fewer than {FEW} trials: they are coloured by their own val_mse."
             if len(drawn) < FEW
-            else "Colours are means over cells, interpolated where no trial is: trust them only near "
-            "the dots."
+            else "Colours are means over cells, interpolated where no trial is: trust them only "
+            "near the dots."
         )
     return clicked
 
