@@ -43,12 +43,13 @@ class Axis:
         """Return the axis as a Plotly x or y axis."""
         layout: dict[str, Any] = {
             "title": {"text": self.name, "standoff": 6},
-            "type": "log" if self.kind == "log" else "linear",
+            **(log_axis(self.places) if self.kind == "log" else {"type": "linear"}),
             "automargin": True,
             "zeroline": False,
         }
         if self.ticks:
             layout |= {
+                "tickmode": "array",
                 "tickvals": [place for place, _ in self.ticks],
                 "ticktext": [text for _, text in self.ticks],
             }
@@ -105,6 +106,12 @@ def colours(values: NDArray[np.floating[Any]], title: str) -> dict[str, Any]:
             "nticks": 6,
         },
     }
+
+
+def log_axis(values: Numbers) -> dict[str, Any]:
+    """Return what makes a Plotly axis of positive numbers (n) a log axis whose ticks have room."""
+    decades = np.log10(np.nanmax(values) / np.nanmin(values))
+    return {"type": "log", "dtick": "D2" if decades < 4 else 1}
 
 
 def sent(values: Numbers) -> list[float | None]:

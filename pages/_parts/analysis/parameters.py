@@ -56,21 +56,22 @@ def _show_parallel(
         wanted = f"Draw the best {min(MOST_DRAWN, len(scored)):,} instead of {FEW_LINES}"
         every = st.toggle(wanted, key="analysis-every", bind="query-params")
         most = MOST_DRAWN if every else FEW_LINES
-    drawn = scored.head(most)
+    drawn = scored.head(most)[::-1]  # the best are drawn last, on top
     axes = dimensions(drawn, settings, keys)
-    best = drawn.iloc[0]
+    best = drawn.iloc[-1]
     brush = brushed_chart(
         parallel_figure(axes, brush_of(_PARALLEL)),
         key=_PARALLEL,
         alt=f"Parallel coordinates of {len(drawn)} trials over {', '.join(keys)} and val_mse, "
-        f"which is lowest, {best['val_mse']:.4g}, in trial {drawn.index[0]}",
+        f"which is lowest, {best['val_mse']:.4g}, in trial {best.name}",
         height=420,
     )
     st.caption(
         f"{cut_text(len(drawn), len(scored))} Drag along an axis to keep the trials that pass "
-        "there; click the axis to let all pass again. The colour of the worst twentieth is one."
+        "there; click the axis to let all pass again. Within a category, lines lie in order of "
+        "val_mse. The worst twentieth have one colour."
     )
-    passed = drawn[passing(axes, brush)]
+    passed = drawn[passing(axes, brush)][::-1]
     if any(brush.get(item.key) for item in axes):
         st.markdown(f"**{len(passed):,} of {len(drawn):,} trials pass**")
         table = passed[["val_mse", "val_mae", "source"]].join(settings[list(keys)])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pages._parts.analysis.axes import Numbers, sent
+from pages._parts.analysis.axes import Numbers, log_axis, sent
 from pages._parts.analysis.frames import Ref, ref_text
 from pages._parts.figures import COLOURS, MUTED, colour
 
@@ -84,7 +84,7 @@ def figure_axis(title: str, values: Numbers, tickformat: str = ".3~g") -> dict[s
     wide = len(finite) > 0 and finite.min() > 0 and finite.max() > _FAR * finite.min()
     return {
         "title": {"text": f"{title} (lower is better)", "standoff": 8},
-        "type": "log" if wide else "linear",
+        **(log_axis(finite) if wide else {"type": "linear"}),
         "tickformat": tickformat,
         "automargin": True,
         "zeroline": False,

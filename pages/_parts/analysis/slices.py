@@ -23,7 +23,7 @@ _BINS = 8  # of a median
 def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Figure:
     """Draw val_mse over one setting, and its median over the setting's values or bins.
 
-    Categories are strips of short lines.
+    Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
 
     Args:
         trials: (n) results, each with a val_mse.
@@ -32,9 +32,11 @@ def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Fi
     """
     errors = trials["val_mse"].to_numpy(float)
     dots = points(trials, along.places, errors, f"{along.name} %{{x}}<br>val_mse %{{y:.4g}}")
-    if along.kind == "category":
-        dots["marker"] |= {"symbol": "line-ew-open", "size": 20, "opacity": 0.55}
-        dots["marker"]["line"] = {"width": 2, "color": COLOURS[0]}
+    if along.ticks:
+        symbols = dots["marker"]["symbol"]
+        strips = ["circle" if symbol == "circle" else "line-ew-open" for symbol in symbols]
+        dots["marker"] |= {"symbol": strips, "line": {"width": 2, "color": COLOURS[0]}}
+        dots["marker"]["size"] = [7 if symbol == "circle" else 20 for symbol in symbols]
     data = [dots, *_medians(along, errors), *chosen_points(trials, along.places, errors, chosen)]
     axes = along.layout(), figure_axis("val_mse", errors)
     return {"data": data, "layout": layout(*axes, f"slice-{along.key}") | {"showlegend": False}}

@@ -109,7 +109,7 @@ def _show_growth(both: pd.DataFrame, pair: Pair) -> None:
         height=280,
     )
     x, y = (
-        f"{OBJECTIVES[name].title} {value:,.4g}"
+        f"{OBJECTIVES[name].title} {value:{',.0f' if value >= 1000 else '.4g'}}"
         for name, value in zip(pair, within.reference, strict=True)
     )
     st.caption(
