@@ -26,6 +26,7 @@ _HTML = """
 
 _CSS = """
 .nas-chart { width: 100%; }
+.nas-chart .parcoords .axis :is(.domain, .tick > line) { stroke: var(--st-text-color); }
 .nas-chart-problem { color: var(--st-red-text-color); margin: 0; }
 """
 

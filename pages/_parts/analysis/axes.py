@@ -1,4 +1,4 @@
-"""How values are laid out along an axis: numbers, numbers on a log scale, or categories."""
+"""How values are laid out along an axis: by size, by order, or as categories."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import html
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from informer.config import Choices, Interval, fields
+from informer.config import Choices, Interval, Value, fields
 from pages._parts.text import readable, value_text
 
 # From blue to orange: told apart with any colour vision, its lightness rises all the way, and all
@@ -20,30 +20,39 @@ from pages._parts.text import readable, value_text
 SCALE = [[0.0, "#2563EB"], [0.33, "#8A63D2"], [0.67, "#D9658B"], [1.0, "#F29A38"]]
 _LONG = 18  # characters of a name
 _FEW = 8  # values of a number that are all written at the axis
-_WIDE = 8.0  # choices that span this ratio stand on a log scale
 
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
+
+
+Kind = Literal["number", "log", "ordered", "category"]
 
 
 @dataclass(frozen=True)
 class Axis:
     """Where each trial lies along a setting.
 
-    `places` is (n), NaN where a trial has no value: the number itself, or the position of a
-    category. `ticks` are places with their text; none: the axis finds its own.
+    `places` is (n), NaN where a trial has no value: the number itself (number, log), or the
+    position of the value among those of `ticks` (ordered, category). `ticks` are places with their
+    text; none: the axis finds its own.
     """
 
     key: str
     name: str
-    kind: str  # number, log or category
+    kind: Kind
     places: Numbers
     ticks: tuple[tuple[float, str], ...]
+
+    @property
+    def even(self) -> bool:
+        """Whether values stand at even distances, whatever their size."""
+        return self.kind in ("ordered", "category")
 
     def layout(self) -> dict[str, Any]:
         """Return the axis as a Plotly x or y axis."""
         layout: dict[str, Any] = {
             "title": {"text": self.name, "standoff": 6},
             **(log_axis(self.places) if self.kind == "log" else {"type": "linear"}),
+            "tickformat": "~g",
             "automargin": True,
             "zeroline": False,
         }
@@ -53,24 +62,46 @@ class Axis:
                 "tickvals": [place for place, _ in self.ticks],
                 "ticktext": [text for _, text in self.ticks],
             }
-        if self.kind == "category":
+        if self.even:
             layout |= {"range": [-0.6, len(self.ticks) - 0.4], "showgrid": False}
         return layout
+
+    def texts(self) -> list[str]:
+        """Return the value (n) of each trial as it is written at the axis."""
+        written = dict(self.ticks)
+        return [written.get(place, f"{place:.4g}") for place in self.places.tolist()]
+
+    def moved(self, steps: Numbers) -> Numbers:
+        """Return the places (n), moved by shares of the least room between two ticks."""
+        places = np.log(self.places) if self.kind == "log" else self.places
+        ticks = np.array([place for place, _ in self.ticks])
+        room = np.diff(np.log(ticks) if self.kind == "log" else ticks).min(initial=np.inf)
+        places = places + steps * (room if np.isfinite(room) else 1.0)
+        return np.exp(places) if self.kind == "log" else places
 
 
 def axis(key: str, values: pd.Series, name: str) -> Axis:
     """Lay the values (n) of a setting along an axis.
 
-    Categories stand in the order in which the setting's definition lists them, so that they keep
-    their places when trials are added.
+    Numbers that planners draw from an interval stand by their size, on a log scale where the
+    setting's definition says so; of other numbers, a few stand in order, at even distances.
+    Categories stand in the order of the definition. What is listed there keeps its place when
+    trials are added.
     """
+    search = fields()[key].search if key in fields() else None
     if pd.api.types.is_bool_dtype(values) or not pd.api.types.is_numeric_dtype(values):
-        return _categories(key, values, name)
+        return _even(
+            key, name, "category", values, fields()[key].options if key in fields() else ()
+        )
     places = values.to_numpy(float)
     distinct = np.unique(places[np.isfinite(places)])
+    listed = search.values if isinstance(search, Choices) else ()
+    if not isinstance(search, Interval) and len(distinct) <= _FEW:
+        return _even(key, name, "ordered", values, sorted({*listed, *distinct.tolist()}, key=float))
     few = len(distinct) <= _FEW
     ticks = tuple((float(place), f"{place:g}") for place in distinct) if few else ()
-    return Axis(key, name, "log" if _is_log(key, distinct) else "number", places, ticks)
+    log = isinstance(search, Interval) and search.log and bool((distinct > 0).all())
+    return Axis(key, name, "log" if log and len(distinct) else "number", places, ticks)
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
@@ -90,7 +121,7 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: html.escape(readable(name)) for key, name in (names | _single(cut)).items()}
 
 
-def colours(values: NDArray[np.floating[Any]], title: str) -> dict[str, Any]:
+def colours(values: Numbers, title: str) -> dict[str, Any]:
     """Return the colour axis of errors (n): blue is best; the worst twentieth shares a colour."""
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), np.quantile(finite, 0.95)) if len(finite) else (0.0, 1.0)
@@ -119,27 +150,16 @@ def sent(values: Numbers) -> list[float | None]:
     return [float(f"{value:.6g}") if np.isfinite(value) else None for value in values]
 
 
-def _categories(key: str, values: pd.Series, name: str) -> Axis:
-    present = [value for value in pd.unique(values) if not pd.isna(value)]
-    spec = fields().get(key)
-    listed = spec.options or () if spec else ()
-    others = sorted((value for value in present if value not in listed), key=str)
-    order = [*listed, *others]
-    codes = {value: place for place, value in enumerate(order)}
-    places = np.array([codes.get(value, np.nan) for value in values], dtype=float)
+def _even(
+    key: str, name: str, kind: Kind, values: pd.Series, listed: Sequence[Value] | None
+) -> Axis:
+    """Give each value a position: first those listed, then the others by their text."""
+    others = {value for value in pd.unique(values) if not pd.isna(value)}.difference(listed or ())
+    order = [*(listed or ()), *sorted(others, key=str)]
+    positions = {value: position for position, value in enumerate(order)}
+    places = np.array([positions.get(value, np.nan) for value in values], dtype=float)
     ticks = tuple((float(place), _cut(value_text(value))) for place, value in enumerate(order))
-    return Axis(key, name, "category", places, ticks)
-
-
-def _is_log(key: str, distinct: Numbers) -> bool:
-    if not len(distinct) or distinct[0] <= 0 or key not in fields():
-        return False
-    match fields()[key].search:
-        case Interval(log=log):
-            return log
-        case Choices(values=(int() | float() as first, *_, int() | float() as last)):
-            return 0 < first * _WIDE <= last
-    return False
+    return Axis(key, name, kind, places, ticks)
 
 
 def _single(names: dict[str, str]) -> dict[str, str]:

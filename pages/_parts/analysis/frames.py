@@ -16,7 +16,7 @@ from informer.config import Value, fields
 from nas_engine.store.table import Results
 
 FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
-MOST_DRAWN = 2000  # points of a chart: of more, the best are drawn
+MOST_DRAWN = 2000  # trials of a chart
 
 Ref = tuple[int, int]
 """A trial: its search, and its number in it."""
@@ -77,9 +77,9 @@ def without_result(results: pd.DataFrame) -> str:
     return f"Not drawn, since they have no val_mse: {', '.join(counted)}."
 
 
-def cut_text(drawn: int, of: int, what: str = "best") -> str:
-    """Say that not all trials are drawn; empty where they are."""
-    return f"The {drawn:,} {what} of {of:,} trials are drawn." if drawn < of else ""
+def cut_text(drawn: int, of: int, which: str) -> str:
+    """Say that not all trials are drawn, and `which` are; empty where all are."""
+    return f"{drawn:,} of {of:,} trials are drawn: {which}." if drawn < of else ""
 
 
 def _index(results: Results) -> list[str]:

@@ -12,7 +12,13 @@ from pages._parts.analysis.distribution import By, distribution_figure, distribu
 from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, finished, without_result
 from pages._parts.analysis.importance import Importance
 from pages._parts.analysis.picking import pick_settings, ranked
-from pages._parts.analysis.slices import FEW, contour_figure, rank_figure, slice_figure
+from pages._parts.analysis.slices import (
+    FEW,
+    MOST_IN_SLICE,
+    contour_figure,
+    rank_figure,
+    slice_figure,
+)
 from pages._parts.live_chart import chart
 from pages._parts.text import value_text
 
@@ -45,28 +51,22 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -
     if not (found := ranked(results, settings, intervals=False)):
         return None
     scored = finished(results)
-    drawn = scored.head(MOST_DRAWN)
     if view == "Slices":
-        clicked = _show_slices(drawn, settings, found, chosen)
+        clicked, most = _show_slices(scored, settings, found, chosen), MOST_IN_SLICE
     else:
-        clicked = _show_plane(str(view), drawn, settings, found, chosen)
-    st.caption(
-        " ".join(
-            filter(
-                None,
-                (
-                    "Click a trial to open it. Filled: accepted; open: not; diamonds: compared.",
-                    cut_text(len(drawn), len(scored)),
-                    without_result(results),
-                ),
-            )
-        )
+        clicked, most = _show_plane(str(view), scored, settings, found, chosen), MOST_DRAWN
+    which = "at even distances from the best to the worst"
+    notes = (
+        "Click a trial to open it. Diamonds: compared.",
+        cut_text(min(len(scored), most), len(scored), which),
+        without_result(results),
     )
+    st.caption(" ".join(filter(None, notes)))
     return clicked
 
 
 def _show_slices(
-    drawn: pd.DataFrame,
+    scored: pd.DataFrame,
     settings: pd.DataFrame,
     found: Sequence[Importance],
     chosen: Sequence[Ref],
@@ -76,22 +76,26 @@ def _show_slices(
     names = short_names(list(settings.columns))
     for first in range(0, len(keys), 3):
         for place, key in zip(st.columns(3), keys[first : first + 3], strict=False):
-            along = axis(key, settings.loc[drawn.index, key], names[key])
+            along = axis(key, settings.loc[scored.index, key], names[key])
             with place:
                 ref = chart(
-                    slice_figure(drawn, along, chosen),
+                    slice_figure(scored, along, chosen),
                     key=f"analysis-slice-{keys.index(key)}",
-                    alt=f"val_mse of {len(drawn)} trials over {key}; {_best(drawn, settings, key)}",
+                    alt=f"val_mse of {len(scored)} trials over {key}; "
+                    f"{_best(scored, settings, key)}",
                     height=260,
                 )
             clicked = clicked or ref
-    st.caption("The orange mark is the median of a value, or of the trials around a number.")
+    st.caption(
+        "Orange: the median of all trials with a value, or around a number. Dots: accepted; short "
+        "lines and open circles: not."
+    )
     return clicked
 
 
 def _show_plane(
     view: str,
-    drawn: pd.DataFrame,
+    scored: pd.DataFrame,
     settings: pd.DataFrame,
     found: Sequence[Importance],
     chosen: Sequence[Ref],
@@ -106,21 +110,21 @@ def _show_plane(
     if x == y:
         st.info("Choose two different settings.")
         return None
-    across, up = _axis(drawn, settings, x), _axis(drawn, settings, y)
+    across, up = _axis(scored, settings, x), _axis(scored, settings, y)
     figure, what = {
         "Contour": (contour_figure, "Mean val_mse"),
         "Ranks": (rank_figure, "Rank of val_mse"),
     }[view]
     clicked = chart(
-        figure(drawn, across, up, chosen),
+        figure(scored, across, up, chosen),
         key=f"analysis-{view.lower()}",
-        alt=f"{what} of {len(drawn)} trials over {x} and {y}; {_best(drawn, settings, x, y)}",
+        alt=f"{what} of {len(scored)} trials over {x} and {y}; {_best(scored, settings, x, y)}",
         height=440,
     )
     if view == "Contour":
         st.caption(
             f"Fewer than {FEW} trials: they are coloured by their own val_mse."
-            if len(drawn) < FEW
+            if len(scored) < FEW
             else "Colours are means over cells, interpolated where no trial is: trust them only "
             "near the dots."
         )
@@ -132,14 +136,12 @@ def _show_distribution(results: pd.DataFrame) -> str | None:
         st.info(f"None of the {len(results):,} trials in scope has a val_mse yet.")
         return None
     by: By = st.segmented_control(
-        "By",
+        "One line for each",
         ("search", "source"),
         default="search",
         required=True,
         key="analysis-by",
         bind="query-params",
-        format_func=lambda by: f"By {by}",
-        label_visibility="collapsed",
     )
     chart(
         distribution_figure(results, by),
@@ -154,12 +156,12 @@ def _show_distribution(results: pd.DataFrame) -> str | None:
     return None
 
 
-def _axis(drawn: pd.DataFrame, settings: pd.DataFrame, key: str) -> Axis:
-    return axis(key, settings.loc[drawn.index, key], short_names(list(settings.columns))[key])
+def _axis(scored: pd.DataFrame, settings: pd.DataFrame, key: str) -> Axis:
+    return axis(key, settings.loc[scored.index, key], short_names(list(settings.columns))[key])
 
 
-def _best(drawn: pd.DataFrame, settings: pd.DataFrame, *keys: str) -> str:
+def _best(scored: pd.DataFrame, settings: pd.DataFrame, *keys: str) -> str:
     """Say in words where the best trial lies."""
-    ref = drawn.index[0]
+    ref = scored.index[0]
     at = " and ".join(f"{key} {value_text(settings.loc[ref].to_dict()[key])}" for key in keys)
-    return f"the lowest, {drawn['val_mse'].iloc[0]:.4g}, is that of trial {ref} at {at}"
+    return f"the lowest, {scored['val_mse'].iloc[0]:.4g}, is that of trial {ref} at {at}"

@@ -16,7 +16,7 @@ from pages._parts.live_chart import Figure
 MOST_DIMENSIONS = 10
 USUAL_DIMENSIONS = 6
 FEW_LINES = 300
-_SPREAD = 0.5  # of the room between two categories
+_SPREAD = 0.5  # of the room between two values
 
 Brush = Mapping[str, Sequence[Sequence[float]]]
 """Ranges by the name of a dimension, in the numbers of the axis; a line passes one of each."""
@@ -40,8 +40,9 @@ def parallel_figure(axes: Sequence[Axis], brush: Brush) -> Figure:
     """Draw a line per trial through `axes`, coloured by the last.
 
     Plotly's parallel coordinates know numbers alone: a log axis holds logarithms, a trial without a
-    value lies below all others, and trials of one category are spread by their val_mse, since lines
-    between categories would else hide each other. Those that `brush` lets pass stand out.
+    value lies below all others, and where values stand at even distances, the trials of one are
+    spread by their val_mse, since lines would else hide each other. Those that `brush` lets pass
+    stand out.
     """
     errors = axes[-1].places
     trace = {
@@ -50,19 +51,24 @@ def parallel_figure(axes: Sequence[Axis], brush: Brush) -> Figure:
         "dimensions": [
             _dimension(item, places, brush) for item, places in zip(axes, _drawn(axes), strict=True)
         ],
-        "line": {"color": sent(errors), "showscale": True, **colours(errors, "val_mse")},
+        "line": {"color": sent(errors), "showscale": True, **colours(errors, "")},
         "labelangle": -25,
         "unselected": {"line": {"color": MUTED, "opacity": 0.12}},
     }
-    layout = {"margin": {"l": 64, "r": 24, "t": 74, "b": 24}, "uirevision": "parallel"}
+    layout = {"margin": {"l": 64, "r": 24, "t": 62, "b": 24}, "uirevision": "parallel"}
     return {"data": [trace], "layout": layout}
+
+
+def brushed(axes: Sequence[Axis], brush: Brush) -> bool:
+    """Tell whether `brush` has ranges on any of `axes`."""
+    return any(brush.get(_name(item)) for item in axes)
 
 
 def passing(axes: Sequence[Axis], brush: Brush) -> NDArray[np.bool_]:
     """Return which of the n trials pass the ranges of `brush`; all, where there is none."""
     passed = np.ones(len(axes[-1].places), dtype=bool)
     for item, places in zip(axes, _drawn(axes), strict=True):
-        if ranges := brush.get(item.key):
+        if ranges := brush.get(_name(item)):
             passed &= np.any([(low <= places) & (places <= high) for low, high in ranges], axis=0)
     return passed
 
@@ -71,7 +77,7 @@ def _dimension(item: Axis, places: Numbers, brush: Brush) -> dict[str, Any]:
     ticks = _ticks(item, places)
     low, high = _span(np.array([*places, *(place for place, _ in ticks)]))
     dimension: dict[str, Any] = {
-        "name": item.key,
+        "name": _name(item),
         "label": item.name,
         "values": sent(places),
         "range": [low, high],
@@ -81,23 +87,28 @@ def _dimension(item: Axis, places: Numbers, brush: Brush) -> dict[str, Any]:
         dimension["ticktext"] = [text for _, text in ticks]
     else:
         dimension["tickformat"] = ".3~g"
-    if ranges := brush.get(item.key):
+    if ranges := brush.get(_name(item)):
         dimension["constraintrange"] = [list(limits) for limits in ranges]
     return dimension
+
+
+def _name(item: Axis) -> str:
+    """Return what the brush calls an axis: ranges mean nothing on an axis of another kind."""
+    return f"{item.key} {item.kind}"
 
 
 def _drawn(axes: Sequence[Axis]) -> Iterator[Numbers]:
     """Give the places (n) of each axis as they are drawn."""
     for item in axes:
         places = np.log10(item.places) if item.kind == "log" else item.places
-        if item.kind == "category":
+        if item.even:
             places = places + _spread(places, axes[-1].places)
         low, high = _span(places[np.isfinite(places)])
         yield np.where(np.isfinite(places), places, low - 0.1 * (high - low))
 
 
 def _spread(places: Numbers, errors: Numbers) -> Numbers:
-    """Return how far trials (n) are drawn from the middle of their category, by their error."""
+    """Return how far trials (n) are drawn from the place of their value, by their error."""
     ranks = pd.Series(errors).groupby(places, dropna=False).rank(pct=True, method="first")
     sizes = pd.Series(errors).groupby(places, dropna=False).transform("size")
     return _SPREAD * (ranks - (1 + 1 / sizes) / 2).to_numpy(float)

@@ -19,6 +19,7 @@ from pages._parts.analysis.parallel import (
     FEW_LINES,
     MOST_DIMENSIONS,
     USUAL_DIMENSIONS,
+    brushed,
     dimensions,
     parallel_figure,
     passing,
@@ -67,12 +68,12 @@ def _show_parallel(
         height=420,
     )
     st.caption(
-        f"{cut_text(len(drawn), len(scored))} Drag along an axis to keep the trials that pass "
-        "there; click the axis to let all pass again. Within a category, lines lie in order of "
+        f"{cut_text(len(drawn), len(scored), 'the best')} Drag along an axis to keep the trials "
+        "that pass there; click the axis to let all pass again. Lines of one value lie in order of "
         "val_mse. The worst twentieth have one colour."
     )
     passed = drawn[passing(axes, brush)][::-1]
-    if any(brush.get(item.key) for item in axes):
+    if brushed(axes, brush):
         st.markdown(f"**{len(passed):,} of {len(drawn):,} trials pass**")
         table = passed[["val_mse", "val_mae", "source"]].join(settings[list(keys)])
         show_trials(table, "analysis-brushed", "Trials that pass the brushed ranges, best first")

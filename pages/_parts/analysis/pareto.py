@@ -56,15 +56,15 @@ def pareto_figure(
         counts: how many others dominate a trial, with the index of `trials`.
         chosen: trials that stand out.
     """
-    dominated = _points(trials[counts > 0], pair, counts) | {"name": "dominated"}
-    dominated["marker"]["color"] = MUTED
-    stairs = _points(trials[counts == 0].sort_values(list(pair)), pair, counts) | {
+    dominated = _points(trials[counts > 0], pair, counts, MUTED) | {"name": "dominated"}
+    front = trials[counts == 0].sort_values(list(pair))
+    stairs = _points(front, pair, counts, COLOURS[1]) | {
         "type": "scatter",
         "mode": "lines+markers",
         "name": "Pareto front",
         "line": {"shape": "hv", "color": COLOURS[1], "width": 2},
     }
-    stairs["marker"] |= {"color": COLOURS[1], "size": 10}
+    stairs["marker"] |= {"size": 10, "opacity": 1.0}
     x, y = (trials[name].to_numpy(float) for name in pair)
     return {
         "data": [dominated, stairs, *chosen_points(trials, x, y, chosen)],
@@ -94,11 +94,11 @@ def _axis(name: str, values: Numbers) -> dict[str, Any]:
     return figure_axis(OBJECTIVES[name].title, values, OBJECTIVES[name].tickformat)
 
 
-def _points(trials: pd.DataFrame, pair: Pair, counts: pd.Series) -> dict[str, Any]:
+def _points(trials: pd.DataFrame, pair: Pair, counts: pd.Series, colour: str) -> dict[str, Any]:
     x, y = (OBJECTIVES[name] for name in pair)
     hover = f"{x.title} %{{x:{x.digits}}}<br>{y.title} %{{y:{y.digits}}}<br>dominated by %{{text}}"
     at = [trials[name].to_numpy(float) for name in pair]
-    return points(trials, at[0], at[1], hover) | {"text": counts.loc[trials.index].tolist()}
+    return points(trials, at[0], at[1], hover, colour) | {"text": counts.loc[trials.index].tolist()}
 
 
 def _growth(name: str, trials: pd.DataFrame, pair: Pair, within: Box, place: int) -> dict[str, Any]:

@@ -7,16 +7,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pages._parts.analysis.axes import Numbers, log_axis, sent
 from pages._parts.analysis.frames import Ref, ref_text
-from pages._parts.figures import COLOURS, MUTED, colour
+from pages._parts.figures import COLOURS, MUTED
+from pages._parts.figures import colour as trial_colour
 
 _MANY = 1000  # points, above which drawing with WebGL pays
 _FAR = 20.0  # figures that span this ratio stand on a log scale
 
 
-def points(trials: pd.DataFrame, x: Numbers, y: Numbers, hover: str) -> dict[str, Any]:
+def evenly(trials: int, most: int) -> NDArray[np.intp]:
+    """Return the rows of `most` of the trials at even distances, from first to last."""
+    return np.unique(np.linspace(0, trials - 1, min(trials, most)).round().astype(np.intp))
+
+
+def points(
+    trials: pd.DataFrame, x: Numbers, y: Numbers, hover: str, colour: str = COLOURS[0]
+) -> dict[str, Any]:
     """Return trials (n) as points at `x`, `y` (n). Filled: accepted. Open: not.
 
     `hover` is a Plotly template for what follows the name of a trial.
@@ -32,8 +41,9 @@ def points(trials: pd.DataFrame, x: Numbers, y: Numbers, hover: str) -> dict[str
         "marker": {
             "symbol": np.where(accepted, "circle", "circle-open").tolist(),
             "size": 7,
-            "color": COLOURS[0],
+            "color": colour,
             "opacity": 0.75,
+            "line": {"width": 1.2, "color": colour},  # without it, WebGL draws no open points
         },
         "hovertemplate": f"trial %{{customdata}}<br>{hover}<extra></extra>",
     }
@@ -59,7 +69,7 @@ def chosen_points(
             "marker": {
                 "symbol": "diamond",
                 "size": 12,
-                "color": [colour(number, search) for search, number in found],
+                "color": [trial_colour(number, search) for search, number in found],
                 "line": {"width": 1.5, "color": MUTED},
             },
             "hovertemplate": "chosen: trial %{customdata}<extra></extra>",

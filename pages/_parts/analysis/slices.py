@@ -10,14 +10,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pages._parts.analysis.axes import Axis, Numbers, colours, sent
-from pages._parts.analysis.frames import Ref
-from pages._parts.analysis.points import chosen_points, figure_axis, layout, points
+from pages._parts.analysis.frames import MOST_DRAWN, Ref
+from pages._parts.analysis.points import chosen_points, evenly, figure_axis, layout, points
 from pages._parts.figures import COLOURS, MUTED
 from pages._parts.live_chart import Figure
 
 FEW = 20  # trials, below which no mean over cells is drawn
+MOST_IN_SLICE = 1000  # so that several charts need no WebGL, of which a browser has little
+_DENSE = 200  # trials, from which strips let each other shine through
 _CELLS = 16  # along a number with many values
 _BINS = 8  # of a median
+_DISC = 0.38  # of the room between two values: the radius within which their trials lie
 
 
 def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Figure:
@@ -26,20 +29,25 @@ def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Fi
     Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
 
     Args:
-        trials: (n) results, each with a val_mse.
+        trials: (n) results, each with a val_mse, the best first; `MOST_IN_SLICE` are drawn.
         along: the setting's axis, of the same trials.
         chosen: trials that stand out.
     """
     errors = trials["val_mse"].to_numpy(float)
-    dots = points(trials, along.places, errors, f"{along.name} %{{x}}<br>val_mse %{{y:.4g}}")
+    at = evenly(len(trials), MOST_IN_SLICE)
+    hover = f"{along.name} %{{x}}<br>val_mse %{{y:.4g}}"
+    dots = points(trials.iloc[at], along.places[at], errors[at], hover)
     if along.ticks:
-        symbols = dots["marker"]["symbol"]
-        strips = ["circle" if symbol == "circle" else "line-ew-open" for symbol in symbols]
-        dots["marker"] |= {"symbol": strips, "line": {"width": 2, "color": COLOURS[0]}}
-        dots["marker"]["size"] = [7 if symbol == "circle" else 20 for symbol in symbols]
-    data = [dots, *_medians(along, errors), *chosen_points(trials, along.places, errors, chosen)]
-    axes = along.layout(), figure_axis("val_mse", errors)
-    return {"data": data, "layout": layout(*axes, f"slice-{along.key}") | {"showlegend": False}}
+        _make_strips(dots["marker"])
+    axes = along.layout(), figure_axis("val_mse", errors[at])
+    return {
+        "data": [
+            dots,
+            *_medians(along, errors),
+            *chosen_points(trials, along.places, errors, chosen),
+        ],
+        "layout": layout(*axes, f"slice-{along.key}") | {"showlegend": False},
+    }
 
 
 def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
@@ -47,15 +55,25 @@ def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]
 
     Between numbers the colours run on; cells of categories stand apart, since nothing lies between
     them. Fewer than `FEW` trials are drawn as coloured points alone.
+
+    Args:
+        trials: (n) results, each with a val_mse, the best first; `MOST_DRAWN` are drawn.
+        x: the axis of one setting, of the same trials.
+        y: that of another.
+        chosen: trials that stand out.
     """
-    errors = trials["val_mse"].to_numpy(np.float64)
+    errors = trials["val_mse"].to_numpy(float)
     surface = [] if len(errors) < FEW else _surface(x, y, errors)
-    dots = points(trials, x.places, y.places, _hover(x, y))
-    dots["text"] = [f"val_mse {error:.4g}" for error in errors]
+    at = evenly(len(trials), MOST_DRAWN)
+    dots = points(trials.iloc[at], x.places[at], y.places[at], _hover(x, y))
+    dots["text"] = [f"val_mse {error:.4g}" for error in errors[at]]
+    dots["marker"]["symbol"] = "circle"
     if surface:
-        dots["marker"] |= {"size": 5, "color": "#17202B", "line": {"width": 1, "color": "#FFFFFF"}}
+        dots["marker"] |= {"size": 5, "color": "#FFFFFF", "opacity": 1.0}
+        dots["marker"]["line"] = {"width": 1, "color": "#17202B"}
     else:
         dots["marker"] |= {"size": 10, "color": sent(errors), "coloraxis": "coloraxis"}
+        dots["marker"]["line"] = {"width": 0}
     shown = np.asarray(surface[0]["z"] if surface else errors, dtype=float).ravel()
     title = "mean val_mse" if surface else "val_mse"
     plane = layout(x.layout(), y.layout(), f"contour-{x.key}-{y.key}")
@@ -66,26 +84,69 @@ def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]
 
 
 def rank_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
-    """Draw trials by two settings, coloured by the rank of val_mse; better ones lie on top."""
-    errors = trials["val_mse"]
-    ranks = errors.rank(method="min").to_numpy(float)
-    order = np.argsort(-ranks, kind="stable")
-    dots = points(trials.iloc[order], x.places[order], y.places[order], _hover(x, y))
-    dots["marker"] |= {"size": 10, "color": ranks[order].tolist(), "coloraxis": "coloraxis"}
+    """Draw trials by two settings, coloured by the rank of val_mse; better ones lie on top.
+
+    Where both settings have a few values, the trials of one place lie around it, the best in the
+    middle. The arguments are those of `contour_figure`.
+    """
+    ranks = trials["val_mse"].rank(method="min").to_numpy(np.float64)
+    places = _apart(x, y, ranks)
+    at = evenly(len(trials), MOST_DRAWN)[::-1]
+    dots = points(trials.iloc[at], places[0][at], places[1][at], "%{text}")
+    dots["marker"] |= {
+        "symbol": "circle",
+        "size": 9,
+        "color": ranks[at].tolist(),
+        "coloraxis": "coloraxis",
+        "line": {"width": 0},
+    }
+    across, up, errors = x.texts(), y.texts(), trials["val_mse"].to_numpy(float)
     dots["text"] = [
-        f"rank {ranks[row]:.0f} of {len(ranks)}, val_mse {errors.iloc[row]:.4g}" for row in order
+        f"{x.name} {across[row]}<br>{y.name} {up[row]}<br>"
+        f"rank {ranks[row]:.0f} of {len(ranks)}, val_mse {errors[row]:.4g}"
+        for row in at
     ]
     scale = colours(ranks, "rank of val_mse") | {"cmin": 1, "cmax": max(len(ranks), 2)}
     scale["colorbar"]["tickformat"] = "d"
     plane = layout(x.layout(), y.layout(), f"rank-{x.key}-{y.key}")
     return {
-        "data": [dots, *chosen_points(trials, x.places, y.places, chosen)],
+        "data": [dots, *chosen_points(trials, *places, chosen)],
         "layout": plane | {"coloraxis": scale, "showlegend": False},
     }
 
 
+def _make_strips(marker: dict[str, Any]) -> None:
+    """Have points that are not accepted be short lines."""
+    accepted = [symbol == "circle" for symbol in marker["symbol"]]
+    marker |= {
+        "symbol": ["circle" if is_ else "line-ew-open" for is_ in accepted],
+        "size": [7 if is_ else 18 for is_ in accepted],
+        "opacity": 0.75 if len(accepted) < _DENSE else 0.45,
+    }
+    marker["line"]["width"] = 2 if len(accepted) < _DENSE else 1
+
+
 def _hover(x: Axis, y: Axis) -> str:
     return f"{x.name} %{{x}}<br>{y.name} %{{y}}<br>%{{text}}"
+
+
+def _apart(x: Axis, y: Axis, ranks: Numbers) -> tuple[Numbers, Numbers]:
+    """Return places (n) at which trials of the same two values do not hide each other.
+
+    They follow the spiral of a sunflower (Vogel 1979), which fills a disc evenly, by rank.
+    """
+    if not (x.ticks and y.ticks):
+        return x.places, y.places
+    inside = (
+        pd.Series(ranks)
+        .groupby([x.places, y.places], dropna=False)
+        .rank(method="first")
+        .to_numpy(float)
+        - 1
+    )
+    radius = _DISC * np.sqrt(inside / max(inside.max(), 1))
+    angle = inside * np.pi * (3 - np.sqrt(5))
+    return x.moved(radius * np.cos(angle)), y.moved(radius * np.sin(angle))
 
 
 def _medians(along: Axis, errors: Numbers) -> list[dict[str, Any]]:
@@ -147,7 +208,7 @@ def _surface(x: Axis, y: Axis, errors: Numbers) -> list[dict[str, Any]]:
 
 def _cells(along: Axis, most: int) -> Numbers:
     """Return the centres of cells: each category or value, or evenly spaced ones of a number."""
-    if along.kind == "category":
+    if along.even:
         return np.arange(len(along.ticks), dtype=float)
     places = along.places[np.isfinite(along.places)]
     distinct = np.unique(places)

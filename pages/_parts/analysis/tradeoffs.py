@@ -88,7 +88,7 @@ def _show_front(
     notes = (
         "Both figures are the better the lower. Click a trial to open it. Filled: accepted; open: "
         "not; diamonds: compared.",
-        cut_text(len(drawn), len(both), "least dominated"),
+        cut_text(len(drawn), len(both), "those that the fewest dominate"),
         without_result(results),
         f"{lacking:,} with a val_mse lack {x} or {y} and are not drawn." if lacking else "",
     )
