@@ -165,13 +165,11 @@ def used_answers(reader: Reader, search_id: int) -> int:
     )
 
 
-def finished(reader: Reader, query: Query) -> list[tuple[int, int]]:
-    """Return the (search, number) of all trials of a query that have a val_mse, in this order."""
+def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
+    """Return the (search, number) of all trials of a query, on all its pages, in this order."""
     where, parameters = _where(reader, query)
     return reader.fetch(
-        f"""SELECT t.search_id, t.number {_FROM} WHERE {where} AND t.val_mse IS NOT NULL
-        ORDER BY 1, 2""",
-        parameters,
+        f"SELECT t.search_id, t.number {_FROM} WHERE {where} ORDER BY 1, 2", parameters
     )
 
 

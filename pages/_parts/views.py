@@ -24,7 +24,7 @@ def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) 
         script: path of its file.
         address: what shows the same as the page does now: names and values.
     """
-    query = urlencode(sorted(address.items()))
+    query = urlencode(sorted(address.items()), safe=",")
     with st.popover("Views", icon=":material/bookmark:", help="Saved views, and this address"):
         st.caption("The address of what is shown now:")
         st.code(f"{_base()}/{page}?{query}", language=None, wrap_lines=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
 
 from nas_engine.store.reader import Reader
 from pages._parts.address import word, write
+from pages._parts.analysis import landscape, parameters, tradeoffs
 from pages._parts.choice import (
     Scope,
     choose_scope,
@@ -17,7 +19,7 @@ from pages._parts.choice import (
     show_table,
     task_differences,
 )
-from pages._parts.comparing import curves, differences, downloads, errors
+from pages._parts.comparing import analyses, curves, differences, downloads, errors
 from pages._parts.opening import COMPARE, searched
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import plain, value_text
@@ -27,13 +29,18 @@ TABS: dict[str, Callable[[Reader, Scope, list[Key], Key | None], None]] = {
     "Curves": curves.show,
     "Differences": differences.show,
     "Errors": errors.show,
+    "Parameters": partial(analyses.show, parameters.show),
+    "Landscape": partial(analyses.show, landscape.show),
+    "Trade-offs": partial(analyses.show, tradeoffs.show),
     "Downloads": downloads.show,
 }
+OF_CHOSEN = (curves.show, differences.show, errors.show)
 
 
 def warn_of_tasks(scope: Scope, chosen: Sequence[Key]) -> None:
-    """Say where the chosen trials are of different tasks."""
-    searches = [scope.known[key] for key in dict.fromkeys(search for search, _ in chosen)]
+    """Say where the trials in scope and those chosen are of different tasks."""
+    shown = dict.fromkeys([*scope.searches, *(search for search, _ in chosen)])
+    searches = [scope.known[key] for key in shown]
     if differing := task_differences(searches):
         facts = "; ".join(
             f"{key.rpartition('.')[2]} "
@@ -55,9 +62,13 @@ def show_tabs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | 
     st.session_state["compare-tab"] = labels[word("tab", labels, "curves")]
     tabs = st.tabs(list(TABS), key="compare-tab", on_change=_keep_tab)
     for tab, show in zip(tabs, TABS.values(), strict=True):
-        if tab.open:
-            with tab:
+        if not tab.open:
+            continue
+        with tab:
+            if chosen or show not in OF_CHOSEN:
                 show(reader, scope, chosen, reference)
+            else:
+                st.info("Select rows in the table to compare their trials.")
 
 
 def _keep_tab() -> None:
@@ -76,10 +87,7 @@ with searched() as reader:
         show_table(reader, scope, chosen, reference)
     show_chosen(scope, chosen, reference)
     warn_of_tasks(scope, chosen)
-    if chosen:
-        show_tabs(reader, scope, chosen, reference)
-    else:
-        st.info("Select rows in the table to compare their trials.")
+    show_tabs(reader, scope, chosen, reference)
     address = st.query_params.to_dict() | {"trials": ",".join(map(reference_of, chosen)) or "none"}
     with head:
         show_views(reader, "compare", COMPARE, address)

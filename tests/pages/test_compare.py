@@ -312,6 +312,22 @@ def test_errors_are_those_of_the_run_folder_and_missing_ones_are_named(
     assert figure(app, 1)["data"][0]["x"] == ["HUFL", "OT"]  # type: ignore[index]
 
 
+# -- figures of all trials in scope ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tab", ["parameters", "landscape", "trade-offs"])
+def test_figures_are_of_the_trials_that_the_filter_leaves(
+    open_page: Open, workspace: Workspace, tab: str
+) -> None:
+    seed.eventful(workspace), seed.small(workspace, trials=3)
+    app = open_page("compare", searches="1,2", tab=tab, trials="none")
+    assert not app.error and figure(app)["data"]
+    app = open_page("compare", searches="1,2", tab=tab, q="number>90")
+    assert not app.error
+    app = open_page("compare", tab=tab, q="width>3")
+    assert "Mend the filter" in words(app)
+
+
 # -- downloads and views ------------------------------------------------------------------------
 
 
@@ -368,4 +384,4 @@ def test_the_address_to_copy_names_the_trials_even_where_they_are_the_usual_ones
 ) -> None:
     seed.small(workspace, trials=2)
     app = open_page("compare")
-    assert "trials=1.0%2C1.1" in app.code[0].value
+    assert "trials=1.0,1.1" in app.code[0].value

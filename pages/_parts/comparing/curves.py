@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow, Reader
-from nas_engine.store.table import Pulse, Query, finished
+from nas_engine.store.table import Pulse, Query, Term, keys
 from pages._parts.address import flag, mirrored, number, word
 from pages._parts.choice import Scope, trial_label
 from pages._parts.figures import METRICS, near
@@ -124,7 +124,7 @@ def sampled_band(reader: Reader, scope: Scope, look: Look, held: Line | None) ->
     """Return where most of the finished trials lie that the filter leaves."""
     if scope.query is None:
         return None
-    query = Query(scope.query.searches, scope.query.terms)
+    query = Query(scope.query.searches, (*scope.query.terms, Term("val_mse", "!=", "")))
     points = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
     return band_of(points, look, held)
 
@@ -134,10 +134,10 @@ def sampled_points(
     _reader: Reader, db: str, pulses: tuple[Pulse, ...], query: Query
 ) -> list[CurvePoint]:
     """Return the epochs of evenly chosen finished trials, at most `SAMPLE`."""
-    keys = finished(_reader, query)
-    last = min(len(keys), SAMPLE) - 1
-    even = [keys[round(k * (len(keys) - 1) / last)] for k in range(last + 1)] if last else keys[:1]
-    return _reader.curves(even)
+    found = keys(_reader, query)
+    last = min(len(found), SAMPLE) - 1
+    evenly = [found[k * (len(found) - 1) // max(last, 1)] for k in range(last + 1)]
+    return _reader.curves(evenly)
 
 
 def baselines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[BaselineRow]:

@@ -29,6 +29,8 @@ def show(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None)
             icon=":material/download:",
             on_click="ignore",
         )
+    if not chosen:
+        return
     trials, base = columns_shown(reader, chosen, reference)
     if (frame := difference_table(reader, scope, trials, base)) is None:
         return

@@ -1,0 +1,40 @@
+"""The tabs of figures over all trials that the filter leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from nas_engine.store.reader import Reader
+from nas_engine.store.table import Query, Results, keys
+from pages._parts.all_trials import all_results
+from pages._parts.analysis.frames import results_frame, settings_frame
+from pages._parts.choice import Scope
+from pages._parts.opening import TRIAL
+from pages._parts.selection import Key, reference_of
+
+Draw = Callable[[pd.DataFrame, pd.DataFrame, Sequence[Key]], str | None]
+
+
+def show(draw: Draw, reader: Reader, scope: Scope, chosen: list[Key], _: Key | None) -> None:
+    """Draw one of them; a click opens the trial."""
+    if scope.query is None:
+        st.info("Mend the filter above to see the figures of its trials.")
+        return
+    results, settings = frames(all_results(reader, scope.searches))
+    if scope.query.terms:
+        query = Query(scope.query.searches, scope.query.terms)
+        left = [reference_of(key) for key in keys(reader, query)]
+        results, settings = results.loc[left], settings.loc[left]
+    if clicked := draw(results, settings, chosen):
+        st.switch_page(TRIAL, query_params={"trial": clicked})
+
+
+@st.cache_resource(
+    max_entries=4, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
+)
+def frames(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return results and settings as frames, which all sessions share and none changes."""
+    return results_frame(results), settings_frame(results)
