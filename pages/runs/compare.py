@@ -58,7 +58,7 @@ def warn_of_tasks(scope: Scope, chosen: Sequence[Key]) -> None:
 
 def show_tabs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None) -> None:
     """Draw the tab that the address names; what the others hold is not computed."""
-    labels = {label.lower(): label for label in TABS}
+    labels = {_word(label): label for label in TABS}
     st.session_state["compare-tab"] = labels[word("tab", labels, "curves")]
     tabs = st.tabs(list(TABS), key="compare-tab", on_change=_keep_tab)
     for tab, show in zip(tabs, TABS.values(), strict=True):
@@ -72,7 +72,11 @@ def show_tabs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | 
 
 
 def _keep_tab() -> None:
-    write("tab", st.session_state["compare-tab"].lower(), "curves")
+    write("tab", _word(st.session_state["compare-tab"]), "curves")
+
+
+def _word(label: str) -> str:
+    return label.lower().replace("-", "")
 
 
 with searched() as reader:

@@ -315,7 +315,7 @@ def test_errors_are_those_of_the_run_folder_and_missing_ones_are_named(
 # -- figures of all trials in scope ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("tab", ["parameters", "landscape", "trade-offs"])
+@pytest.mark.parametrize("tab", ["parameters", "landscape", "tradeoffs"])
 def test_figures_are_of_the_trials_that_the_filter_leaves(
     open_page: Open, workspace: Workspace, tab: str
 ) -> None:
