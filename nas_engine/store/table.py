@@ -126,7 +126,8 @@ def count(reader: Reader, query: Query) -> int:
     """Return how many trials a query has on all its pages."""
     where, parameters = _where(reader, query)
     rows = reader.fetch(  # inside the limit, since a count keeps all joins
-        f"SELECT count(*) FROM (SELECT t.number {_FROM} WHERE {where} LIMIT -1)", parameters
+        f"SELECT count(*) FROM (SELECT t.number {_FROM} WHERE {where} LIMIT -1)",  # noqa: S608
+        parameters,
     )
     return int(rows[0][0])
 
