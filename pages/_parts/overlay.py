@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal
 
@@ -162,6 +162,8 @@ def overlay(
     baselines: Sequence[BaselineRow] = (),
 ) -> Figure:
     """Draw curves over each other; epochs that were not finite leave a gap and a triangle."""
+    if look.relative == "reference":
+        lines = [_as_far_as(reference, line) for line in lines]
     values = {line.key: drawn(line, look, reference) for line in lines}
     x = {line.key: _x(line, look.axis) for line in lines}
     data = _band(band) if band and look.axis == "epoch" else []
@@ -184,6 +186,12 @@ def overlay(
         drawing["yaxis2"] = {"domain": [0, 0.07], "visible": False, "fixedrange": True}
         drawing["xaxis"]["anchor"] = "y2"
     return {"data": data + marks, "layout": drawing}
+
+
+def _as_far_as(reference: Line | None, line: Line) -> Line:
+    """Return a line without the epochs that the reference has not had."""
+    last = len(reference.epochs) if reference else 0
+    return replace(line, epochs=line.epochs[:last])
 
 
 def _by_epoch(line: Line | None, look: Look) -> Mapping[int, float | None]:

@@ -135,6 +135,8 @@ def test_curves_are_held_against_their_first_epoch_or_the_reference() -> None:
     assert drawn(one, Look(relative="first"), None) == [0.0, -50.0, -75.0]
     assert drawn(one, Look(relative="reference"), other) == [100.0, -50.0, None]
     assert drawn(one, Look(relative="reference"), None) == [None] * 3
+    (trace,) = overlay([one], Look(relative="reference"), other)["data"]
+    assert trace["x"] == [1, 2] and trace["y"] == [100.0, -50.0]
 
 
 def test_the_band_holds_most_trials_and_counts_what_is_finite() -> None:
@@ -175,7 +177,9 @@ def test_how_curves_are_drawn_is_in_the_address(open_page: Open, workspace: Work
     app = open_page("compare", trials="1.0,1.1", metric="train_loss", band="yes")
     names = [trace["name"] for trace in figure(app)["data"]]  # type: ignore[attr-defined]
     assert names == ["90 %", "10–90 % of 4 trials", "median", "1.0", "1.1", "1.0: not finite"]
-    assert "trial 1.0: 1 of 6 epochs" in words(app).replace("\\", "")
+    text = words(app).replace("\\", "")
+    assert "trial 1.0: 1 of 6 epochs" in text
+    assert "The band is of 4 trials, evenly chosen of 4 that have finished" in text
     app.segmented_control(key="compare-metric").set_value("val_mse")
     app.slider(key="compare-smooth").set_value(0.5)
     app.toggle(key="compare-log").set_value(True).run()

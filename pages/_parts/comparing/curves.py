@@ -95,7 +95,7 @@ def show(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None)
     if look.relative == "reference" and held is None:
         st.info("The reference has finished no epoch: there is nothing to hold the curves against.")
         return
-    band = sampled_band(reader, scope, look, held) if wants_band else None
+    band, of = sampled_band(reader, scope, look, held) if wants_band else (None, 0)
     baselines = baselines_of(reader, scope, [line.key for line in lines])
     clicked = chart(
         overlay(lines, look, held, band, baselines),
@@ -106,7 +106,10 @@ def show(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None)
     )
     if clicked:
         st.switch_page(TRIAL, query_params={"trial": clicked})
-    for sentence in remarks(scope, chosen, lines, look, band, baselines):
+    if wants_band:
+        drawn = f"{band.trials} trials, evenly chosen of {of:,}" if band else "no trial"
+        st.caption(f"The band is of {drawn} that have finished.")
+    for sentence in remarks(chosen, lines, look, held, baselines):
         st.caption(sentence)
 
 
@@ -120,24 +123,26 @@ def lines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[Line]:
     return [Line(key, trial_label(scope, key), epochs[key]) for key in keys if key in epochs]
 
 
-def sampled_band(reader: Reader, scope: Scope, look: Look, held: Line | None) -> Band | None:
-    """Return where most of the finished trials lie that the filter leaves."""
+def sampled_band(
+    reader: Reader, scope: Scope, look: Look, held: Line | None
+) -> tuple[Band | None, int]:
+    """Return where most of the finished trials lie that the filter leaves, and their number."""
     if scope.query is None:
-        return None
+        return None, 0
     query = Query(scope.query.searches, (*scope.query.terms, Term("val_mse", "!=", "")))
-    points = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
-    return band_of(points, look, held)
+    points, of = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
+    return band_of(points, look, held), of
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
 def sampled_points(
     _reader: Reader, db: str, pulses: tuple[Pulse, ...], query: Query
-) -> list[CurvePoint]:
-    """Return the epochs of evenly chosen finished trials, at most `SAMPLE`."""
+) -> tuple[list[CurvePoint], int]:
+    """Return the epochs of evenly chosen trials of a query, at most `SAMPLE`, and their number."""
     found = keys(_reader, query)
     last = min(len(found), SAMPLE) - 1
     evenly = [found[k * (len(found) - 1) // max(last, 1)] for k in range(last + 1)]
-    return _reader.curves(evenly)
+    return _reader.curves(evenly), len(found)
 
 
 def baselines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[BaselineRow]:
@@ -148,11 +153,10 @@ def baselines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[Base
 
 
 def remarks(
-    scope: Scope,
     chosen: Sequence[Key],
     lines: Sequence[Line],
     look: Look,
-    band: Band | None,
+    held: Line | None,
     baselines: Sequence[BaselineRow],
 ) -> list[str]:
     """Return in sentences what the chart does not show."""
@@ -169,8 +173,9 @@ def remarks(
     ]
     if broken:
         found.append(f"▲ {METRICS[look.metric]} was not finite: {'; '.join(broken)}.")
-    if band:
-        found.append(f"The band is of {band.trials} trials.")
+    longest = max((len(line.epochs) for line in lines), default=0)
+    if look.relative == "reference" and held and len(held.epochs) < longest:
+        found.append(f"The reference has had {len(held.epochs)} epochs; no later ones are drawn.")
     rivals = [row for row in baselines if row.split == "val"]
     values = [value for line in lines for value in line.values("val_mse") if value is not None]
     far = [row for row in rivals if row not in near(rivals, values, "val_mse")]
