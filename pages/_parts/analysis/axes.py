@@ -142,7 +142,7 @@ def colours(values: Numbers, title: str) -> dict[str, Any]:
 def log_axis(values: Numbers) -> dict[str, Any]:
     """Return what makes a Plotly axis of positive numbers (n) a log axis whose ticks have room."""
     decades = np.log10(np.nanmax(values) / np.nanmin(values))
-    return {"type": "log", "dtick": "D2" if decades < 4 else 1}
+    return {"type": "log", "dtick": "D2" if decades < 1.5 else 1}
 
 
 def sent(values: Numbers) -> list[float | None]:
@@ -154,10 +154,10 @@ def _even(
     key: str, name: str, kind: Kind, values: pd.Series, listed: Sequence[Value] | None
 ) -> Axis:
     """Give each value a position: first those listed, then the others by their text."""
-    others = {value for value in pd.unique(values) if not pd.isna(value)}.difference(listed or ())
-    order = [*(listed or ()), *sorted(others, key=str)]
+    codes, levels = pd.factorize(values)  # -1 where there is no value
+    order = [*(listed or ()), *sorted(set(levels).difference(listed or ()), key=str)]
     positions = {value: position for position, value in enumerate(order)}
-    places = np.array([positions.get(value, np.nan) for value in values], dtype=float)
+    places = np.array([*(positions[level] for level in levels), np.nan], dtype=float)[codes]
     ticks = tuple((float(place), _cut(value_text(value))) for place, value in enumerate(order))
     return Axis(key, name, kind, places, ticks)
 

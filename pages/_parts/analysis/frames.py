@@ -16,7 +16,6 @@ from informer.config import Value, fields
 from nas_engine.store.table import Results
 
 FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
-MOST_DRAWN = 2000  # trials of a chart
 
 Ref = tuple[int, int]
 """A trial: its search, and its number in it."""

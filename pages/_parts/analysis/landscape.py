@@ -9,12 +9,12 @@ import streamlit as st
 
 from pages._parts.analysis.axes import Axis, axis, short_names
 from pages._parts.analysis.distribution import By, distribution_figure, distribution_text
-from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, finished, without_result
+from pages._parts.analysis.frames import Ref, cut_text, finished, without_result
 from pages._parts.analysis.importance import Importance
 from pages._parts.analysis.picking import pick_settings, ranked
+from pages._parts.analysis.points import MOST_POINTS
 from pages._parts.analysis.slices import (
     FEW,
-    MOST_IN_SLICE,
     contour_figure,
     rank_figure,
     slice_figure,
@@ -23,6 +23,12 @@ from pages._parts.live_chart import chart
 from pages._parts.text import value_text
 
 _SLICES = 6
+_COLOURS = {  # what they mean, by the trace that has them
+    "contour": "Colours are means over cells, interpolated where no trial is: trust them only near "
+    "the dots.",
+    "heatmap": "Colours are means over cells; where no trial is, there is none.",
+    "scatter": f"Fewer than {FEW} trials: they are coloured by their own val_mse.",
+}
 _VIEWS = ("Slices", "Contour", "Ranks", "Distribution")
 
 
@@ -52,13 +58,13 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -
         return None
     scored = finished(results)
     if view == "Slices":
-        clicked, most = _show_slices(scored, settings, found, chosen), MOST_IN_SLICE
+        clicked = _show_slices(scored, settings, found, chosen)
     else:
-        clicked, most = _show_plane(str(view), scored, settings, found, chosen), MOST_DRAWN
+        clicked = _show_plane(str(view), scored, settings, found, chosen)
     which = "at even distances from the best to the worst"
     notes = (
         "Click a trial to open it. Diamonds: compared.",
-        cut_text(min(len(scored), most), len(scored), which),
+        cut_text(min(len(scored), MOST_POINTS), len(scored), which),
         without_result(results),
     )
     st.caption(" ".join(filter(None, notes)))
@@ -111,23 +117,19 @@ def _show_plane(
         st.info("Choose two different settings.")
         return None
     across, up = _axis(scored, settings, x), _axis(scored, settings, y)
-    figure, what = {
+    draw, what = {
         "Contour": (contour_figure, "Mean val_mse"),
         "Ranks": (rank_figure, "Rank of val_mse"),
     }[view]
+    figure = draw(scored, across, up, chosen)
     clicked = chart(
-        figure(scored, across, up, chosen),
+        figure,
         key=f"analysis-{view.lower()}",
         alt=f"{what} of {len(scored)} trials over {x} and {y}; {_best(scored, settings, x, y)}",
         height=440,
     )
     if view == "Contour":
-        st.caption(
-            f"Fewer than {FEW} trials: they are coloured by their own val_mse."
-            if len(scored) < FEW
-            else "Colours are means over cells, interpolated where no trial is: trust them only "
-            "near the dots."
-        )
+        st.caption(_COLOURS[figure["data"][0]["type"]])
     return clicked
 
 

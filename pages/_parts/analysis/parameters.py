@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, finished, without_result
+from pages._parts.analysis.frames import Ref, cut_text, finished, without_result
 from pages._parts.analysis.importance import (
     ENOUGH,
     MOST_BARS,
@@ -18,6 +18,7 @@ from pages._parts.analysis.importance import (
 from pages._parts.analysis.parallel import (
     FEW_LINES,
     MOST_DIMENSIONS,
+    MOST_LINES,
     USUAL_DIMENSIONS,
     brushed,
     dimensions,
@@ -54,9 +55,9 @@ def _show_parallel(
     keys = pick_settings("analysis-settings", found, USUAL_DIMENSIONS, MOST_DIMENSIONS)
     most = FEW_LINES
     if len(scored) > FEW_LINES:
-        wanted = f"Draw the best {min(MOST_DRAWN, len(scored)):,} instead of {FEW_LINES}"
+        wanted = f"Draw the best {min(MOST_LINES, len(scored)):,} instead of {FEW_LINES}"
         every = st.toggle(wanted, key="analysis-every", bind="query-params")
-        most = MOST_DRAWN if every else FEW_LINES
+        most = MOST_LINES if every else FEW_LINES
     drawn = scored.head(most)[::-1]  # the best are drawn last, on top
     axes = dimensions(drawn, settings, keys)
     best = drawn.iloc[-1]
@@ -72,8 +73,8 @@ def _show_parallel(
         "that pass there; click the axis to let all pass again. Lines of one value lie in order of "
         "val_mse. The worst twentieth have one colour."
     )
-    passed = drawn[passing(axes, brush)][::-1]
     if brushed(axes, brush):
+        passed = drawn[passing(axes, brush)][::-1]
         st.markdown(f"**{len(passed):,} of {len(drawn):,} trials pass**")
         table = passed[["val_mse", "val_mae", "source"]].join(settings[list(keys)])
         show_trials(table, "analysis-brushed", "Trials that pass the brushed ranges, best first")

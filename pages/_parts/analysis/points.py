@@ -14,13 +14,13 @@ from pages._parts.analysis.frames import Ref, ref_text
 from pages._parts.figures import COLOURS, MUTED
 from pages._parts.figures import colour as trial_colour
 
-_MANY = 1000  # points, above which drawing with WebGL pays
+MOST_POINTS = 1000  # of a chart. More need WebGL, which lies above all else and soon runs out
 _FAR = 20.0  # figures that span this ratio stand on a log scale
 
 
-def evenly(trials: int, most: int) -> NDArray[np.intp]:
-    """Return the rows of `most` of the trials at even distances, from first to last."""
-    return np.unique(np.linspace(0, trials - 1, min(trials, most)).round().astype(np.intp))
+def evenly(trials: int) -> NDArray[np.intp]:
+    """Return the rows of at most `MOST_POINTS` trials at even distances, from first to last."""
+    return np.linspace(0, trials - 1, min(trials, MOST_POINTS)).round().astype(np.intp)
 
 
 def points(
@@ -32,7 +32,7 @@ def points(
     """
     accepted = trials["accepted"].to_numpy(float) == 1
     return {
-        "type": "scattergl" if len(trials) > _MANY else "scatter",
+        "type": "scatter",
         "mode": "markers",
         "name": "trials",
         "x": sent(x),
@@ -43,7 +43,7 @@ def points(
             "size": 7,
             "color": colour,
             "opacity": 0.75,
-            "line": {"width": 1.2, "color": colour},  # without it, WebGL draws no open points
+            "line": {"width": 1.2, "color": colour},
         },
         "hovertemplate": f"trial %{{customdata}}<br>{hover}<extra></extra>",
     }

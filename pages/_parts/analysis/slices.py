@@ -10,13 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pages._parts.analysis.axes import Axis, Numbers, colours, sent
-from pages._parts.analysis.frames import MOST_DRAWN, Ref
+from pages._parts.analysis.frames import Ref
 from pages._parts.analysis.points import chosen_points, evenly, figure_axis, layout, points
 from pages._parts.figures import COLOURS, MUTED
 from pages._parts.live_chart import Figure
 
 FEW = 20  # trials, below which no mean over cells is drawn
-MOST_IN_SLICE = 1000  # so that several charts need no WebGL, of which a browser has little
 _DENSE = 200  # trials, from which strips let each other shine through
 _CELLS = 16  # along a number with many values
 _BINS = 8  # of a median
@@ -29,12 +28,12 @@ def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Fi
     Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
 
     Args:
-        trials: (n) results, each with a val_mse, the best first; `MOST_IN_SLICE` are drawn.
+        trials: (n) results, each with a val_mse, the best first; `MOST_POINTS` are drawn.
         along: the setting's axis, of the same trials.
         chosen: trials that stand out.
     """
     errors = trials["val_mse"].to_numpy(float)
-    at = evenly(len(trials), MOST_IN_SLICE)
+    at = evenly(len(trials))
     hover = f"{along.name} %{{x}}<br>val_mse %{{y:.4g}}"
     dots = points(trials.iloc[at], along.places[at], errors[at], hover)
     if along.ticks:
@@ -57,14 +56,14 @@ def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]
     them. Fewer than `FEW` trials are drawn as coloured points alone.
 
     Args:
-        trials: (n) results, each with a val_mse, the best first; `MOST_DRAWN` are drawn.
+        trials: (n) results, each with a val_mse, the best first; `MOST_POINTS` are drawn.
         x: the axis of one setting, of the same trials.
         y: that of another.
         chosen: trials that stand out.
     """
     errors = trials["val_mse"].to_numpy(float)
     surface = [] if len(errors) < FEW else _surface(x, y, errors)
-    at = evenly(len(trials), MOST_DRAWN)
+    at = evenly(len(trials))
     dots = points(trials.iloc[at], x.places[at], y.places[at], _hover(x, y))
     dots["text"] = [f"val_mse {error:.4g}" for error in errors[at]]
     dots["marker"]["symbol"] = "circle"
@@ -91,7 +90,7 @@ def rank_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -
     """
     ranks = trials["val_mse"].rank(method="min").to_numpy(np.float64)
     places = _apart(x, y, ranks)
-    at = evenly(len(trials), MOST_DRAWN)[::-1]
+    at = evenly(len(trials))[::-1]
     dots = points(trials.iloc[at], places[0][at], places[1][at], "%{text}")
     dots["marker"] |= {
         "symbol": "circle",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import MOST_DRAWN, Ref, cut_text, without_result
+from pages._parts.analysis.frames import Ref, cut_text, without_result
 from pages._parts.analysis.fronts import box, dominators
 from pages._parts.analysis.pareto import (
     OBJECTIVES,
@@ -17,6 +17,7 @@ from pages._parts.analysis.pareto import (
     places,
 )
 from pages._parts.analysis.picking import show_trials
+from pages._parts.analysis.points import MOST_POINTS
 from pages._parts.live_chart import chart
 
 
@@ -75,7 +76,7 @@ def _show_front(
     counts: pd.Series,
     chosen: Sequence[Ref],
 ) -> str | None:
-    drawn = counts.sort_values(kind="stable").head(MOST_DRAWN).index
+    drawn = counts.sort_values(kind="stable").head(MOST_POINTS).index
     x, y = (OBJECTIVES[name].title for name in pair)
     clicked = chart(
         pareto_figure(both.loc[drawn], pair, counts[drawn], chosen),
