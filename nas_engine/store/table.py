@@ -62,6 +62,10 @@ _FROM = """
 """
 
 
+ALL = -1
+"""The limit of a query that has one page."""
+
+
 class QueryError(ValueError):
     """A filter or an order that means nothing; the message is one sentence that says why."""
 
@@ -142,7 +146,7 @@ def page(reader: Reader, query: Query) -> list[TrialRow]:
 
 
 def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
-    """Return (search, number) of the trials of one page, or of all with the limit -1.
+    """Return (search, number) of the trials of one page; of all where the limit is `ALL`.
 
     Raises:
         QueryError: there is nothing to sort by with that name.
@@ -166,14 +170,6 @@ def used_answers(reader: Reader, search_id: int) -> int:
         reader.fetch(
             "SELECT count(*) FROM llm_calls WHERE search_id = ? AND outcome = 'used'", (search_id,)
         )[0][0]
-    )
-
-
-def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
-    """Return the (search, number) of all trials of a query, on all its pages, in this order."""
-    where, parameters = _where(reader, query)
-    return reader.fetch(
-        f"SELECT t.search_id, t.number {_FROM} WHERE {where} ORDER BY 1, 2", parameters
     )
 
 

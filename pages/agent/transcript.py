@@ -14,7 +14,7 @@ from nas_engine.curves import Curve, curves_of
 from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.reader import LLMCallRow, Reader, RunRow, SearchRow, Spend, TrialRow
-from nas_engine.store.table import Query, QueryError, Term, keys, parse, used_answers
+from nas_engine.store.table import ALL, Query, QueryError, Term, keys, parse, used_answers
 from pages._parts.opening import COMPARE, LIVE, TRIAL, asked_trial, choose_search, searched
 from pages._parts.states import SOURCES, TRIAL_STATES
 from pages._parts.text import (
@@ -333,7 +333,7 @@ words = text_column.text_input(
 )
 terms = conditions(words) + (() if only is None else (Term("number", "=", str(only)),))
 with searched() as reader:
-    matching = keys(reader, replace(everything, terms=terms, limit=-1))
+    matching = keys(reader, replace(everything, terms=terms, limit=ALL))
 if not matching:
     st.info("No trial matches these filters.")
     st.stop()

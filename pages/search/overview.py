@@ -35,7 +35,7 @@ from pages._parts.searches import (
     search_frame,
     seen,
 )
-from pages._parts.selection import rows_to_numbers
+from pages._parts.selection import at_rows
 from pages._parts.states import SEARCH_STATES
 from pages._parts.text import count_text, error_text, percent_text, plain, readable
 
@@ -118,7 +118,7 @@ def show_table(rows: Sequence[Shown], reader: Reader) -> None:
 
 def choose_rows(key: str, numbers: list[int]) -> None:
     """Keep which searches the selected rows are; positions mean the table that was drawn."""
-    st.session_state[CHOSEN] = rows_to_numbers(st.session_state[key].selection.rows, numbers)
+    st.session_state[CHOSEN] = at_rows(st.session_state[key].selection.rows, numbers)
 
 
 def choose_names() -> None:
@@ -128,7 +128,7 @@ def choose_names() -> None:
 
 def open_row(numbers: list[int]) -> None:
     """Show the search of the row whose button was pressed."""
-    for number in rows_to_numbers([st.session_state[OPENED].row], numbers):
+    for number in at_rows([st.session_state[OPENED].row], numbers):
         st.switch_page(LIVE, query_params={"search": str(number)})
 
 

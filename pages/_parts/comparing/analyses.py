@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.store.reader import Reader
-from nas_engine.store.table import Query, Results, keys
+from nas_engine.store.table import ALL, Query, Results, keys
 from pages._parts.all_trials import all_results
 from pages._parts.analysis.frames import results_frame, settings_frame
 from pages._parts.choice import Scope
@@ -25,7 +25,7 @@ def show(draw: Draw, reader: Reader, scope: Scope, chosen: list[Key], _: Key | N
         return
     results, settings = frames(all_results(reader, scope.searches))
     if scope.query.terms:
-        query = Query(scope.query.searches, scope.query.terms)
+        query = Query(scope.query.searches, scope.query.terms, limit=ALL)
         left = [reference_of(key) for key in keys(reader, query)]
         results, settings = results.loc[left], settings.loc[left]
     if clicked := draw(results, settings, chosen):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow, Reader
-from nas_engine.store.table import Pulse, Query, Term, keys
+from nas_engine.store.table import ALL, Pulse, Query, Term, keys
 from pages._parts.address import flag, mirrored, number, word
 from pages._parts.choice import Scope, trial_label
 from pages._parts.figures import METRICS, near
@@ -129,7 +129,7 @@ def sampled_band(
     """Return where most of the finished trials lie that the filter leaves, and their number."""
     if scope.query is None:
         return None, 0
-    query = Query(scope.query.searches, (*scope.query.terms, Term("val_mse", "!=", "")))
+    query = Query(scope.query.searches, (*scope.query.terms, Term("val_mse", "!=", "")), limit=ALL)
     points, of = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
     return band_of(points, look, held), of
 
