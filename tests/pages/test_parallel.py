@@ -105,12 +105,34 @@ def test_parallel_coordinates_hold_logarithms_ticks_and_the_error() -> None:
     assert (last["label"], last["values"]) == ("val_mse", [0.5, 0.4])
 
 
-def test_trials_of_one_category_are_spread_by_their_error() -> None:
-    axes = lines([0.5, 0.4, 0.6, 0.3], model__skip=[True, True, True, False])
-    values = parallel_figure(axes, {})["data"][0]["dimensions"][0]["values"]
+def test_trials_of_one_category_are_spread_by_their_error_and_inwards_at_the_ends() -> None:
+    words = ["standardise", "standardise", "standardise", "none", "last", "last"]
+    axes = lines([0.5, 0.4, 0.6, 0.3, 0.2, 0.7], model__normalisation=words)
+    dimension = parallel_figure(axes, {})["data"][0]["dimensions"][0]
+    values = dimension["values"]
+    ticks = dict(zip(dimension["ticktext"], dimension["tickvals"], strict=True))
     assert values[1] < values[0] < values[2], "the best below"
-    assert values[0] == 0.0, "around the place of the category"
-    assert max(values[:3]) < 0.5 < values[3] == 1.0
+    assert values[0] == ticks["standardise"], "around the place of the category"
+    # Plotly lets a drag keep a quarter of the room on each side of a tick, and nothing beyond ends.
+    assert all(abs(value - ticks["standardise"]) < 0.25 for value in values[:3])
+    assert 0 < values[3] < 0.25
+    assert ticks["last"] - 0.25 < values[4] < values[5] < ticks["last"]
+
+
+def test_a_log_axis_has_ticks_at_round_numbers_dense_enough_to_brush() -> None:
+    rates = np.geomspace(2e-5, 8e-3, 30).tolist()
+    axes = lines([0.5] * 30, **{LR.replace(".", "__"): rates})
+    dimension = parallel_figure(axes, {})["data"][0]["dimensions"][0]
+    assert [text for text in dimension["ticktext"] if text] == [
+        *("2e-05", "5e-05", "0.0001", "0.0002", "0.0005", "0.001", "0.002", "0.005"),
+    ]
+    assert max(np.diff(dimension["tickvals"])) < 0.31
+
+
+def test_tags_in_a_category_are_shown_as_they_stand() -> None:
+    axes = lines([0.5, 0.4], data__dataset=["<b>x</b>", "電力"])
+    figure = parallel_figure(axes, {})
+    assert figure["data"][0]["dimensions"][0]["ticktext"] == ["<b>x</b>", "電力"]
 
 
 def test_a_trial_without_a_value_lies_below_all_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ MOST_DIMENSIONS = 10
 USUAL_DIMENSIONS = 6
 FEW_LINES = 300
 MOST_LINES = 2000
-_SPREAD = 0.5  # of the room between two values
+_SPREAD = 0.5  # of the room between two values; a drag along an axis keeps as much
 
 Brush = Mapping[str, Sequence[Sequence[float]]]
 """Ranges by the name of a dimension, in the numbers of the axis; a line passes one of each."""
@@ -56,7 +57,9 @@ def parallel_figure(axes: Sequence[Axis], brush: Brush) -> Figure:
         "labelangle": -25,
         "unselected": {"line": {"color": MUTED, "opacity": 0.12}},
     }
-    layout = {"margin": {"l": 64, "r": 24, "t": 62, "b": 24}, "uirevision": "parallel"}
+    left = max((len(text) for _, text in axes[0].ticks), default=0)
+    margin = {"l": max(64, 16 + 7 * left), "r": 24, "t": 62, "b": 24}
+    layout = {"margin": margin, "uirevision": "parallel"}
     return {"data": [trace], "layout": layout}
 
 
@@ -85,7 +88,7 @@ def _dimension(item: Axis, places: Numbers, brush: Brush) -> dict[str, Any]:
     }
     if ticks:
         dimension["tickvals"] = [round(place, 6) for place, _ in ticks]
-        dimension["ticktext"] = [text for _, text in ticks]
+        dimension["ticktext"] = [html.unescape(text) for _, text in ticks]  # no tags are read here
     else:
         dimension["tickformat"] = ".3~g"
     if ranges := brush.get(_name(item)):
@@ -103,27 +106,38 @@ def _drawn(axes: Sequence[Axis]) -> Iterator[Numbers]:
     for item in axes:
         places = np.log10(item.places) if item.kind == "log" else item.places
         if item.even:
-            places = places + _spread(places, axes[-1].places)
+            places = places + _spread(places, axes[-1].places, len(item.ticks) - 1)
         low, high = _span(places[np.isfinite(places)])
         yield np.where(np.isfinite(places), places, low - 0.1 * (high - low))
 
 
-def _spread(places: Numbers, errors: Numbers) -> Numbers:
-    """Return how far trials (n) are drawn from the place of their value, by their error."""
+def _spread(places: Numbers, errors: Numbers, last: int) -> Numbers:
+    """Return how far trials (n) are drawn from the place of their value, by their error.
+
+    At the ends of an axis, inwards alone: what a drag along the axis keeps ends there.
+    """
     _, group, sizes = np.unique(places, return_inverse=True, return_counts=True)
     order = np.lexsort((errors, group))
     inside = np.empty(len(places))
     inside[order] = np.arange(len(places)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return _SPREAD * ((inside + 0.5) / sizes[group] - 0.5)
+    share = (inside + 0.5) / sizes[group]
+    at_ends = [share / 2, share / 2 - 0.5]
+    return _SPREAD * np.select([places == 0, places == last], at_ends, share - 0.5)
 
 
 def _ticks(item: Axis, places: Numbers) -> list[tuple[float, str]]:
+    """Return the ticks as drawn; where there are any, what a drag keeps ends near one."""
     if item.kind != "log":
         return list(item.ticks)
     if item.ticks:
         return [(float(np.log10(place)), text) for place, text in item.ticks]
     low, high = _span(places)
-    return [(place, f"{10**place:.2g}") for place in np.linspace(low, high, 5).tolist()]
+    round_ = [
+        (np.log10(digit) + decade, f"{digit * 10.0**decade:g}" if digit in (1, 2, 5) else "")
+        for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1)
+        for digit in range(1, 10)
+    ]
+    return [(float(place), text) for place, text in round_ if low <= place <= high]
 
 
 def _span(places: Numbers) -> tuple[float, float]:

@@ -69,8 +69,8 @@ def _show_parallel(
         height=420,
     )
     st.caption(
-        f"{cut_text(len(drawn), len(scored), 'the best')} Drag along an axis to keep the trials "
-        "that pass there; click the axis to let all pass again. Lines of one value lie in order of "
+        f"{cut_text(len(drawn), len(scored), 'the best')} Drag along an axis, over "
+        "the values to keep; click the axis to let all pass again. Lines of one value lie in order of "
         "val_mse. The worst twentieth have one colour."
     )
     if brushed(axes, brush):
