@@ -17,9 +17,9 @@ from nas_engine.workspace import Workspace
 from pages._parts.analysis.distribution import distribution_figure
 from pages._parts.analysis.frames import (
     cut_text,
+    left_out,
     results_frame,
     settings_frame,
-    without_result,
 )
 from pages._parts.analysis.fronts import box, dominators
 from pages._parts.analysis.importance import (
@@ -102,11 +102,15 @@ def test_frames_of_no_trials_are_empty() -> None:
 
 def test_trials_without_a_result_are_counted_by_their_state() -> None:
     trials = of(0.5, None, None, state=["completed", "failed", "completed"])
-    assert without_result(trials) == (
+    assert left_out(trials) == (
         "Not drawn, since they have no val_mse: 1 failed, 1 completed with a val_mse that is not "
         "finite."
     )
-    assert without_result(of(0.5)) == ""
+    assert left_out(of(0.5)) == ""
+    unmeasured = of(0.5, 0.4, None, seconds=[1.0, np.nan, np.nan])
+    assert left_out(unmeasured, {"val_mse": "val_mse", "seconds": "time"}) == (
+        "Not drawn, since they have no val_mse or no time: 1 completed, 1 failed."
+    )
     assert cut_text(300, 1200, "the best") == "300 of 1,200 trials are drawn: the best."
     assert cut_text(3, 3, "the best") == ""
 

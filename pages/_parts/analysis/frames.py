@@ -6,8 +6,7 @@ A row is named as the address names its trial: "SEARCH.NUMBER".
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,8 @@ from informer.config import Value, fields
 from nas_engine.store.table import Results
 
 FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
+
+_ERROR = {"val_mse": "val_mse"}
 
 Ref = tuple[int, int]
 """A trial: its search, and its number in it."""
@@ -66,14 +67,20 @@ def finished(results: pd.DataFrame) -> pd.DataFrame:
     return results[results["val_mse"].notna()].sort_values("val_mse", kind="stable")
 
 
-def without_result(results: pd.DataFrame) -> str:
-    """Say how many trials have no val_mse, and why; empty where all have one."""
-    states = Counter(results.loc[results["val_mse"].isna(), "state"])
-    if not states:
+def left_out(results: pd.DataFrame, names: Mapping[str, str] = _ERROR) -> str:
+    """Say how many trials lack one of some columns, and their states; empty where none does.
+
+    Args:
+        results: the trials in scope.
+        names: what a person calls each of the columns.
+    """
+    lost = results[results[list(names)].isna().any(axis=1)]
+    if lost.empty:
         return ""
-    words = {"completed": "completed with a val_mse that is not finite"}
-    counted = [f"{count:,} {words.get(state, state)}" for state, count in states.most_common()]
-    return f"Not drawn, since they have no val_mse: {', '.join(counted)}."
+    not_finite = (lost["state"] == "completed") & lost["val_mse"].isna()
+    states = lost["state"].mask(not_finite, "completed with a val_mse that is not finite")
+    counted = ", ".join(f"{count:,} {state}" for state, count in states.value_counts().items())
+    return f"Not drawn, since they have no {' or no '.join(names.values())}: {counted}."
 
 
 def cut_text(drawn: int, of: int, which: str) -> str:

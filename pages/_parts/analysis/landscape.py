@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages._parts.analysis.axes import Axis, axis, short_names
 from pages._parts.analysis.distribution import By, distribution_figure, distribution_text
-from pages._parts.analysis.frames import Ref, cut_text, finished, without_result
+from pages._parts.analysis.frames import Ref, cut_text, finished, left_out
 from pages._parts.analysis.importance import Importance
 from pages._parts.analysis.picking import pick_settings, ranked
 from pages._parts.analysis.points import MOST_POINTS
@@ -65,7 +65,7 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -
     notes = (
         "Click a trial to open it. Diamonds: compared.",
         cut_text(min(len(scored), MOST_POINTS), len(scored), which),
-        without_result(results),
+        left_out(results),
     )
     st.caption(" ".join(filter(None, notes)))
     return clicked
@@ -153,7 +153,7 @@ def _show_distribution(results: pd.DataFrame) -> str | None:
     )
     st.caption(
         "Share of the trials with a result whose val_mse is at most the value below: the line that "
-        f"rises first is best. {without_result(results)}"
+        f"rises first is best. {left_out(results)}"
     )
     return None
 

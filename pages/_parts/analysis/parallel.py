@@ -19,6 +19,7 @@ USUAL_DIMENSIONS = 6
 FEW_LINES = 300
 MOST_LINES = 2000
 _SPREAD = 0.5  # of the room between two values; a drag along an axis keeps as much
+_ROOM = 0.04  # of an axis beyond its last ticks, where a drag that takes them in can begin
 
 Brush = Mapping[str, Sequence[Sequence[float]]]
 """Ranges by the name of a dimension, in the numbers of the axis; a line passes one of each."""
@@ -80,11 +81,12 @@ def passing(axes: Sequence[Axis], brush: Brush) -> NDArray[np.bool_]:
 def _dimension(item: Axis, places: Numbers, brush: Brush) -> dict[str, Any]:
     ticks = _ticks(item, places)
     low, high = _span(np.array([*places, *(place for place, _ in ticks)]))
+    room = _ROOM * (high - low) if ticks else 0.0
     dimension: dict[str, Any] = {
         "name": _name(item),
         "label": item.name,
         "values": sent(places),
-        "range": [low, high],
+        "range": [low - room, high + room],
     }
     if ticks:
         dimension["tickvals"] = [round(place, 6) for place, _ in ticks]

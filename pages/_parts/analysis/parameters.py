@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import Ref, cut_text, finished, without_result
+from pages._parts.analysis.frames import Ref, cut_text, finished, left_out
 from pages._parts.analysis.importance import (
     ENOUGH,
     MOST_BARS,
@@ -69,8 +69,8 @@ def _show_parallel(
         height=420,
     )
     st.caption(
-        f"{cut_text(len(drawn), len(scored), 'the best')} Drag along an axis, over "
-        "the values to keep; click the axis to let all pass again. Lines of one value lie in order of "
+        f"{cut_text(len(drawn), len(scored), 'the best')} Drag along an axis, over the values to "
+        "keep; click beside what is kept to let all pass again. Lines of one value lie in order of "
         "val_mse. The worst twentieth have one colour."
     )
     if brushed(axes, brush):
@@ -106,7 +106,7 @@ def _show_importance(
     same = len(settings.columns) - len(found)
     notes = [
         f"Of {trials:,} trials with a result.",
-        without_result(results),
+        left_out(results),
         f"{shown} of {len(found)} settings are drawn." if shown < len(found) else "",
         f"{same} settings have one value in all of them." if same > 1 else "",
         "One setting has the same value in all of them." if same == 1 else "",

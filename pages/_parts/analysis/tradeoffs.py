@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import Ref, cut_text, without_result
+from pages._parts.analysis.frames import Ref, cut_text, left_out
 from pages._parts.analysis.fronts import box, dominators
 from pages._parts.analysis.pareto import (
     OBJECTIVES,
@@ -85,13 +85,11 @@ def _show_front(
         f"{both[pair[0]].min():.4g} to {both.loc[counts == 0, pair[0]].max():.4g} along {x}",
         height=420,
     )
-    lacking = int(results["val_mse"].notna().sum() - both["val_mse"].notna().sum())
     notes = (
         "Both figures are the better the lower. Click a trial to open it. Filled: accepted; open: "
         "not; diamonds: compared.",
         cut_text(len(drawn), len(both), "those that the fewest dominate"),
-        without_result(results),
-        f"{lacking:,} with a val_mse lack {x} or {y} and are not drawn." if lacking else "",
+        left_out(results, dict(zip(pair, (x, y), strict=True))),
     )
     st.caption(" ".join(filter(None, notes)))
     return clicked
