@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,26 +39,16 @@ def columns(
     trials: Sequence[tuple[int, int]],
     differences: Sequence[dict[str, Value]],
 ) -> Results:
-    rows = len(trials)
-    nothing = (None,) * rows
+    nothing = {field.name: (None,) * len(trials) for field in dataclasses.fields(Results)}
     return Results(
-        mark="1",
-        starts=starts,
-        search=tuple(search for search, _ in trials),
-        number=tuple(number for _, number in trials),
-        parent=nothing,
-        state=("completed",) * rows,
-        source=("tpe",) * rows,
-        step=("small",) * rows,
-        accepted=nothing,
-        val_mse=(0.5,) * rows,
-        val_mae=nothing,
-        spread=nothing,
-        parameters=nothing,
-        seconds=nothing,
-        memory_mb=nothing,
-        ended_at=nothing,
-        differences=tuple(json.dumps(changes) for changes in differences),
+        **nothing
+        | {
+            "mark": "1",
+            "starts": starts,
+            "search": tuple(search for search, _ in trials),
+            "number": tuple(number for _, number in trials),
+            "differences": tuple(json.dumps(changes) for changes in differences),
+        }
     )
 
 
@@ -202,15 +193,16 @@ def test_more_than_300_lines_are_an_explicit_choice() -> None:
     app = tab("parameters", seeded(np.linspace(0.3, 0.6, 500).tolist())).run()
     assert len(charts(app)[0]["figure"]["data"][0]["line"]["color"]) == 300
     app.toggle[0].set_value(True).run()
+    assert app.query_params["every"] == "yes"
     assert len(charts(app)[0]["figure"]["data"][0]["line"]["color"]) == 500
 
 
 @pytest.mark.parametrize(
-    ("view", "drawn"), [("Slices", 2), ("Contour", 1), ("Ranks", 1), ("Distribution", 1)]
+    ("view", "drawn"), [("slices", 2), ("contour", 1), ("ranks", 1), ("distribution", 1)]
 )
 def test_the_address_opens_a_view_of_the_landscape(view: str, drawn: int) -> None:
     app = tab("landscape", seeded(np.linspace(0.3, 0.6, 30).tolist()))
-    app.query_params["analysis-landscape"] = view
+    app.query_params["landscape"] = view
     app.run()
     assert len(charts(app)) == drawn, said(app)
     assert all(chart["alt"] for chart in charts(app))
@@ -225,8 +217,8 @@ def test_the_tab_of_tradeoffs_names_its_reference_and_lists_the_front() -> None:
 
 def test_figures_that_were_not_measured_are_named() -> None:
     app = tab("tradeoffs", seeded([0.5, 0.4]))
-    app.query_params["analysis-across"] = "memory_mb"
+    app.query_params["front-x"] = "memory_mb"
     app.run()
     assert "has both memory in MB and val_mse" in said(app)
-    app.selectbox(key="analysis-across").set_value("val_mse").run()
+    app.selectbox(key="compare-front-x").set_value("val_mse").run()
     assert "two different figures" in said(app)

@@ -13,18 +13,11 @@ import pandas as pd
 
 from informer.config import Value, fields
 from nas_engine.store.table import Results
+from pages._parts.selection import reference_of
 
 FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
 
 _ERROR = {"val_mse": "val_mse"}
-
-Ref = tuple[int, int]
-"""A trial: its search, and its number in it."""
-
-
-def ref_text(trial: Ref) -> str:
-    """Return a trial as the address and the index of the frames name it."""
-    return f"{trial[0]}.{trial[1]}"
 
 
 def results_frame(results: Results) -> pd.DataFrame:
@@ -89,7 +82,7 @@ def cut_text(drawn: int, of: int, which: str) -> str:
 
 
 def _index(results: Results) -> list[str]:
-    return [ref_text(trial) for trial in zip(results.search, results.number, strict=True)]
+    return [reference_of(trial) for trial in zip(results.search, results.number, strict=True)]
 
 
 def _unlike(starts: Sequence[dict[str, Value]]) -> set[str]:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from pages._parts.address import mirrored, word
 from pages._parts.analysis.axes import Axis, axis, short_names
 from pages._parts.analysis.distribution import By, distribution_figure, distribution_text
-from pages._parts.analysis.frames import Ref, cut_text, finished, left_out
+from pages._parts.analysis.frames import cut_text, finished, left_out
 from pages._parts.analysis.importance import Importance
 from pages._parts.analysis.picking import pick_settings, ranked
 from pages._parts.analysis.points import MOST_POINTS
@@ -20,6 +21,7 @@ from pages._parts.analysis.slices import (
     slice_figure,
 )
 from pages._parts.live_chart import chart
+from pages._parts.selection import Key
 from pages._parts.text import value_text
 
 _SLICES = 6
@@ -29,10 +31,11 @@ _COLOURS = {  # what they mean, by the trace that has them
     "heatmap": "Colours are means over cells; where no trial is, there is none.",
     "scatter": f"Fewer than {FEW} trials: they are coloured by their own val_mse.",
 }
-_VIEWS = ("Slices", "Contour", "Ranks", "Distribution")
+_LINES: tuple[By, ...] = ("search", "source")
+_VIEWS = ("slices", "contour", "ranks", "distribution")
 
 
-def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -> str | None:
+def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -> str | None:
     """Draw the tab.
 
     Args:
@@ -43,24 +46,24 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -
     Returns:
         The trial, "SEARCH.NUMBER", that has been clicked since the last run.
     """
-    view = st.segmented_control(
+    view = word("landscape", _VIEWS, _VIEWS[0])
+    st.segmented_control(
         "Figure",
         _VIEWS,
-        default=_VIEWS[0],
         required=True,
-        key="analysis-landscape",
-        bind="query-params",
+        format_func=str.capitalize,
         label_visibility="collapsed",
+        **mirrored("landscape", view, _VIEWS[0]),
     )
-    if view == "Distribution":
+    if view == "distribution":
         return _show_distribution(results)
     if not (found := ranked(results, settings, intervals=False)):
         return None
     scored = finished(results)
-    if view == "Slices":
+    if view == "slices":
         clicked = _show_slices(scored, settings, found, chosen)
     else:
-        clicked = _show_plane(str(view), scored, settings, found, chosen)
+        clicked = _show_plane(view, scored, settings, found, chosen)
     which = "at even distances from the best to the worst"
     notes = (
         "Click a trial to open it. Diamonds: compared.",
@@ -75,9 +78,9 @@ def _show_slices(
     scored: pd.DataFrame,
     settings: pd.DataFrame,
     found: Sequence[Importance],
-    chosen: Sequence[Ref],
+    chosen: Sequence[Key],
 ) -> str | None:
-    keys = pick_settings("analysis-slices", found, _SLICES, _SLICES)
+    keys = pick_settings("slices", found, _SLICES, _SLICES)
     clicked = None
     names = short_names(list(settings.columns))
     for first in range(0, len(keys), 3):
@@ -104,31 +107,32 @@ def _show_plane(
     scored: pd.DataFrame,
     settings: pd.DataFrame,
     found: Sequence[Importance],
-    chosen: Sequence[Ref],
+    chosen: Sequence[Key],
 ) -> str | None:
     keys = [item.key for item in found]
     if len(keys) < 2:
         st.info(f"Only {keys[0]} varies; two settings are needed.")
         return None
     left, right = st.columns(2)
-    x = left.selectbox("Across", keys, key="analysis-x", bind="query-params")
-    y = right.selectbox("Up", keys, index=1, key="analysis-y", bind="query-params")
+    x, y = word("plane-x", keys, keys[0]), word("plane-y", keys, keys[1])
+    left.selectbox("Across", keys, **mirrored("plane-x", x, keys[0]))
+    right.selectbox("Up", keys, **mirrored("plane-y", y, keys[1]))
     if x == y:
         st.info("Choose two different settings.")
         return None
     across, up = _axis(scored, settings, x), _axis(scored, settings, y)
     draw, what = {
-        "Contour": (contour_figure, "Mean val_mse"),
-        "Ranks": (rank_figure, "Rank of val_mse"),
+        "contour": (contour_figure, "Mean val_mse"),
+        "ranks": (rank_figure, "Rank of val_mse"),
     }[view]
     figure = draw(scored, across, up, chosen)
     clicked = chart(
         figure,
-        key=f"analysis-{view.lower()}",
+        key=f"analysis-{view}",
         alt=f"{what} of {len(scored)} trials over {x} and {y}; {_best(scored, settings, x, y)}",
         height=440,
     )
-    if view == "Contour":
+    if view == "contour":
         st.caption(_COLOURS[figure["data"][0]["type"]])
     return clicked
 
@@ -137,13 +141,9 @@ def _show_distribution(results: pd.DataFrame) -> str | None:
     if results["val_mse"].notna().sum() == 0:
         st.info(f"None of the {len(results):,} trials in scope has a val_mse yet.")
         return None
-    by: By = st.segmented_control(
-        "One line for each",
-        ("search", "source"),
-        default="search",
-        required=True,
-        key="analysis-by",
-        bind="query-params",
+    by = word("lines", _LINES, _LINES[0])
+    st.segmented_control(
+        "One line for each", _LINES, required=True, **mirrored("lines", by, _LINES[0])
     )
     chart(
         distribution_figure(results, by),

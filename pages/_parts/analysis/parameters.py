@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import Ref, cut_text, finished, left_out
+from pages._parts.address import flag, mirrored
+from pages._parts.analysis.frames import cut_text, finished, left_out
 from pages._parts.analysis.importance import (
     ENOUGH,
     MOST_BARS,
@@ -27,11 +28,12 @@ from pages._parts.analysis.parallel import (
 )
 from pages._parts.analysis.picking import pick_settings, ranked, show_trials
 from pages._parts.live_chart import brush_of, brushed_chart, chart
+from pages._parts.selection import Key
 
 _PARALLEL = "analysis-parallel"
 
 
-def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -> str | None:
+def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -> str | None:
     """Draw the tab.
 
     Args:
@@ -52,11 +54,12 @@ def _show_parallel(
     scored: pd.DataFrame, settings: pd.DataFrame, found: Sequence[Importance]
 ) -> None:
     st.markdown("**Parallel coordinates**")
-    keys = pick_settings("analysis-settings", found, USUAL_DIMENSIONS, MOST_DIMENSIONS)
+    keys = pick_settings("axes", found, USUAL_DIMENSIONS, MOST_DIMENSIONS)
     most = FEW_LINES
     if len(scored) > FEW_LINES:
         wanted = f"Draw the best {min(MOST_LINES, len(scored)):,} instead of {FEW_LINES}"
-        every = st.toggle(wanted, key="analysis-every", bind="query-params")
+        every = flag("every")
+        st.toggle(wanted, **mirrored("every", every, False))
         most = MOST_LINES if every else FEW_LINES
     drawn = scored.head(most)[::-1]  # the best are drawn last, on top
     axes = dimensions(drawn, settings, keys)

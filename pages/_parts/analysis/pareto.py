@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from pages._parts.analysis.axes import Numbers, sent
-from pages._parts.analysis.frames import Ref
 from pages._parts.analysis.fronts import Box, Point, hypervolumes
 from pages._parts.analysis.points import chosen_points, figure_axis, layout, points
 from pages._parts.figures import COLOURS, DASHES, MUTED
 from pages._parts.live_chart import Figure
+from pages._parts.selection import Key
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def places(trials: pd.DataFrame, pair: Pair) -> list[Point]:
 
 
 def pareto_figure(
-    trials: pd.DataFrame, pair: Pair, counts: pd.Series, chosen: Sequence[Ref]
+    trials: pd.DataFrame, pair: Pair, counts: pd.Series, chosen: Sequence[Key]
 ) -> Figure:
     """Draw trials by two figures, those that another one dominates muted, the front as stairs.
 

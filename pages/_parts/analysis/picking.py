@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from pages._parts.address import mirrored, words
 from pages._parts.analysis.frames import finished
 from pages._parts.analysis.importance import PAIRS, Importance, importance
 from pages._parts.tables import ERROR_FORMAT
@@ -28,16 +29,19 @@ def ranked(results: pd.DataFrame, settings: pd.DataFrame, intervals: bool) -> li
     return found
 
 
-def pick_settings(key: str, found: Sequence[Importance], usual: int, most: int) -> list[str]:
-    """Draw a choice of settings and return the chosen ones; none chosen: the most important."""
+def pick_settings(name: str, found: Sequence[Importance], usual: int, most: int) -> list[str]:
+    """Draw a choice of settings, which the address holds as `name`, and return the chosen ones.
+
+    Where none is chosen, they are the most important.
+    """
     names = [item.key for item in found]
-    chosen = st.multiselect(
+    chosen = [key for key in words(name) if key in names][:most]
+    st.multiselect(
         "Settings",
         names,
-        key=key,
-        bind="query-params",
         max_selections=most,
         placeholder=f"The {min(usual, len(names))} most important",
+        **mirrored(name, chosen, []),
     )
     return chosen or names[:usual]
 

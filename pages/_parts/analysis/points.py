@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pages._parts.analysis.axes import Numbers, log_axis, sent
-from pages._parts.analysis.frames import Ref, ref_text
 from pages._parts.figures import COLOURS, MUTED
 from pages._parts.figures import colour as trial_colour
+from pages._parts.selection import Key, reference_of
 
 MOST_POINTS = 1000  # of a chart. More need WebGL, which lies above all else and soon runs out
 _FAR = 20.0  # figures that span this ratio stand on a log scale
@@ -50,14 +50,14 @@ def points(
 
 
 def chosen_points(
-    trials: pd.DataFrame, x: Numbers, y: Numbers, chosen: Sequence[Ref]
+    trials: pd.DataFrame, x: Numbers, y: Numbers, chosen: Sequence[Key]
 ) -> list[dict[str, Any]]:
     """Return those of the trials (n) that are chosen as diamonds in their own colours, if any."""
     rows = {ref: row for row, ref in enumerate(trials.index)}
-    found = [trial for trial in chosen if ref_text(trial) in rows]
+    found = [trial for trial in chosen if reference_of(trial) in rows]
     if not found:
         return []
-    at = [rows[ref_text(trial)] for trial in found]
+    at = [rows[reference_of(trial)] for trial in found]
     return [
         {
             "type": "scatter",
@@ -65,7 +65,7 @@ def chosen_points(
             "name": "chosen",
             "x": sent(x[at]),
             "y": sent(y[at]),
-            "customdata": [ref_text(trial) for trial in found],
+            "customdata": [reference_of(trial) for trial in found],
             "marker": {
                 "symbol": "diamond",
                 "size": 12,

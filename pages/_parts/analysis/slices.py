@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pages._parts.analysis.axes import Axis, Numbers, colours, sent
-from pages._parts.analysis.frames import Ref
 from pages._parts.analysis.points import chosen_points, evenly, figure_axis, layout, points
 from pages._parts.figures import COLOURS, MUTED
 from pages._parts.live_chart import Figure
+from pages._parts.selection import Key
 
 FEW = 20  # trials, below which no mean over cells is drawn
 _DENSE = 200  # trials, from which strips let each other shine through
@@ -22,7 +22,7 @@ _BINS = 8  # of a median
 _DISC = 0.38  # of the room between two values: the radius within which their trials lie
 
 
-def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Figure:
+def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Key]) -> Figure:
     """Draw val_mse over one setting, and its median over the setting's values or bins.
 
     Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
@@ -49,7 +49,7 @@ def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Ref]) -> Fi
     }
 
 
-def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
+def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Key]) -> Figure:
     """Draw the mean val_mse over cells of two settings, and the trials.
 
     Between numbers the colours run on; cells of categories stand apart, since nothing lies between
@@ -82,7 +82,7 @@ def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]
     }
 
 
-def rank_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Ref]) -> Figure:
+def rank_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Key]) -> Figure:
     """Draw trials by two settings, coloured by the rank of val_mse; better ones lie on top.
 
     Where both settings have a few values, the trials of one place lie around it, the best in the

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from pages._parts.analysis.frames import Ref, cut_text, left_out
+from pages._parts.address import mirrored, word
+from pages._parts.analysis.frames import cut_text, left_out
 from pages._parts.analysis.fronts import box, dominators
 from pages._parts.analysis.pareto import (
     OBJECTIVES,
@@ -19,9 +20,10 @@ from pages._parts.analysis.pareto import (
 from pages._parts.analysis.picking import show_trials
 from pages._parts.analysis.points import MOST_POINTS
 from pages._parts.live_chart import chart
+from pages._parts.selection import Key
 
 
-def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -> str | None:
+def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -> str | None:
     """Draw the tab.
 
     Args:
@@ -52,21 +54,12 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Ref]) -
 
 
 def _choose() -> Pair:
+    names = list(OBJECTIVES)
+    x, y = word("front-x", names, "parameters"), word("front-y", names, "val_mse")
     left, right = st.columns(2)
-    pair = [
-        place.selectbox(
-            label,
-            list(OBJECTIVES),
-            index=list(OBJECTIVES).index(usual),
-            key=key,
-            bind="query-params",
-        )
-        for place, label, key, usual in (
-            (left, "Across", "analysis-across", "parameters"),
-            (right, "Up", "analysis-up", "val_mse"),
-        )
-    ]
-    return pair[0], pair[1]
+    left.selectbox("Across", names, **mirrored("front-x", x, "parameters"))
+    right.selectbox("Up", names, **mirrored("front-y", y, "val_mse"))
+    return x, y
 
 
 def _show_front(
@@ -74,7 +67,7 @@ def _show_front(
     both: pd.DataFrame,
     pair: Pair,
     counts: pd.Series,
-    chosen: Sequence[Ref],
+    chosen: Sequence[Key],
 ) -> str | None:
     drawn = counts.sort_values(kind="stable").head(MOST_POINTS).index
     x, y = (OBJECTIVES[name].title for name in pair)
