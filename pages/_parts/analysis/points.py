@@ -53,11 +53,11 @@ def chosen_points(
     trials: pd.DataFrame, x: Numbers, y: Numbers, chosen: Sequence[Key]
 ) -> list[dict[str, Any]]:
     """Return those of the trials (n) that are chosen as diamonds in their own colours, if any."""
-    rows = {ref: row for row, ref in enumerate(trials.index)}
-    found = [trial for trial in chosen if reference_of(trial) in rows]
+    names = {reference_of(trial): trial for trial in chosen}
+    at = np.flatnonzero(trials.index.isin(list(names)))
+    found = [names[ref] for ref in trials.index[at]]
     if not found:
         return []
-    at = [rows[reference_of(trial)] for trial in found]
     return [
         {
             "type": "scatter",
