@@ -10,6 +10,7 @@ import streamlit as st
 from nas_engine.liveness import engine_state
 from nas_engine.store.lineage import Counts, family, offspring
 from nas_engine.store.reader import SearchRow
+from nas_engine.store.table import Pulse, pulse
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.lineage import MOST, Tree, build, change, change_effect, since_start
 from pages._parts.lineage_chart import (
@@ -185,6 +186,13 @@ def draw(search_id: int) -> None:
     show_tables(view, search_id)
 
 
+def look(search_id: int, seen: Pulse) -> None:
+    """Have the page drawn anew once a trial has begun, ended or been judged."""
+    with searched() as reader:
+        if pulse(reader, search_id) != seen:
+            st.rerun()
+
+
 chosen = choose_search("Lineage")
 st.session_state[REJECTED] = st.query_params.get("rejected") == "1"
 st.toggle(
@@ -194,5 +202,7 @@ st.toggle(
     help="Those with the lowest val_mse; else they are counted at their parents.",
 )
 with searched() as reader:
-    lives = engine_state(reader.engine(chosen.id)) in ("alive", "stalled")
-st.fragment(draw, run_every=TICK_SECONDS if lives else None)(chosen.id)
+    lives, seen = engine_state(reader.engine(chosen.id)), pulse(reader, chosen.id)
+draw(chosen.id)
+if lives in ("alive", "stalled"):
+    st.fragment(look, run_every=TICK_SECONDS)(chosen.id, seen)
