@@ -16,10 +16,10 @@ from pages._parts.choice import (
     chosen_trials,
     reference_trial,
     show_chosen,
-    show_table,
     task_differences,
 )
 from pages._parts.comparing import analyses, curves, differences, downloads, errors
+from pages._parts.comparing.table import show_table
 from pages._parts.opening import COMPARE, searched
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import plain, value_text

@@ -11,8 +11,9 @@ from informer.config import fields
 from nas_engine.curves import analyse
 from nas_engine.store.reader import Reader, TrialRow
 from pages._parts.address import flag, mirrored, words
-from pages._parts.choice import Scope, seen, trial_label
+from pages._parts.choice import Scope, trial_label
 from pages._parts.comparing.curves import baselines_of, lines_of
+from pages._parts.comparing.table import seen
 from pages._parts.differences import (
     MOST_COLUMNS,
     ROW,
