@@ -9,7 +9,7 @@ from typing import TypeVar
 Row = TypeVar("Row")
 Key = tuple[int, int]
 """A trial: its search and its number."""
-_REFERENCE = re.compile(r"((?P<search>[0-9]{1,9})\.)?(?P<number>[0-9]{1,9})")
+_REFERENCE = re.compile(r"((?P<search>[1-9][0-9]{0,8})\.)?(?P<number>[0-9]{1,9})")
 
 
 def reference_of(key: Key) -> str:
@@ -22,7 +22,7 @@ def trial_of(text: str, of: int | None = None) -> Key | None:
 
     Where only one search `of` can be meant, 5 is enough.
     """
-    match = _REFERENCE.fullmatch(text)
+    match = _REFERENCE.fullmatch(text.strip())
     if match is None or not (match["search"] or of is not None):
         return None
     return int(match["search"] or of or 0), int(match["number"])

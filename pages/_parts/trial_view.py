@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,9 +24,8 @@ from nas_engine.store.reader import (
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
 from pages._parts.opening import search_label, searched, settings
+from pages._parts.selection import reference_of, trial_of
 from pages._parts.text import plain
-
-_REFERENCE = re.compile(r"([1-9]\d{0,8})\.(\d{1,9})")
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class View:
     @property
     def reference(self) -> str:
         """What names it in addresses."""
-        return f"{self.search.id}.{self.trial.number}"
+        return reference_of((self.search.id, self.trial.number))
 
     @property
     def lives(self) -> bool:
@@ -153,12 +151,6 @@ def _parent(trial: TrialRow) -> int:
 # -- which trial --------------------------------------------------------------------------------
 
 
-def parse_reference(text: str) -> tuple[int, int] | None:
-    """Return search and number of a reference such as 1.5, None where it is none."""
-    match = _REFERENCE.fullmatch(text.strip())
-    return None if match is None else (int(match[1]), int(match[2]))
-
-
 def choose_trial(title: str) -> tuple[int, int]:
     """Draw the page's head and return search and number of the trial to show.
 
@@ -186,7 +178,7 @@ def _asked(searches: Mapping[int, SearchRow]) -> tuple[SearchRow | None, int | N
     """Return the search and the number that the address names, or what is wrong with it."""
     reference, of_search = st.query_params.get("trial"), st.query_params.get("search")
     if reference is not None:
-        if (named := parse_reference(reference)) is None:
+        if (named := trial_of(reference)) is None:
             return (
                 None,
                 None,

@@ -43,7 +43,15 @@ def test_rows_are_resolved_against_the_page_that_was_shown_and_others_stay() -> 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("1.5", (1, 5)), ("5", None), ("1.", None), ("1.5.2", None), ("-1.2", None), ("x.1", None)],
+    [
+        ("1.5", (1, 5)),
+        ("12.0", (12, 0)),
+        ("0.1", None),
+        ("5", None),
+        ("1.", None),
+        ("1.5.2", None),
+        ("x.1", None),
+    ],
 )
 def test_a_trial_is_named_by_its_search_and_its_number(
     text: str, wanted: tuple[int, int] | None

@@ -31,7 +31,7 @@ from pages._parts.trial_forecasts import (
 )
 from pages._parts.trial_head import command_lines
 from pages._parts.trial_settings import nothing_shown, settings_frame
-from pages._parts.trial_view import parse_reference, read
+from pages._parts.trial_view import read
 from tests.dashboard import browsing, serving_dashboard
 from tests.pages import folders, seed
 from tests.pages.conftest import Engine, Open, figure, words
@@ -49,21 +49,6 @@ def tables(app: Any) -> dict[str, Any]:
 
 
 # -- which trial --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("1.5", (1, 5)),
-        ("12.0", (12, 0)),
-        ("5", None),
-        ("0.1", None),
-        ("1.x", None),
-        ("1.1.1", None),
-    ],
-)
-def test_a_reference_is_a_search_and_a_number(text: str, named: tuple[int, int] | None) -> None:
-    assert parse_reference(text) == named
 
 
 @pytest.mark.parametrize(
