@@ -76,6 +76,17 @@ def test_between_numbers_a_contour_is_smooth() -> None:
     assert len(drawn(figure, "trials")["x"]) == 60
 
 
+def test_a_contour_does_not_go_beyond_the_values_that_were_tried() -> None:
+    errors = np.linspace(0.2, 0.6, 24).tolist()
+    x, y = along("model.d_model", [32, 64] * 12), along("data.seq_len", [96] * 12 + [336] * 12)
+    figure = contour_figure(of(*errors), x, y, [])
+    texts = dict(x.ticks)
+    surface = drawn(figure, "mean")
+    assert [texts[place] for place in surface["x"]] == ["32", "64"]
+    assert len(surface["y"]) == 3, "168 between them was not tried, and is empty"
+    assert surface["z"][1] == [None, None]
+
+
 def test_of_a_few_trials_no_mean_is_drawn() -> None:
     trials, x, y = grid(19)
     figure = contour_figure(trials, x, y, [])

@@ -23,7 +23,7 @@ _DISC = 0.38  # of the room between two values: the radius within which their tr
 
 
 def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Key]) -> Figure:
-    """Draw val_mse over one setting, and its median over the setting's values or bins.
+    """Draw val_mse over one setting, and its median over the values of the setting.
 
     Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
 
@@ -149,7 +149,7 @@ def _apart(x: Axis, y: Axis, ranks: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def _medians(along: Axis, errors: Numbers) -> list[dict[str, Any]]:
-    """Return the median error of each value, or of quantile bins of a number with many."""
+    """Return the median error of each value, or around evenly spaced ones of a number."""
     known = np.isfinite(along.places)
     if np.count_nonzero(known) < FEW:
         return []
@@ -178,11 +178,11 @@ def _medians(along: Axis, errors: Numbers) -> list[dict[str, Any]]:
 
 def _surface(x: Axis, y: Axis, errors: Numbers) -> list[dict[str, Any]]:
     """Return the mean errors over cells (y, x); cells without a trial are empty."""
-    columns, rows = _cells(x, _CELLS), _cells(y, _CELLS)
     known = np.isfinite(x.places) & np.isfinite(y.places)
-    shape = (len(rows), len(columns))
     if not known.any():
         return []
+    columns, rows = _cells(x, _CELLS), _cells(y, _CELLS)
+    shape = (len(rows), len(columns))
     cells = _nearest(rows, y)[known] * len(columns) + _nearest(columns, x)[known]
     counts = np.bincount(cells, minlength=shape[0] * shape[1])
     sums = np.bincount(cells, weights=errors[known], minlength=shape[0] * shape[1])
@@ -206,11 +206,15 @@ def _surface(x: Axis, y: Axis, errors: Numbers) -> list[dict[str, Any]]:
 
 
 def _cells(along: Axis, most: int) -> Numbers:
-    """Return the centres of cells: each category or value, or evenly spaced ones of a number."""
-    if along.even:
+    """Return the centres of cells: each category or value, or evenly spaced ones of a number.
+
+    They end where the trials do, except for categories, which have no order to go beyond.
+    """
+    if along.kind == "category":
         return np.arange(len(along.ticks), dtype=float)
-    places = along.places[np.isfinite(along.places)]
-    distinct = np.unique(places)
+    distinct = np.unique(along.places[np.isfinite(along.places)])
+    if along.kind == "ordered":
+        return np.arange(distinct[0], distinct[-1] + 1)
     if len(distinct) <= most:
         return distinct
     if along.kind == "log":
