@@ -60,6 +60,13 @@ def test_a_setting_with_another_value_in_each_trial_explains_nothing() -> None:
     assert shares(names, pd.Series(np.arange(30.0))) == {"name": 0.0}
 
 
+def test_an_interval_of_trials_too_few_to_halve_is_all_there_is() -> None:
+    settings = pd.DataFrame({"x": ["a", "a", "b", "c"]})
+    (found,) = importance(settings, pd.Series([0.1, 0.2, 0.5, 0.9]))
+    assert found.share > 0
+    assert (found.low, found.high) == (0.0, 1.0)
+
+
 def test_equal_errors_are_not_explained() -> None:
     settings, errors = additive(50)
     assert set(shares(settings, errors * 0 + 0.5).values()) == {0.0}

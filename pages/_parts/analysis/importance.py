@@ -48,7 +48,8 @@ def importance(settings: pd.DataFrame, errors: pd.Series, pairs: int = PAIRS) ->
     Args:
         settings: (n, settings) values.
         errors: (n) finite errors with the same index.
-        pairs: how often the trials are split in halves; 0: the interval is the share alone.
+        pairs: how often the trials are split in halves; 0: the interval is the share alone. Where
+            halves are too small to tell anything, it is all from 0 to 1.
     """
     groups = {key: _groups(settings[key]) for key in settings.columns}
     groups = {key: codes for key, codes in groups.items() if codes.max(initial=0) > 0}
@@ -58,8 +59,9 @@ def importance(settings: pd.DataFrame, errors: pd.Series, pairs: int = PAIRS) ->
     ranks = (ranks - ranks.mean()) / (ranks.std() or 1.0)
     shares = _epsilon_squared(list(groups.values()), ranks, _halves(len(ranks), pairs))
     low, high = np.quantile(shares[:, 1:] if pairs else shares, (0.1, 0.9), axis=1)
+    share, low, high = np.nan_to_num(shares[:, 0]), np.nan_to_num(low), np.nan_to_num(high, nan=1.0)
     found = [
-        Importance(key, float(shares[row, 0]), float(low[row]), float(high[row]))
+        Importance(key, float(share[row]), float(low[row]), float(high[row]))
         for row, key in enumerate(groups)
     ]
     return sorted(found, key=lambda item: -item.share)
@@ -142,6 +144,8 @@ def _epsilon_squared(
 ) -> Matrix:
     """Return epsilon squared, not below 0, by setting: of all trials, then of each half.
 
+    It is NaN where there are as many groups as trials, and 0 where no values differ.
+
     Args:
         groups: for each setting, the group (n) of each trial.
         values: (n) with mean 0.
@@ -166,10 +170,10 @@ def _epsilon_squared(
     spread = squares - mean
     between = over_groups(sums**2 / np.maximum(counts, 1)) - mean
     free = size - over_groups((counts > 0).astype(float))
-    defined = (free > 0) & (spread > 1e-6)
-    within = (spread - between) / np.where(defined, free, 1)
-    share = 1 - within / np.where(defined, spread / np.maximum(size - 1, 1), 1)
-    return np.where(defined, np.clip(share, 0, 1), 0)
+    differ = spread > 1e-6
+    within = (spread - between) / np.where(free > 0, free, np.nan)
+    share = 1 - within / np.where(differ, spread / np.maximum(size - 1, 1), 1)
+    return np.where(differ, np.clip(share, 0, 1), 0)
 
 
 def _with_other_halves(figures: Matrix) -> Matrix:
