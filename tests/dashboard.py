@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -84,10 +84,18 @@ class Dashboard:
         return self._server.pid
 
     def stop(self) -> None:
-        """Stop the server as Ctrl-C in its terminal does: its whole process group is told."""
+        """Stop the server as Ctrl-C in its terminal does: its whole process group is told.
+
+        Now and then uvicorn waits for a connection that a browser keeps open; Ctrl-C once more
+        ends it all the same.
+        """
         if self._server is not None:
             os.killpg(self._server.pid, signal.SIGINT)
-            self._server.wait(timeout=20)
+            with suppress(subprocess.TimeoutExpired):
+                self._server.wait(timeout=5)
+            if self._server.poll() is None:
+                os.killpg(self._server.pid, signal.SIGINT)
+                self._server.wait(timeout=15)
             self._server = None
 
     def kill_engines(self) -> None:

@@ -147,7 +147,6 @@ def test_a_deep_link_to_a_fresh_server_shows_the_page_and_all_others(
     seed.small(workspace)
     with browsing(tmp_path / "failed.png") as page:
         for path, heading in PAGES.items():
-            page.goto("about:blank")  # a server waits for those who are connected
             dashboard.stop()
             dashboard.start()
             page.goto(f"{dashboard.url}/{path}?search=1")
