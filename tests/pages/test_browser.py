@@ -146,7 +146,7 @@ def test_a_deep_link_to_a_fresh_server_shows_the_page_and_all_others(
 ) -> None:
     seed.small(workspace)
     with browsing(tmp_path / "failed.png") as page:
-        for path, heading in PAGES.items():
+        for path in ("live", "compare", "trial", "settings"):
             dashboard.stop()
             dashboard.start()
             page.goto(f"{dashboard.url}/{path}?search=1")
