@@ -150,7 +150,8 @@ def test_a_deep_link_to_a_fresh_server_shows_the_page_and_all_others(
             dashboard.stop()
             dashboard.start()
             page.goto(f"{dashboard.url}/{path}?search=1")
-            expect(page.get_by_role("heading", name=heading, level=1)).to_be_visible(timeout=30_000)
+            heading = page.get_by_role("heading", name=PAGES[path], level=1)
+            expect(heading).to_be_visible(timeout=30_000)
             expect(page.get_by_role("dialog")).to_have_count(0)  # "Page not found"
             links = page.get_by_test_id("stSidebarNavLink").all_inner_texts()
             assert links == list(PAGES.values())
