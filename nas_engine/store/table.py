@@ -12,13 +12,14 @@ must hold.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import uuid
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from informer.config import Value, fields
 from nas_engine.store.reader import Reader, TrialRow
@@ -50,6 +51,9 @@ COLUMNS: Mapping[str, str] = {
     "ended": "t.ended_at",
 }
 """What can be compared and sorted by, besides the settings, and how it is read."""
+
+TEXTS = frozenset({"state", "source", "step", "author", "decision", "verdict", "rule", "error"})
+"""Those of them that are words."""
 
 _SEARCHED = ("p.hypothesis", "p.reasons", "p.comment", "p.changes", "t.error", "v.sentence")
 _EXCHANGED = """EXISTS (SELECT 1 FROM llm_calls c WHERE c.search_id = t.search_id
@@ -225,7 +229,23 @@ def records(reader: Reader, query: Query) -> Iterator[dict[str, object]]:
 def _term(word: str) -> Term:
     if (match := _TERM.fullmatch(word)) is None:
         return Term("", "", word)
-    return Term(column(match["name"]), match["op"], match["value"])
+    term = Term(column(match["name"]), match["op"], match["value"])
+    _demand_sense(term)
+    return term
+
+
+def _demand_sense(term: Term) -> None:
+    """Refuse what cannot be compared: to SQLite every text is more than every number."""
+    ordered = term.op not in ("=", "!=")
+    if term.name in TEXTS or (term.name in fields() and fields()[term.name].type is str):
+        if ordered:
+            raise QueryError(f"{term.name} is a word: compare it with = or !=.")
+        return
+    values = [term.value] if ordered else [part for part in term.value.split(",") if part]
+    if faults := [value for value in values if isinstance(_value(value), str)]:
+        raise QueryError(
+            f"{term.name}{term.op}{faults[0][:20]}: {term.name} is a number, such as 0.4."
+        )
 
 
 def _where(reader: Reader, query: Query) -> tuple[str, list[object]]:
@@ -280,30 +300,35 @@ def _value(text: str) -> object:
     if text.lower() in ("true", "yes", "false", "no"):
         return text.lower() in ("true", "yes")
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
         return text
+    return number if math.isfinite(number) else text
 
 
-@dataclass(frozen=True)
-class Pulse:
+class Pulse(NamedTuple):
     """What changes whenever the results of a search do: a key for what is computed from them."""
 
     search_id: int
     trials: int
     open: int
-    verdict: int  # the newest of the whole workspace
+    running: int  # trainings
+    command: int  # the newest that was answered
+    run: int  # the newest of the whole workspace, as is the next
+    verdict: int
 
 
 def pulse(reader: Reader, search_id: int) -> Pulse:
     """Return the pulse of a search."""
-    ((trials, unended, verdict),) = reader.fetch(
-        """SELECT (SELECT count(*) FROM trials WHERE search_id = ?1),
+    (row,) = reader.fetch(
+        """SELECT ?1, (SELECT count(*) FROM trials WHERE search_id = ?1),
         (SELECT count(*) FROM trials WHERE search_id = ?1 AND ended_at IS NULL),
-        (SELECT coalesce(max(id), 0) FROM verdicts)""",
+        (SELECT count(*) FROM runs WHERE search_id = ?1 AND state = 'running'),
+        (SELECT coalesce(max(id), 0) FROM commands WHERE search_id = ?1 AND state != 'pending'),
+        (SELECT coalesce(max(id), 0) FROM runs), (SELECT coalesce(max(id), 0) FROM verdicts)""",
         (search_id,),
     )
-    return Pulse(search_id, trials, unended, verdict)
+    return Pulse(*row)
 
 
 # -- all trials, as columns ---------------------------------------------------------------------

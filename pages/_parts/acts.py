@@ -96,7 +96,7 @@ def show_acts(snapshot: Snapshot) -> None:
                 color=state.colour,
                 help=state.meaning,
             )
-            comment = f"{key}-comment"
+            comment = f"{key}-{number}-comment"  # what is typed for one trial is not another's
             st.text_input(
                 "Why",
                 key=comment,

@@ -134,8 +134,8 @@ def _best_so_far(results: Results, scored: Sequence[int], last: int) -> dict[str
 def _dots(
     results: Results, drawn: Sequence[int], incumbent: int | None, top: float
 ) -> list[dict[str, Any]]:
-    """Filled: accepted. Open: rejected, or not judged. Star: the incumbent, which is also named."""
-    groups: dict[str, list[int]] = {"circle": [], "circle-open": [], "triangle-up-open": []}
+    """Filled: accepted. Open: rejected. Star: the incumbent, which is also named."""
+    groups: dict[str, list[int]] = {symbol: [] for symbol in _NAMES if symbol != "star"}
     stars = []
     for at in drawn:
         value = results.val_mse[at]
@@ -144,7 +144,7 @@ def _dots(
         elif value is not None and value > top:
             groups["triangle-up-open"].append(at)
         else:
-            groups["circle" if results.accepted[at] else "circle-open"].append(at)
+            groups[_JUDGED[results.accepted[at]]].append(at)
     traces = [_markers(results, found, symbol, top) for symbol, found in groups.items() if found]
     for at in stars:
         star = _markers(results, [at], "star", top)
@@ -157,9 +157,13 @@ def _dots(
 _NAMES = {
     "circle": "accepted",
     "circle-open": "rejected",
+    "circle-open-dot": "not judged yet",
     "triangle-up-open": "beyond the scale",
     "star": "incumbent",
 }
+
+
+_JUDGED = {1: "circle", 0: "circle-open", None: "circle-open-dot"}
 
 
 def _markers(results: Results, found: Sequence[int], symbol: str, top: float) -> dict[str, Any]:

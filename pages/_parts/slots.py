@@ -6,7 +6,7 @@ import streamlit as st
 
 from nas_engine.standing import run_seconds_left, run_share
 from nas_engine.store.reader import TrainingRow
-from pages._parts.opening import REVIEW
+from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot
 from pages._parts.text import seconds_text
 
@@ -72,7 +72,14 @@ def show_now(snapshot: Snapshot) -> None:
         for run in snapshot.trainings:
             with st.container(border=True, gap="xsmall"):
                 st.progress(run_share(run), text=progress_text(run))
-                st.caption(worker_text(run))
+                with st.container(horizontal=True, horizontal_alignment="distribute"):
+                    st.caption(worker_text(run), width="content")
+                    st.page_link(
+                        TRIAL,
+                        label=f"Trial {run.number}",
+                        icon=":material/arrow_forward:",
+                        query_params={"trial": f"{snapshot.search.id}.{run.number}"},
+                    )
     if idle := idle_text(snapshot):
         st.caption(idle)
     if snapshot.queue:

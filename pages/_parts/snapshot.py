@@ -79,15 +79,18 @@ class Snapshot:
         return _mark(self.search, self.engine_row)
 
 
-def read(search_id: int) -> Snapshot:
-    """Read a search; where there is none any more, say so and stop the page."""
+def read(search_id: int, chosen: int | None = None) -> Snapshot:
+    """Read a search; where there is none any more, say so and stop the page.
+
+    The trial `chosen` by a person is among those listed, whatever comes after it.
+    """
     with searched() as reader:
         search = reader.search(search_id)
         if search is None:
             st.error(f"Search {search_id} is no longer in this workspace.")
             st.stop()
         engine = reader.engine(search_id)
-        trials = as_seen(worth_listing(reader, search), engine_state(engine))
+        trials = as_seen(worth_listing(reader, search, chosen), engine_state(engine))
         spend = reader.spend(search_id)
         mean_seconds, noise = mean_seconds_and_noise(reader, search_id)
         return Snapshot(
@@ -123,11 +126,15 @@ def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:
     return search.state, search.version, token, engine_state(engine)
 
 
-def worth_listing(reader: Reader, search: SearchRow) -> list[TrialRow]:
-    """Return trial 0, the incumbent, the newest trials and those that have not ended, by number."""
+def worth_listing(reader: Reader, search: SearchRow, chosen: int | None) -> list[TrialRow]:
+    """Return trial 0, the incumbent, the chosen, the newest and the unended trials, by number."""
     newest = page(reader, Query((search.id,), descending=True, limit=NEWEST))
     seen = {trial.number for trial in newest}
-    others = {trial.number for trial in reader.open_trials(search.id)} | {0, search.incumbent}
+    others = {trial.number for trial in reader.open_trials(search.id)} | {
+        0,
+        search.incumbent,
+        chosen,
+    }
     more = [(search.id, number) for number in others - seen if number is not None]
     return sorted([*newest, *reader.listed(more)], key=lambda row: row.number)
 

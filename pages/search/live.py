@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from functools import partial
 
 import streamlit as st
@@ -30,8 +31,8 @@ from pages._parts.timeline import timeline, timeline_text
 REFRESH = "refresh-seconds"  # how often, as chosen on Settings; 0: not by itself
 TICK_SECONDS = 1.0
 MARKS = (
-    "Filled: accepted. Open: rejected. At the foot: trials without a result, yet or for good. "
-    "A click opens a trial."
+    "Filled: accepted. Open: rejected. Dotted: not judged yet. At the foot: trials without a "
+    "result, yet or for good. A click opens a trial."
 )
 SPANS = {"all of it": None, "last day": 86_400.0, "last hour": 3600.0, "last 10 min": 600.0}
 
@@ -162,11 +163,13 @@ def show_trials(snapshot: Snapshot) -> None:
             "No trial has a result yet: those that ended failed, or were stopped, pruned or "
             "turned down."
         )
+    # A selection is of positions: with other rows it is another table, without one.
+    key = f"live-trials-{search.id}-{zlib.crc32(repr(numbers).encode())}"
     st.dataframe(
         trial_frame(snapshot.trials, search.incumbent, search.id, search.spec.start()),
-        key=f"live-trials-{search.id}",
+        key=key,
         hide_index=True,
-        on_select=partial(choose_row, search.id, numbers),
+        on_select=partial(choose_row, key, search.id, numbers),
         selection_mode="single-row",
         column_config=trial_columns(),
         placeholder="–",
@@ -182,9 +185,9 @@ def show_trials(snapshot: Snapshot) -> None:
         )
 
 
-def choose_row(search_id: int, shown: list[int]) -> None:
+def choose_row(key: str, search_id: int, shown: list[int]) -> None:
     """Choose the trial of a selected row; positions mean the table that was `shown`."""
-    rows = st.session_state[f"live-trials-{search_id}"].selection.rows
+    rows = st.session_state[key].selection.rows
     if numbers := at_rows(rows, shown):
         st.session_state[trial_key(search_id)] = numbers[0]
 
@@ -194,7 +197,7 @@ def choose_row(search_id: int, shown: list[int]) -> None:
 
 def draw(search_id: int, ticking: bool) -> None:
     """Draw the page; when the engine comes or goes, start or end the ticking with a full run."""
-    snapshot = read(search_id)
+    snapshot = read(search_id, st.session_state.get(trial_key(search_id)))
     if snapshot.lives != ticking:
         st.rerun()
     show_state(snapshot)

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from informer.config import from_flat
+from informer.config import Value, from_flat
+from informer.rundir import Success
+from nas_engine.commands import Decide
 from nas_engine.proposals import Record, check, near_duplicates
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.table import (
     ALL,
+    Pulse,
     Query,
     QueryError,
     count,
@@ -19,6 +22,7 @@ from nas_engine.store.table import (
     known,
     page,
     parse,
+    pulse,
     records,
     results,
     tried,
@@ -95,6 +99,13 @@ def test_trials_of_several_searches_stand_in_one_table(reader: Reader) -> None:
         ('"half', "not closed"),
         ("x'; DROP TABLE trials; --=1", "not closed"),
         ("__class__=1", "is no figure"),
+        ("val_mse<O.4", "is a number"),
+        ("val_mse<0,4", "is a number"),
+        ("val_mse<", "is a number"),
+        ("val_mse<nan", "is a number"),
+        ("d_model=wide", "is a number"),
+        ("state>5", "is a word"),
+        ("normalisation<x", "is a word"),
     ],
 )
 def test_a_filter_that_means_nothing_is_refused_with_a_sentence(text: str, told: str) -> None:
@@ -151,6 +162,46 @@ def test_a_proposal_is_checked_against_columns_as_against_whole_trials(reader: R
         )
         assert sentences == others
     assert records[0].slowness == records[1].slowness
+
+
+def test_what_is_kept_for_a_search_is_read_anew_whatever_changes_in_it(
+    workspace: Workspace,
+) -> None:
+    sample = seed.Seed(workspace, mode="review")
+    seen: list[Pulse] = []
+
+    def beats() -> None:
+        seen.append(pulse(sample.writer.read, sample.id))
+        assert len(set(seen)) == len(seen), "nothing told of this change"
+
+    beats()
+    sample.propose(0, "default")
+    beats()
+    run = sample.writer.begin_run(sample.id, 0, 1)
+    beats()
+    result = Success(
+        val_mse=0.5,
+        val_mae=0.5,
+        test_mse=0.5,
+        test_mae=0.5,
+        best_epoch=1,
+        epochs=1,
+        parameters=9,
+        seconds=1.0,
+        device="cpu",
+    )
+    sample.writer.complete(sample.id, 0, run, result)
+    beats()
+    sample.judge(0)
+    beats()
+    proposal = sample.propose(1, "tpe", 0, {"model.dropout": 0.3}, waiting=True)
+    beats()
+    changes: dict[str, Value] = {"model.dropout": 0.2}
+    edited = (changes, from_flat({**sample.config(0), **changes}), "small")
+    sample.writer.decide(proposal, 1, "edited", "ada", "", edited)
+    sample.asked(Decide(proposal_id=proposal, version=1, decision="edited"), "Trial 1 edited.")
+    beats()
+    sample.close()
 
 
 def test_a_trial_keeps_a_few_points_of_its_curve(reader: Reader) -> None:

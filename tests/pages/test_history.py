@@ -92,6 +92,12 @@ def test_a_point_names_its_trial_for_a_click(found: Results) -> None:
     assert named(history(found, [], 6), "accepted")["customdata"] == ["1.0", "1.1"]
 
 
+def test_a_trial_of_which_another_seed_trains_is_not_called_rejected() -> None:
+    figure = history(columns(0.5, accepted=None), [], None)
+    assert named(figure, "not judged yet")["x"] == [0]
+    assert "rejected" not in str(figure["data"])
+
+
 def test_one_huge_error_does_not_flatten_all_others() -> None:
     found = columns(*[0.5 + 0.01 * k for k in range(20)], 1e6)
     figure = history(found, [], None)

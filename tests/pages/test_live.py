@@ -27,6 +27,7 @@ from pages._parts.acts import ACTS, possible
 from pages._parts.controls import changed
 from pages._parts.head import budget_text
 from pages._parts.slots import usage_text
+from pages._parts.snapshot import NEWEST
 from pages._parts.states import engine_text, engine_trouble
 from tests.pages import seed
 from tests.pages.conftest import Engine, Open, figure, words
@@ -270,13 +271,36 @@ def test_an_act_names_the_version_that_was_drawn(
     seed.busy(workspace)
     app = open_page("live")
     app.selectbox(key="live-trial-1").select(number).run()
-    app.text_input(key="live-trial-1-comment").set_value("Because.")
+    app.text_input(key=f"live-trial-1-{number}-comment").set_value("Because.")
     app.button(key=f"live-act-{kind.replace('_', '-')}").click().run()
     expected = OnTrial.model_validate(
         {"kind": kind, "number": number, "version": 1, "comment": "Because."}
     )
     assert engine.given == [(expected, 1)]
-    assert app.success and app.text_input(key="live-trial-1-comment").value == ""
+    assert app.success and app.text_input(key=f"live-trial-1-{number}-comment").value == ""
+
+
+def test_the_chosen_trial_stays_chosen_however_many_come_after_it(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    search_id = seed.busy(workspace)
+    app = open_page("live")
+    app.selectbox(key="live-trial-1").select(4).run()
+    app.text_input(key="live-trial-1-4-comment").set_value("For 4.")
+    before = app.dataframe[0]
+    sample = seed.Seed(workspace, max_trials=60, settings={"data.pred_len": 48})
+    sample.id = search_id
+    for number in range(9, 9 + NEWEST + 5):
+        sample.propose(number, "tpe", 0, {"model.d_ff": 16 * number})
+    sample.sql("UPDATE trials SET state = 'completed', ended_at = 9 WHERE number > 8")
+    sample.close()
+    app.run()
+    assert app.selectbox(key="live-trial-1").value == 4
+    assert app.text_input(key="live-trial-1-4-comment").value == "For 4."
+    assert acts(app) == {"Retry"}
+    after = app.dataframe[0]
+    assert after.proto.id != before.proto.id, "a selection of positions would mean other trials"
+    assert 9 not in list(after.value["Trial"]) and 4 in list(after.value["Trial"])
 
 
 def test_a_refused_act_is_shown_with_its_reason(
