@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
+import orjson
+
 from informer.config import Value
 from nas_engine.evaluator import Figures, Noise, pooled_noise
 from nas_engine.search import SearchSpec
@@ -707,7 +709,8 @@ _COMMAND = """
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("accepted", "archived", "released", "stopping"), bool),
-    **dict.fromkeys(("changes", "original", "config", "messages", "spark", "tags"), json.loads),
+    **dict.fromkeys(("changes", "original", "messages", "spark", "tags"), json.loads),
+    "config": orjson.loads,  # of all that a page reads each second, the most text by far
     "spec": SearchSpec.model_validate_json,
 }
 """How columns become what their names mean; NULL stays None."""
