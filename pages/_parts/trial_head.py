@@ -29,13 +29,11 @@ from pages._parts.text import (
     mean_text,
     percent_text,
     plain,
-    readable,
     seconds_text,
 )
 from pages._parts.trial_view import View
 
 ANSWER = "trial-answer"
-COMMENT = "trial-comment"
 
 
 def show_head(view: View) -> None:
@@ -135,7 +133,7 @@ def show_figures(view: View) -> None:
         )
         _metric("val_mae ↓", error_text(trial.val_mae), None, "Mean over its finished trainings.")
         _metric("Parameters", count_text(trial.parameters), None, "Weights of the model.")
-        device = readable(trial.device or "")
+        device = plain(trial.device or "", 60)
         _metric(
             "Training time",
             seconds_text(trial.seconds),
@@ -201,15 +199,16 @@ def _metric(label: str, value: str, more: str | None, explained: str) -> None:
 def show_acts(view: View) -> None:
     """Draw what can be done with the trial, and where else it can be seen."""
     trial, search = view.trial, view.search
+    comment = f"trial-{view.reference}-comment"  # what is typed for one trial is not another's
     with st.container(border=True, gap="small", key="trial-acts"):
         st.text_input(
             "Why",
-            key=COMMENT,
+            key=comment,
             placeholder="Why (optional, kept in the record)",
             label_visibility="collapsed",
             max_chars=4000,
         )
-        act_buttons(trial, search.id, "trial-act", COMMENT, ANSWER)
+        act_buttons(trial, search.id, "trial-act", comment, ANSWER)
         with st.container(horizontal=True, vertical_alignment="center"):
             for name, other in (("its parent", view.parent), ("the incumbent", view.incumbent)):
                 if other is not None and other.number != trial.number:

@@ -12,7 +12,7 @@ from nas_engine.store.reader import Reader
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings, show_answer
-from pages._parts.text import plain, readable
+from pages._parts.text import plain
 
 
 def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) -> None:
@@ -45,7 +45,7 @@ def _show_view(position: int, page: str, script: str, name: str, saved: str) -> 
         st.button(
             "Really remove" if asked else "Remove",
             key=f"views-remove-{position}",
-            help=f"Forget the view {plain(readable(name), 60)}",
+            help=f"Forget the view {plain(name, 60)}",
             on_click=_remove if asked else _ask,
             args=(page, name) if asked else (name,),
         )

@@ -112,12 +112,12 @@ def show_planner(
     trial: TrialRow, calls: Sequence[LLMCallRow], parent: Mapping[str, Value], opened: bool
 ) -> None:
     """Draw the proposal and the exchanges that led to it."""
-    source = SOURCES.get(trial.source, trial.source)
+    source = plain(SOURCES.get(trial.source, trial.source))
     name = "the preset" if trial.parent is None else f"trial {trial.parent}"
     changes = changes_text(trial.original, parent)
     label = f"**Planner** · {source}, {trial.step_type} step from {name}: {plain(changes, 120)}"
     with step(label, "complete", opened):
-        st.text(f"Changes: {changes}")
+        st.text(readable(f"Changes: {changes}"))
         st.text(readable(trial.hypothesis) or "No hypothesis was given.")
         if expected := expected_text(trial.expected_low, trial.expected_high):
             st.text(expected)

@@ -114,7 +114,7 @@ def show_proposal(snapshot: Snapshot, trial: TrialRow) -> None:
     with st.container(border=True, key=f"{prefix}-card"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.subheader(f"Trial {trial.number}", anchor=False, width="content")
-            st.badge(f"proposed by {SOURCES.get(trial.source, trial.source)}", color="blue")
+            st.badge(f"proposed by {plain(SOURCES.get(trial.source, trial.source))}", color="blue")
             st.badge(f"{trial.step_type} step", color="violet")
             st.badge("changes " + parent_name(trial, search), color="gray")
         left, right = st.columns([5, 6], gap="medium")

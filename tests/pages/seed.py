@@ -79,7 +79,7 @@ class Seed:
         trial = None if number is None else self.writer.read.trial(self.id, number)
         return self.spec.base().flat() if trial is None else trial.config
 
-    def train(self, number: int, *values: float, epochs: int = 6) -> None:
+    def train(self, number: int, *values: float, epochs: int = 6, device: str = "cpu") -> None:
         """Train a trial with a seed for each of `values`, with curves that fall to them."""
         for repeat, best in enumerate(values):
             run = self.writer.begin_run(self.id, number, 2021 + repeat)
@@ -97,7 +97,7 @@ class Seed:
                     epochs=epochs,
                     parameters=113_479 + 20_000 * number,
                     seconds=31.4 + 3 * number,
-                    device="cpu",
+                    device=device,
                 ),
             )
         self.judge(number)
@@ -244,7 +244,7 @@ def eventful(workspace: Workspace, alive: bool | None = None) -> int:
     edited: dict[str, Value] = {"training.optimizer_params.lr": 0.0005, "data.batch_size": 64}
     config = from_flat({**seed.config(1), **edited})
     writer.decide(proposal, 1, "edited", "ada", "Less.", (edited, config, step_type(edited)))
-    seed.train(4, 0.4502)
+    seed.train(4, 0.4502, device=EVIL)
     proposal = seed.propose(
         5, "fallback", 1, {"model.e_layers": 3}, reasons="No answer.", waiting=True
     )

@@ -18,6 +18,7 @@ from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, typed
+from pages._parts.text import plain
 from pages._parts.trial_curves import MEASURES, curves_alt, not_finite, seed_curves
 from pages._parts.trial_files import environment_frame, files_frame
 from pages._parts.trial_forecasts import (
@@ -192,12 +193,33 @@ def test_an_act_sends_the_version_that_was_shown_and_why(
 ) -> None:
     search_id = seed.eventful(workspace, alive=True)
     app = open_page("trial", trial=f"{search_id}.6")
-    app.text_input(key="trial-comment").set_value("once more")
+    app.text_input(key=f"trial-{search_id}.6-comment").set_value("once more")
     app.button(key="trial-act-another-seed").click().run()
     [(command, given)] = engine.given
     assert isinstance(command, OnTrial) and given == search_id
     assert (command.kind, command.number, command.comment) == ("another_seed", 6, "once more")
     assert command.version is not None and app.success
+    assert app.text_input(key=f"trial-{search_id}.6-comment").value == ""
+
+
+def test_what_is_typed_for_one_trial_is_not_sent_for_another(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    search_id = seed.eventful(workspace, alive=True)
+    app = open_page("trial", trial=f"{search_id}.1")
+    app.text_input(key=f"trial-{search_id}.1-comment").set_value("for trial 1 alone").run()
+    app.query_params["trial"] = f"{search_id}.6"
+    app.run()
+    app.button(key="trial-act-another-seed").click().run()
+    [(command, _)] = engine.given
+    assert isinstance(command, OnTrial) and (command.number, command.comment) == (6, "")
+
+
+def test_a_device_of_any_name_is_shown_as_text(open_page: Open, workspace: Workspace) -> None:
+    search_id = seed.eventful(workspace)
+    app = open_page("trial", trial=f"{search_id}.4")
+    [device] = [metric.delta for metric in app.metric if metric.label == "Training time"]
+    assert device == f"on {plain(seed.EVIL, 60)}" and "![" not in device
 
 
 def test_a_change_of_it_can_be_enqueued(
