@@ -31,6 +31,8 @@ def show_description(search: SearchRow, tags: Sequence[str], answer: str) -> Non
         answer: where the answer is left, see `opening.leave`.
     """
     prefix = f"describe-{search.id}"
+    if f"{prefix}-name" not in st.session_state:  # the form is opened: what was typed has gone
+        st.session_state[f"{prefix}-edition"] = search.edition
     begun = st.session_state.setdefault(f"{prefix}-edition", search.edition)
     st.text_input("Name", search.name, key=f"{prefix}-name", max_chars=200)
     st.multiselect(
@@ -80,15 +82,15 @@ def _save(search: SearchRow, answer: str) -> None:
         fault = error.errors(include_url=False)[0]
         leave(answer, Answer(False, f"{fault['loc'][0]}: {fault['msg']}.", search.id))
         return
-    said = say(command, search.id)
-    if said.ok:
-        st.session_state.pop(f"{prefix}-edition", None)
-    leave(answer, said)
+    leave(answer, say(command, search.id))
 
 
 def say(command: Describe, search_id: int) -> Answer:
     """Describe a search; where the database cannot be used the answer says so."""
     try:
-        return describe(settings().workspace, search_id, command)
+        said = describe(settings().workspace, search_id, command)
     except StoreError as error:
         return Answer(False, str(error), search_id)
+    if said.ok:  # the new edition is one's own: the form begins from it
+        st.session_state.pop(f"describe-{search_id}-edition", None)
+    return said

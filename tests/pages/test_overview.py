@@ -247,6 +247,26 @@ def test_what_two_people_write_at_once_is_lost_for_neither(
     assert app.text_area(key="describe-1-notes").value == "theirs again" and not app.warning
 
 
+def test_ones_own_archiving_is_not_taken_for_what_somebody_else_did(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.small(workspace)
+    app = choose(open_page("overview"), 1)
+    app.toggle(key="overview-archived").set_value(True).run()
+    app.button(key="overview-archive").click().run()
+    assert stored(workspace).archived and not app.warning
+
+
+def test_a_form_that_is_opened_anew_begins_from_what_is_stored(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.small(workspace)
+    app = choose(choose(open_page("overview"), 1))
+    say(workspace, name="theirs")
+    choose(app, 1)
+    assert app.text_input(key="describe-1-name").value == "theirs" and not app.warning
+
+
 # -- start like another search ------------------------------------------------------------------
 
 LIKE = SearchSpec(
