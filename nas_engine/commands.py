@@ -11,7 +11,16 @@ import os
 import time
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from informer.config import Value
 from nas_engine.search import SearchSpec
@@ -91,7 +100,25 @@ class Decide(_Command):
     comment: str = Field("", max_length=4000)
 
 
-Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
+def visible(text: str) -> bool:
+    """Tell whether a text has a character that can be seen: no space, no mark."""
+    return any(sign.isprintable() and not sign.isspace() for sign in text)
+
+
+def _seen(text: str) -> str:
+    if text and not visible(text):
+        raise PydanticCustomError("unseen", "It needs a character that can be seen")
+    return text
+
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=200), AfterValidator(_seen)
+]
+Tag = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=40),
+    AfterValidator(_seen),
+]
 
 
 class Describe(_Command):
@@ -103,9 +130,7 @@ class Describe(_Command):
     kind: Literal["describe"] = "describe"
     edition: int
     """Of the search that the person saw."""
-    name: Annotated[str, StringConstraints(strip_whitespace=True)] | None = Field(
-        None, max_length=200
-    )
+    name: Name | None = None
     tags: tuple[Tag, ...] | None = Field(None, max_length=20)
     notes: str | None = Field(None, max_length=20_000)
     archived: bool | None = None

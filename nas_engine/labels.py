@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nas_engine.commands import Describe, given
+from nas_engine.commands import Describe, given, visible
 from nas_engine.liveness import EngineState, engine_state
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.store.schema import explained, open_database, transaction
@@ -56,7 +56,7 @@ def describe(workspace: Workspace, search_id: int, command: Describe) -> Answer:
 
 
 def save_view(workspace: Workspace, page: str, name: str, address: str) -> Answer:
-    """Keep an address of a page under a name; a view of that name is replaced.
+    """Keep an address of a page under a name; a view of that name is replaced, and this is told.
 
     Args:
         workspace: where.
@@ -72,13 +72,16 @@ def save_view(workspace: Workspace, page: str, name: str, address: str) -> Answe
         return Answer(False, f"Give the view a name of 1 to {NAME_LENGTH} characters.", None)
     if len(address) > ADDRESS_LENGTH:
         return Answer(False, "The view shows too much for an address; choose fewer trials.", None)
+    if not visible(name):
+        return Answer(False, "Give the view a name with characters that can be seen.", None)
     with _writing(workspace) as connection:
+        known = name in Reader(connection).views(page)
         connection.execute(
             """INSERT INTO views (page, name, address, created_at) VALUES (?, ?, ?, ?)
             ON CONFLICT (page, name) DO UPDATE SET address = excluded.address""",
             (page, name, address, time.time()),
         )
-    return Answer(True, f"The view {name} is saved.", None)
+    return Answer(True, f"The view {name} is {'replaced' if known else 'saved'}.", None)
 
 
 def remove_view(workspace: Workspace, page: str, name: str) -> Answer:

@@ -127,6 +127,14 @@ def test_what_is_said_is_bounded(said: dict[str, object]) -> None:
         Describe.model_validate({"edition": 1, **said})
 
 
+@pytest.mark.parametrize("unseen", ["\u200b", "\u202e\u2060", "\x07"])
+def test_names_and_tags_that_nobody_can_see_are_refused(unseen: str) -> None:
+    for said in ({"name": unseen}, {"tags": ("night", unseen)}):
+        with pytest.raises(ValidationError, match="a character that can be seen"):
+            Describe.model_validate({"edition": 1, **said})
+    assert Describe(edition=1, name=f"seen{unseen}", notes=unseen).name == f"seen{unseen}"
+
+
 def test_an_unknown_search_is_a_sentence(workspace: Workspace) -> None:
     seed.small(workspace)
     answer = describe(workspace, 7, Describe(edition=1, name="x"))
@@ -145,8 +153,9 @@ def test_an_engine_that_finds_a_description_turns_it_down(bench: Bench) -> None:
 
 def test_views_are_saved_replaced_and_removed(workspace: Workspace) -> None:
     seed.small(workspace)
-    assert save_view(workspace, "compare", " best ", "trials=1.0").ok
-    assert save_view(workspace, "compare", "best", "trials=1.0,1.2").ok
+    assert save_view(workspace, "compare", " best ", "trials=1.0").text == "The view best is saved."
+    again = save_view(workspace, "compare", "best", "trials=1.0,1.2")
+    assert again.ok and again.text == "The view best is replaced."
     assert save_view(workspace, "compare", ODD, "log=1").ok
     assert save_view(workspace, "live", "best", "search=1").ok
     with reading(workspace) as reader:
@@ -154,7 +163,13 @@ def test_views_are_saved_replaced_and_removed(workspace: Workspace) -> None:
         assert reader.views("compare") == {ODD: "log=1", "best": "trials=1.0,1.2"}
     assert remove_view(workspace, "compare", "best").ok
     assert not remove_view(workspace, "compare", "best").ok
-    for name, address in (("", "a"), ("x" * (NAME_LENGTH + 1), "a"), ("x", "a" * 16_001)):
+    for name, address in (
+        ("", "a"),
+        ("\u200b", "a"),
+        ("\u202e \u2060", "a"),
+        ("x" * (NAME_LENGTH + 1), "a"),
+        ("x", "a" * 16_001),
+    ):
         assert not save_view(workspace, "compare", name, address).ok
     assert ADDRESS_LENGTH == 16_000
     with reading(workspace) as reader:
