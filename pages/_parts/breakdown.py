@@ -21,11 +21,20 @@ MOST_BARS = 80
 
 @dataclass(frozen=True)
 class Broken:
-    """The errors of one trial on the validation split, taken apart."""
+    """The errors of one trial on one part of the data, taken apart."""
 
     key: Key
     name: str
     errors: PartErrors
+
+    def by_column(self, measure: Measure, own_units: bool) -> dict[str, float]:
+        """Return its errors by column, on scaled data or in the units of the data."""
+        errors = self.errors
+        if own_units:
+            values = errors.own_mse_by_column if measure == "mse" else errors.own_mae_by_column
+        else:
+            values = errors.mse_by_column if measure == "mse" else errors.mae_by_column
+        return dict(zip(errors.columns, values, strict=True))
 
 
 def by_step(trials: Sequence[Broken], measure: Measure) -> Figure:
@@ -63,7 +72,7 @@ def by_column(trials: Sequence[Broken], measure: Measure, own_units: bool) -> Fi
         own_units: of the data (squared for MSE), else on scaled data.
     """
     names = columns_of(trials)
-    table = [[_of(trial, measure, own_units).get(name) for name in names] for trial in trials]
+    table = [[trial.by_column(measure, own_units).get(name) for name in names] for trial in trials]
     shown = [html.escape(readable(name)) for name in names]
     if len(names) * len(trials) > MOST_BARS:
         return _map(trials, shown, table, measure)
@@ -82,15 +91,6 @@ def by_column(trials: Sequence[Broken], measure: Measure, own_units: bool) -> Fi
     drawing = layout("", MEASURES[measure], f"column-{measure}-{own_units}")
     drawing["xaxis"] |= {"type": "category"}
     return {"data": data, "layout": drawing | {"barmode": "group"}}
-
-
-def _of(trial: Broken, measure: Measure, own_units: bool) -> dict[str, float]:
-    errors = trial.errors
-    if own_units:
-        values = errors.own_mse_by_column if measure == "mse" else errors.own_mae_by_column
-    else:
-        values = errors.mse_by_column if measure == "mse" else errors.mae_by_column
-    return dict(zip(errors.columns, values, strict=True))
 
 
 def _pattern(key: Key) -> dict[str, Any]:

@@ -8,32 +8,12 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from informer.rundir import Environment, RunDir
+from informer.rundir import Environment
 from pages._parts.text import readable
-from pages._parts.trial_view import View
+from pages._parts.trial_view import View, choose_folder
 
 LOG_LINES = 60
 MOST_FILES = 200  # that are listed
-
-
-def choose_folder(view: View, key: str) -> RunDir | None:
-    """Let a person choose one of the trainings and return its folder, where there is one."""
-    if not view.runs:
-        st.caption("No training was begun for this trial, so it has no folder.")
-        return None
-    seeds = [run.seed for run in view.runs]
-    seed = seeds[0]
-    if len(seeds) > 1:
-        chosen = st.segmented_control(
-            "Seed", seeds, default=seed, required=True, format_func="seed {}".format, key=key
-        )
-        seed = seed if chosen is None else chosen
-    folder = view.folder(seed)
-    if not folder.path.is_dir():
-        st.caption("This run has no folder on this machine:")
-        st.code(readable(str(folder.path)), language=None, wrap_lines=True)
-        return None
-    return folder
 
 
 def show_files(view: View) -> None:

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import streamlit as st
 
-from informer.rundir import ColumnForecast, Forecasts, PartErrors, RunDir, WindowForecast
+from informer.rundir import ColumnForecast, Forecasts, PartErrors, WindowForecast
+from pages._parts.breakdown import MEASURES, Broken, Measure, by_column, by_step
 from pages._parts.figures import MUTED, colour, layout
 from pages._parts.live_chart import Figure, chart
 from pages._parts.text import error_text, plain, readable
-from pages._parts.trial_view import View
-
-Units = Literal["scaled", "own"]
-MOST_COLUMNS = 60  # that a chart of columns shows: the worst
-
-
-def choose_run(view: View, key: str) -> RunDir | None:
-    """Let a person choose one of the trainings that have a result, and return its folder."""
-    seeds = [run.seed for run in view.runs if run.val_mse is not None]
-    if not seeds:
-        st.caption("No training of this trial has a result.")
-        return None
-    seed = seeds[0]
-    if len(seeds) > 1:
-        chosen = st.segmented_control(
-            "Seed", seeds, default=seed, required=True, format_func="seed {}".format, key=key
-        )
-        seed = seed if chosen is None else chosen
-    return view.folder(seed)
-
+from pages._parts.trial_view import View, choose_folder
 
 # -- errors -------------------------------------------------------------------------------------
 
 
 def show_errors(view: View) -> None:
     """Draw the errors by step and column: those on validation data; those on test data apart."""
-    folder = choose_run(view, "trial-errors-seed")
+    folder = choose_folder(view, "trial-errors-seed")
     if folder is None:
         return
     details = folder.read_details()
@@ -57,92 +38,60 @@ def show_errors(view: View) -> None:
 
 def show_part(view: View, errors: PartErrors, part: str, name: str) -> None:
     """Draw the errors on one part of the data."""
-    number, search_id = view.trial.number, view.search.id
+    key = view.search.id, view.trial.number
+    trial = [Broken(key, f"trial {view.trial.number}", errors)]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        measure: Measure = (
+            st.segmented_control(
+                "Error",
+                list(MEASURES),
+                default="mse",
+                required=True,
+                format_func=MEASURES.__getitem__,
+                key=f"trial-{part}-measure",
+                label_visibility="collapsed",
+            )
+            or "mse"
+        )
+        own = st.toggle(
+            "Columns in their own units",
+            key=f"trial-{part}-own",
+            help="Squared units for MSE. Steps are always on scaled data, since they mix columns.",
+        )
     left, right = st.columns(2)
     with left:
         st.markdown("**By step of the horizon**")
         chart(
-            by_step(errors, number, search_id),
-            key=f"trial-{part}-steps",
-            alt=steps_alt(errors, name),
+            by_step(trial, measure),
+            key=f"trial-{part}-steps-{view.reference}",
+            alt=steps_alt(errors, measure, name),
         )
     with right:
-        with st.container(horizontal=True, horizontal_alignment="distribute"):
-            st.markdown("**By column**", width="content")
-            own = st.toggle("In units of the data", key=f"trial-{part}-own")
-        units: Units = "own" if own else "scaled"
+        st.markdown(f"**By column{', in own units' if own else ''}**")
         chart(
-            by_column(errors, units, number, search_id),
-            key=f"trial-{part}-columns",
-            alt=columns_alt(errors, units, name),
+            by_column(trial, measure, own),
+            key=f"trial-{part}-columns-{view.reference}",
+            alt=columns_alt(trial[0], measure, own, name),
         )
-        if len(errors.columns) > MOST_COLUMNS:
-            st.caption(f"The worst {MOST_COLUMNS} of {len(errors.columns)} columns.")
 
 
-def by_step(errors: PartErrors, number: int, search_id: int) -> Figure:
-    """Draw MSE and MAE by step of the horizon, on scaled data."""
-    steps = list(range(1, len(errors.mse_by_step) + 1))
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers" if len(steps) <= 48 else "lines",
-            "name": name,
-            "x": steps,
-            "y": list(values),
-            "line": {"color": colour(number, search_id), "dash": dash, "width": 2},
-            "marker": {"size": 4},
-            "hovertemplate": f"step %{{x}}: {name} %{{y:.4g}}<extra></extra>",
-        }
-        for name, values, dash in (
-            ("MSE", errors.mse_by_step, "solid"),
-            ("MAE", errors.mae_by_step, "dot"),
-        )
-    ]
-    layout_ = layout("Step", "Error", f"steps-{search_id}.{number}")
-    layout_["xaxis"] |= {"tickformat": "d", "zeroline": False}
-    layout_["yaxis"]["rangemode"] = "tozero"
-    return {"data": data, "layout": layout_}
-
-
-def by_column(errors: PartErrors, units: Units, number: int, search_id: int) -> Figure:
-    """Draw bars of MSE by column, or of MAE in the units of the data; the worst come first."""
-    values = errors.mse_by_column if units == "scaled" else errors.own_mae_by_column
-    order = sorted(range(len(values)), key=lambda at: -values[at])[:MOST_COLUMNS]
-    measure = "MSE" if units == "scaled" else "MAE in units of the data"
-    layout_ = layout("", measure, f"columns-{search_id}.{number}-{units}")
-    layout_["xaxis"]["type"] = "category"
-    return {
-        "data": [
-            {
-                "type": "bar",
-                "x": [_name(errors.columns[at]) for at in order],
-                "y": [values[at] for at in order],
-                "marker": {"color": colour(number, search_id)},
-                "hovertemplate": f"%{{x}}: {measure} %{{y:.4g}}<extra></extra>",
-            }
-        ],
-        "layout": layout_,
-    }
-
-
-def steps_alt(errors: PartErrors, name: str) -> str:
+def steps_alt(errors: PartErrors, measure: Measure, name: str) -> str:
     """Return what the errors by step show, in words."""
-    first, last = errors.mse_by_step[0], errors.mse_by_step[-1]
+    values = errors.mse_by_step if measure == "mse" else errors.mae_by_step
     return (
-        f"Errors on the {name} part by step of the horizon: MSE {error_text(first)} at step 1, "
-        f"{error_text(last)} at step {len(errors.mse_by_step)}"
+        f"{MEASURES[measure]} on the {name} part by step of the horizon: "
+        f"{error_text(values[0])} at step 1, {error_text(values[-1])} at step {len(values)}"
     )
 
 
-def columns_alt(errors: PartErrors, units: Units, name: str) -> str:
+def columns_alt(trial: Broken, measure: Measure, own_units: bool, name: str) -> str:
     """Return what the errors by column show, in words."""
-    values = errors.mse_by_column if units == "scaled" else errors.own_mae_by_column
-    at = max(range(len(values)), key=values.__getitem__)
-    measure = "MSE" if units == "scaled" else "MAE in units of the data"
+    values = trial.by_column(measure, own_units)
+    worst = max(values, key=values.__getitem__)
+    units = " in units of the data" if own_units else ""
     return (
-        f"Errors on the {name} part by column: the largest {measure} is {error_text(values[at])}, "
-        f"of {readable(errors.columns[at])}"
+        f"{MEASURES[measure]}{units} on the {name} part by column: the largest is "
+        f"{error_text(values[worst])}, of {readable(worst)}"
     )
 
 
@@ -151,7 +100,7 @@ def columns_alt(errors: PartErrors, units: Units, name: str) -> str:
 
 def show_forecasts(view: View) -> None:
     """Draw the worst, the median and the best window of a column."""
-    folder = choose_run(view, "trial-forecasts-seed")
+    folder = choose_folder(view, "trial-forecasts-seed")
     if folder is None:
         return
     forecasts = folder.read_forecasts()
@@ -235,7 +184,3 @@ def forecast_alt(window: WindowForecast, column: ColumnForecast) -> str:
         f"{len(apart)} steps from {window.begins.isoformat(sep=' ', timespec='minutes')}: "
         f"{error_text(sum(apart) / len(apart))} apart on average, {error_text(max(apart))} at most"
     )
-
-
-def _name(name: str) -> str:
-    return html.escape(readable(name))

@@ -25,7 +25,7 @@ from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
 from pages._parts.opening import search_label, searched, settings
 from pages._parts.selection import reference_of, trial_of
-from pages._parts.text import plain
+from pages._parts.text import plain, readable
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,29 @@ def _parent(trial: TrialRow) -> int:
     if trial.number == 0:
         return -1
     return 0 if trial.parent is None else trial.parent
+
+
+# -- which training -----------------------------------------------------------------------------
+
+
+def choose_folder(view: View, key: str) -> RunDir | None:
+    """Let a person choose one of the trainings and return its folder, where there is one."""
+    if not view.runs:
+        st.caption("No training was begun for this trial, so it has no folder.")
+        return None
+    seeds = [run.seed for run in view.runs]
+    seed = seeds[0]
+    if len(seeds) > 1:
+        chosen = st.segmented_control(
+            "Seed", seeds, default=seed, required=True, format_func="seed {}".format, key=key
+        )
+        seed = seed if chosen is None else chosen
+    folder = view.folder(seed)
+    if not folder.path.is_dir():
+        st.caption("This run has no folder on this machine:")
+        st.code(readable(str(folder.path)), language=None, wrap_lines=True)
+        return None
+    return folder
 
 
 # -- which trial --------------------------------------------------------------------------------

@@ -18,18 +18,11 @@ from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, typed
+from pages._parts.breakdown import Broken
 from pages._parts.text import plain
 from pages._parts.trial_curves import MEASURES, curves_alt, not_finite, seed_curves
 from pages._parts.trial_files import environment_frame, files_frame
-from pages._parts.trial_forecasts import (
-    MOST_COLUMNS,
-    against_truth,
-    by_column,
-    by_step,
-    columns_alt,
-    forecast_alt,
-    steps_alt,
-)
+from pages._parts.trial_forecasts import against_truth, columns_alt, forecast_alt, steps_alt
 from pages._parts.trial_head import command_lines
 from pages._parts.trial_settings import nothing_shown, settings_frame
 from pages._parts.trial_view import read
@@ -294,29 +287,14 @@ def test_epochs_that_are_not_finite_are_marked_where_they_were() -> None:
     assert not_finite(rows(1.0), "val_mse") == ""
 
 
-def test_errors_are_drawn_with_names_as_text() -> None:
+def test_the_alt_of_errors_names_the_ends_of_the_horizon_and_the_worst_column() -> None:
     errors = folders.errors(24, 0.4)
-    go.Figure(by_step(errors, 1, 1))
-    for units in ("scaled", "own"):
-        bars = by_column(errors, units, 1, 1)  # type: ignore[arg-type]
-        go.Figure(bars)
-        assert "OT &lt;b&gt;" in bars["data"][0]["x"]
-    assert by_column(errors, "scaled", 1, 1)["data"][0]["x"][0] == "LULL"
-    assert by_column(errors, "own", 1, 1)["data"][0]["x"][0] == "HUFL"
-    assert "at step 24" in steps_alt(errors, "validation")
-    assert "of LULL" in columns_alt(errors, "scaled", "validation")
-
-
-def test_of_many_columns_the_worst_are_drawn() -> None:
-    few = folders.errors(4, 0.4)
-    many = few.model_copy(
-        update={
-            "columns": tuple(f"c{at}" for at in range(321)),
-            "mse_by_column": tuple(float(at) for at in range(321)),
-        }
-    )
-    drawn = by_column(many, "scaled", 1, 1)["data"][0]["x"]
-    assert len(drawn) == MOST_COLUMNS and drawn[0] == "c320"
+    trial = Broken((1, 1), "trial 1", errors)
+    assert "MAE on the validation part" in steps_alt(errors, "mae", "validation")
+    assert "at step 24" in steps_alt(errors, "mse", "validation")
+    assert "of LULL" in columns_alt(trial, "mse", False, "validation")
+    assert "MAE in units of the data" in columns_alt(trial, "mae", True, "validation")
+    assert "of HUFL" in columns_alt(trial, "mae", True, "validation")
 
 
 def test_a_forecast_begins_where_the_look_back_ends() -> None:
@@ -381,9 +359,35 @@ def test_runs_without_a_folder_or_records_say_so(open_page: Open, workspace: Wor
         app.session_state[f"trial-{name}"] = True
     app.run()
     text = words(app)
-    assert "This run has no folder on this machine:" in text
+    assert text.count("This run has no folder on this machine:") == 5
+
+
+def test_a_folder_without_records_says_so(open_page: Open, workspace: Workspace) -> None:
+    search_id = seed.eventful(workspace)
+    read(search_id, 1).folder(2021).path.mkdir(parents=True)
+    app = open_page("trial", trial=f"{search_id}.1")
+    for name in SECTIONS:
+        app.session_state[f"trial-{name}"] = True
+    app.run()
+    text = words(app)
     assert "This run has no forecasts" in text
     assert "has no errors by step and column" in text
+    assert "The folder is empty." in text
+
+
+def test_the_errors_of_a_trial_are_drawn_in_the_measure_that_is_chosen(
+    open_page: Open, workspace: Workspace
+) -> None:
+    search_id = seed.eventful(workspace)
+    folders.leave_folder(workspace, search_id, 6)
+    app = open_page("trial", trial=f"{search_id}.6")
+    app.session_state["trial-errors"] = True
+    app.run()
+    app.segmented_control(key="trial-val-measure").set_value("mae")
+    app.toggle(key="trial-val-own").set_value(True).run()
+    drawn = [part.proto.json for part in app.get("bidi_component")]
+    assert sum("MAE in units of the data on the validation part" in text for text in drawn) == 1
+    assert sum("MSE on the test part" in text for text in drawn) == 2
 
 
 def test_files_are_listed_and_links_are_not_followed(tmp_path: Path) -> None:
