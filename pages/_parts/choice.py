@@ -23,7 +23,7 @@ from nas_engine.store.table import (
     varying,
 )
 from pages._parts.address import mirrored, words, write
-from pages._parts.opening import search_label, settings
+from pages._parts.opening import search_labels, settings
 from pages._parts.selection import Key, reference_of, trial_of
 from pages._parts.text import plain
 
@@ -72,6 +72,7 @@ def choose_searches(reader: Reader) -> tuple[Mapping[int, SearchRow], tuple[int,
     """
     found = {row.id: row for row in reader.searches()}
     names = {str(key): key for key in found}
+    labels = search_labels(reader, found.values())
     asked = words("searches") or words("search")
     last = str(st.session_state.get("chosen-search"))
     chosen = [names[name] for name in asked if name in names]
@@ -81,7 +82,7 @@ def choose_searches(reader: Reader) -> tuple[Mapping[int, SearchRow], tuple[int,
     st.multiselect(
         "Searches",
         list(found),
-        format_func=lambda key: search_label(found[key]),
+        format_func=labels.__getitem__,
         placeholder="Choose searches",
         **mirrored("searches", chosen, drops="page"),
     )

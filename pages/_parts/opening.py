@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
 
 from nas_engine.commands import Command
+from nas_engine.liveness import engine_state
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import Reader, SearchRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request
-from pages._parts.states import SEARCH_STATES
+from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.text import plain, readable
 
 OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
@@ -65,6 +66,7 @@ def choose_search(title: str) -> SearchRow:
     """
     with searched() as reader:
         searches = {row.id: row for row in reader.searches()}
+        labels = search_labels(reader, searches.values())
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     left.title(title, anchor=False)
     asked = st.query_params.get("search")
@@ -76,7 +78,7 @@ def choose_search(title: str) -> SearchRow:
     right.selectbox(
         "Search",
         list(searches),
-        format_func=lambda search_id: search_label(searches[search_id]),
+        format_func=labels.__getitem__,
         key="picker-search",
         placeholder="Choose a search",
         label_visibility="collapsed",
@@ -95,10 +97,18 @@ def _remember_search() -> None:
     st.query_params["search"] = str(st.session_state["picker-search"])
 
 
-def search_label(search: SearchRow) -> str:
-    """Return a search in one line, for lists."""
-    symbol = SEARCH_STATES[search.state].symbol
-    return f"{symbol} Search {search.id} · {readable(search.title)}"
+def search_labels(reader: Reader, searches: Iterable[SearchRow]) -> dict[int, str]:
+    """Return searches in one line each, with the states that their engines leave them in."""
+    engines = reader.engines()
+    return {
+        search.id: search_label(search, shown_state(search, engine_state(engines.get(search.id))))
+        for search in searches
+    }
+
+
+def search_label(search: SearchRow, state: str) -> str:
+    """Return a search in one line, for lists; `state` is the one to show, of `SEARCH_STATES`."""
+    return f"{SEARCH_STATES[state].symbol} Search {search.id} · {readable(search.title)}"
 
 
 def asked_trial() -> int | None:

@@ -23,7 +23,7 @@ from nas_engine.store.reader import (
 )
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
-from pages._parts.opening import search_label, searched, settings
+from pages._parts.opening import search_labels, searched, settings
 from pages._parts.selection import reference_of, trial_of
 from pages._parts.text import plain, readable
 
@@ -181,11 +181,12 @@ def choose_trial(title: str) -> tuple[int, int]:
     """
     with searched() as reader:
         searches = {row.id: row for row in reader.searches()}
+        labels = search_labels(reader, searches.values())
         search, number, fault = _asked(searches)
         last = None if search is None else neighbours(reader, search.id, 10**9)[0]
     if search is not None and number is None:
         number = search.incumbent if search.incumbent is not None else last
-    _draw_head(title, searches, search, number, last)
+    _draw_head(title, labels, search, number, last)
     if search is None:
         st.error(fault)
         st.stop()
@@ -220,7 +221,7 @@ def _asked(searches: Mapping[int, SearchRow]) -> tuple[SearchRow | None, int | N
 
 def _draw_head(
     title: str,
-    searches: Mapping[int, SearchRow],
+    labels: Mapping[int, str],
     search: SearchRow | None,
     number: int | None,
     last: int | None,
@@ -230,8 +231,8 @@ def _draw_head(
     st.session_state["trial-search"] = None if search is None else search.id
     middle.selectbox(
         "Search",
-        list(searches),
-        format_func=lambda search_id: search_label(searches[search_id]),
+        list(labels),
+        format_func=labels.__getitem__,
         key="trial-search",
         placeholder="Choose a search",
         label_visibility="collapsed",

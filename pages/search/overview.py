@@ -22,6 +22,7 @@ from pages._parts.opening import (
     START,
     give,
     leave,
+    search_label,
     settings,
     show_answer,
     stored,
@@ -36,8 +37,7 @@ from pages._parts.searches import (
     seen,
 )
 from pages._parts.selection import at_rows
-from pages._parts.states import SEARCH_STATES
-from pages._parts.text import count_text, error_text, percent_text, plain, readable
+from pages._parts.text import count_text, error_text, percent_text, plain
 
 TICK_SECONDS = 2.0
 ANSWER = "overview-answer"
@@ -189,7 +189,7 @@ def show_acts(rows: Sequence[Shown]) -> None:
         numbers = st.multiselect(
             "Chosen searches",
             list(known),
-            format_func=lambda number: label(known[number]),
+            format_func=lambda number: search_label(known[number].search, known[number].state),
             key=CHOSEN,
             placeholder="Choose rows of the table, or searches here",
             on_change=choose_names,
@@ -212,13 +212,6 @@ def show_acts(rows: Sequence[Shown]) -> None:
         tags = {tag for row in rows for tag in row.search.tags}
         with st.container(border=True, key="overview-description"):
             show_description(chosen[0].search, sorted(tags), ANSWER)
-
-
-def label(row: Shown) -> str:
-    """Return a search in one line."""
-    return (
-        f"{SEARCH_STATES[row.state].symbol} Search {row.search.id} · {readable(row.search.title)}"
-    )
 
 
 def do(act: Act, searches: Sequence[SearchRow]) -> None:

@@ -470,3 +470,14 @@ def test_a_trial_whose_engine_is_lost_is_paused(open_page: Open, workspace: Work
 def test_an_unknown_trial_is_a_sentence(open_page: Open, workspace: Workspace) -> None:
     seed.small(workspace)
     assert "has no trial 42" in open_page("transcript", trial="42").error[0].value
+
+
+@pytest.mark.parametrize("name", ["live", "trial", "compare", "overview"])
+def test_a_search_whose_engine_is_lost_is_lost_in_every_list(
+    open_page: Open, workspace: Workspace, name: str
+) -> None:
+    seed.eventful(workspace, alive=False)
+    app = open_page(name)
+    lists = [*app.selectbox, *app.multiselect]
+    shown = {option for part in lists for option in part.options if "Search 1 ·" in str(option)}
+    assert [str(option)[0] for option in shown] == ["✕"]
