@@ -176,6 +176,10 @@ PAGES = {
     "live": ("pages/search/live.py", "search=1"),
     "review": ("pages/search/review.py", "search=1"),
     "compare": ("pages/runs/compare.py", "search=1"),
+    "compare: filtered": (
+        "pages/runs/compare.py",
+        "search=1&q=d_model>=32 dropout<0.4&tab=parameters",
+    ),
     "compare: parameters": ("pages/runs/compare.py", "search=1&tab=parameters"),
     "compare: landscape": ("pages/runs/compare.py", "search=1&tab=landscape"),
     "compare: trade-offs": ("pages/runs/compare.py", "search=1&tab=tradeoffs"),

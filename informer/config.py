@@ -25,6 +25,8 @@ from pydantic.fields import FieldInfo
 from data.registry import PUBLISHED_BATCH, DataError, Dataset, Features, find, names
 
 Value = int | float | bool | str
+SEEDS = 2**31
+"""How many seeds there are, from 0."""
 StepType = Literal["small", "medium", "radical"]
 Device = Literal[
     "auto", "cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "cuda:3", "cuda:4", "cuda:5", "cuda:6",
@@ -334,7 +336,7 @@ class TrainingConfig(Section):
         Literal["MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss"],
         Choices("small", ("MSELoss", "L1Loss", "SmoothL1Loss", "HuberLoss")),
     ] = Field("MSELoss", description="Training loss of torch.nn; val_mse judges in any case")
-    seed: int = Field(2021, ge=0, le=2**31 - 1, description="Seed of weights, order and dropout")
+    seed: int = Field(2021, ge=0, le=SEEDS - 1, description="Seed of weights, order and dropout")
     device: Device = Field(
         "auto", description="Where to train; auto takes the first GPU where there is one"
     )

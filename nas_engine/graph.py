@@ -30,7 +30,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 from pydantic import TypeAdapter
 
-from informer.config import RunConfig, from_flat
+from informer.config import SEEDS, RunConfig, from_flat
 from informer.failpoint import failpoint
 from informer.rundir import Epoch, Progress, RunDir, Success
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
@@ -332,7 +332,7 @@ def _trial(use: Resources, state: TrialState) -> TrialRow:
 def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
     """Return the configuration of a trial's training, `repeat` seeds after the first."""
     config = from_flat(trial.config)
-    return config.with_changes({"training.seed": (config.training.seed + repeat) % 2**31})
+    return config.with_changes({"training.seed": (config.training.seed + repeat) % SEEDS})
 
 
 def _run_of(use: Resources, writer: Writer, trial: TrialRow, seed: int) -> RunRow | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from informer.config import SEEDS
 from informer.rundir import RunDir
 from nas_engine.store.schema import StoreError
 
@@ -31,6 +32,13 @@ class Workspace:
         """Return the run folder of a trial's first training, or of its `repeat`-th one more."""
         name = f"trial-{number:04d}" + (f"-repeat-{repeat}" if repeat else "")
         return RunDir(self.runs / str(search_id) / name)
+
+    def seed_dir(self, search_id: int, number: int, first: int, seed: int) -> RunDir:
+        """Return the run folder of a trial's training with `seed`, where `first` was its first.
+
+        Seeds are counted on from the first one; 0 follows the last that there is.
+        """
+        return self.run_dir(search_id, number, (seed - first) % SEEDS)
 
     def baselines(self, search_id: int) -> Path:
         """Folder in which the baselines of a search are computed."""

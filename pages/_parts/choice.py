@@ -11,11 +11,13 @@ from informer.config import Value
 from nas_engine.search import TASK_KEYS
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.store.table import (
+    ALL,
     COLUMNS,
     Pulse,
     Query,
     QueryError,
     column,
+    keys,
     known,
     page,
     parse,
@@ -30,7 +32,10 @@ from pages._parts.text import plain
 CHOSEN = "compare-chosen"  # where callbacks find the chosen trials
 HELP = """Words are looked for in what was proposed and said; all conditions must hold.
 `val_mse<0.4` · `d_model>=128` · `state=failed` · `verdict=accepted` · `source!=tpe` ·
-`"two words"` · `seeds>1` · `val_mse=` (has none)"""
+`"two words"` · `seeds>1` · `val_mse=` (has none)
+
+`state` is what the engine last wrote: `state=running` finds a trial whose engine is gone, too,
+which the table shows as paused."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,18 @@ def best(reader: Reader, scope: Scope, query: Query, most: int) -> list[Key]:
     """Return the trials of a query with the lowest val_mse."""
     ordered = replace(query, sort="val_mse", descending=False, offset=0, limit=most)
     return _first(reader, str(settings().workspace.db), scope.pulses, ordered)
+
+
+def matching_trials(reader: Reader, scope: Scope) -> tuple[Key, ...]:
+    """Return all trials that the filter leaves, in order; none where it means nothing."""
+    if scope.query is None:
+        return ()
+    return _matching(reader, str(settings().workspace.db), scope.pulses, scope.query)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _matching(_reader: Reader, db: str, pulses: tuple[Pulse, ...], query: Query) -> tuple[Key, ...]:
+    return tuple(keys(_reader, replace(query, offset=0, limit=ALL)))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -9,6 +9,7 @@ import regex
 
 from informer.config import fields
 from nas_engine.store.reader import TrialRow
+from pages._parts.effects import relative_change
 from pages._parts.selection import Key
 from pages._parts.states import SOURCES, trial_state
 from pages._parts.text import (
@@ -20,7 +21,7 @@ from pages._parts.text import (
     value_text,
 )
 
-MOST_COLUMNS = 30
+MOST_TRIALS = 30
 ROW = "Row"  # the name of the column that says what a row is
 Difference = Callable[[float | None, float | None], str]
 _SECONDS = 0.1
@@ -138,4 +139,4 @@ def _absolute(value: float | None, base: float | None) -> str:
 
 
 def _relative(value: float | None, base: float | None) -> str:
-    return percent_text(None if value is None or not base else (value - base) / base)
+    return percent_text(relative_change(value, base))

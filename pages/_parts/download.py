@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from pages._parts.text import readable
+from pages._parts.text import readable, unlinked
 
 _NUMBER = re.compile(r"[+-]?[0-9][0-9.]*(e[+-]?[0-9]+)?( %)?")
+_LIVE = re.compile(r"([\\|<>*_`\[\]~&$!#])")
+"""What GitHub's Markdown reads inside a cell; the rest stays easy to read in the source."""
 _SIGNS = {
     "±": r"$\pm$", "−": r"$-$", "–": "--", "★": r"$\star$", "↓": r"$\downarrow$", "Δ": r"$\Delta$",
     "◆": r"$\diamond$", "→": r"$\rightarrow$", "✓": r"$\checkmark$", "✕": r"$\times$",
@@ -63,10 +65,7 @@ def latex(frame: pd.DataFrame) -> str:
 
 
 def _markdown_cell(cell: object) -> str:
-    text = " ".join(readable(str(cell)).split())
-    for sign in ("\\", "|", "<", ">", "*", "_", "`", "[", "]", "~"):
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    return unlinked(_LIVE.sub(r"\\\1", " ".join(readable(str(cell)).split())))
 
 
 _LATEX = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from nas_engine.evaluator import Figures, Noise
@@ -54,6 +55,18 @@ class Effect:
     def ink(self) -> str:
         """The colour on a chart."""
         return {"green": COLOURS[2], "red": COLOURS[3]}.get(self.colour, MUTED)
+
+
+def relative_change(value: float | None, reference: float | None) -> float | None:
+    """Return by which share of a reference a figure lies above it; negative is below.
+
+    None where either is missing, and where the share is no number: of a reference of 0, or beyond
+    the greatest one.
+    """
+    if value is None or not reference:
+        return None
+    change = (value - reference) / reference
+    return change if math.isfinite(change) else None
 
 
 def effect(

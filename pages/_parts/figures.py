@@ -40,13 +40,18 @@ COLOURS = (
 )
 DASHES = ("solid", "dash", "dot", "dashdot")
 MUTED = "#8A94A3"
-MOST_POINTS = 2000  # of a line, beyond which a screen shows no more
+MOST_DATES = 2000  # of a line, beyond which a screen shows no more
 _FAR = 1.6  # a baseline beyond this multiple of the worst drawn value would flatten all else
 
 
 def colour(number: int, search_id: int = 1) -> str:
     """Return the colour of a trial; those of the same number in other searches have others."""
-    return COLOURS[(number + 3 * (search_id - 1)) % len(COLOURS)]
+    return COLOURS[colour_place(number, search_id)]
+
+
+def colour_place(number: int, search_id: int) -> int:
+    """Return the place of a trial's colour among `COLOURS`."""
+    return (number + 3 * (search_id - 1)) % len(COLOURS)
 
 
 def dash(number: int, search_id: int = 1) -> str:
@@ -86,8 +91,11 @@ def curves(
         _line(search_id, number, rows, metric, incumbent, thick=number in emphasised)
         for number, rows in sorted(lines.items())
     ]
-    if faults := [_not_finite(search_id, number, rows, metric) for number, rows in lines.items()]:
-        data += [trace for trace in faults if trace["x"]]
+    data += [
+        not_finite_marks(f"trial {number}", rows, found, colour(number, search_id))
+        for number, rows in lines.items()
+        if None in (found := [_figure(row, metric) for row in rows])
+    ]
     layout_ = layout("Epoch", METRICS[metric], f"curves-{metric}-{log}")
     layout_["shapes"] = baseline_lines(near(of_split(baselines, "val"), values, metric), metric)
     layout_["xaxis"] |= {"tickformat": "d", "zeroline": False}
@@ -105,9 +113,9 @@ def curves(
 def columns_over_time(frame: pd.DataFrame, names: Sequence[str]) -> Figure:
     """Draw columns of (T, C) by date, in their own units; gaps stay gaps.
 
-    Where there are more than `MOST_POINTS` rows, every k-th is drawn.
+    Where there are more than `MOST_DATES` rows, every k-th is drawn.
     """
-    drawn = frame[:: -(-len(frame) // MOST_POINTS) or 1]
+    drawn = frame[:: -(-len(frame) // MOST_DATES) or 1]
     data = [
         {
             "type": "scatter",
@@ -167,6 +175,40 @@ def layout(x_title: str, y_title: str, revision: str) -> dict[str, Any]:
     }
 
 
+def not_finite_marks(
+    who: str,
+    rows: Sequence[EpochRow],
+    values: Sequence[float | None],
+    ink: str,
+    line: tuple[Sequence[float], Sequence[float | None]] | None = None,
+) -> dict[str, Any]:
+    """Mark the epochs without a finite figure by triangles where the line was before.
+
+    Args:
+        who: has the line; safe where Plotly reads tags.
+        rows: (n) epochs.
+        values: (n) the figure of each, None where it was not finite.
+        ink: colour of the line.
+        line: x and y (n) that are drawn; None: the epochs and `values`.
+    """
+    x, y = line or ([row.epoch for row in rows], values)
+    lost = [at for at, value in enumerate(values) if value is None]
+    before, places = next((value for value in y if value is not None), 1.0), []
+    for value in y:
+        before = before if value is None else value
+        places.append(before)
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": f"{who}: {len(lost)} of {len(rows)} epochs not finite",
+        "x": [x[at] for at in lost],
+        "y": [places[at] for at in lost],
+        "text": [str(rows[at].epoch) for at in lost],
+        "marker": {"symbol": "triangle-down-open", "size": 10, "color": ink, "line": {"width": 2}},
+        "hovertemplate": f"{who}, epoch %{{text}}: not finite<extra></extra>",
+    }
+
+
 def baseline_lines(baselines: Sequence[BaselineRow], metric: Metric) -> list[dict[str, Any]]:
     """Return dashed lines over the whole width, each named above its end."""
     return [
@@ -189,34 +231,6 @@ def baseline_lines(baselines: Sequence[BaselineRow], metric: Metric) -> list[dic
         for row in baselines
         if (value := _baseline_value(row, metric)) is not None
     ]
-
-
-def _not_finite(
-    search_id: int, number: int, rows: Sequence[EpochRow], metric: Metric
-) -> dict[str, Any]:
-    """Mark the epochs without a finite figure where the line was before."""
-    known = [value for row in rows if (value := _figure(row, metric)) is not None]
-    x, y, before = [], [], known[0] if known else 0.0
-    for row in rows:
-        if (value := _figure(row, metric)) is None:
-            x.append(row.epoch)
-            y.append(before)
-        else:
-            before = value
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"trial {number}: {len(x)} of {len(rows)} epochs not finite",
-        "x": x,
-        "y": y,
-        "marker": {
-            "symbol": "triangle-down-open",
-            "size": 10,
-            "color": colour(number, search_id),
-            "line": {"width": 2},
-        },
-        "hovertemplate": f"trial {number}, epoch %{{x}}: not finite<extra></extra>",
-    }
 
 
 def _line(

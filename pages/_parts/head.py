@@ -10,6 +10,7 @@ from nas_engine.evaluator import Noise
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.standing import Budget, ends_first, search_seconds_left
 from nas_engine.store.reader import Spend
+from pages._parts.effects import relative_change
 from pages._parts.snapshot import Snapshot
 from pages._parts.text import count_text, error_text, percent_text, plain, seconds_text
 
@@ -21,11 +22,6 @@ BUDGETS = {
     "tokens": "Tokens",
     "calls": "Calls",
 }
-
-
-def improvement(best: float | None, reference: float | None) -> float | None:
-    """Return the relative change from a reference; negative is better."""
-    return None if best is None or not reference else (best - reference) / reference
 
 
 def judged(change: float | None) -> Literal["normal", "inverse", "off"]:
@@ -64,8 +60,8 @@ def show_metrics(snapshot: Snapshot) -> None:
     first = next((trial.val_mse for trial in snapshot.trials if trial.number == 0), None)
     rivals = [row for row in snapshot.baselines if row.split == "val"]
     rival = rivals[0] if rivals else None
-    from_start = None if search.incumbent == 0 else improvement(search.best, first)
-    from_rival = improvement(search.best, rival.mse if rival else None)
+    from_start = None if search.incumbent == 0 else relative_change(search.best, first)
+    from_rival = relative_change(search.best, rival.mse if rival else None)
     with st.grid(5, min_column_width=150, row_height=104):
         st.metric(
             "Trials done",

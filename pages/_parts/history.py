@@ -11,6 +11,7 @@ from pages._parts.figures import (
     COLOURS,
     MUTED,
     baseline_lines,
+    colour_place,
     layout,
     near,
     of_split,
@@ -181,7 +182,7 @@ def _markers(results: Results, found: Sequence[int], symbol: str, top: float) ->
         "marker": {
             "symbol": symbol,
             "color": [
-                (number + 3 * (results.search[at] - 1)) % len(COLOURS)
+                colour_place(number, results.search[at])
                 for at, number in zip(found, numbers, strict=True)
             ],
             "colorscale": _SCALE,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow
+from pages._parts.effects import relative_change
 from pages._parts.figures import (
     METRICS,
     MUTED,
@@ -20,6 +21,7 @@ from pages._parts.figures import (
     dash,
     layout,
     near,
+    not_finite_marks,
     of_split,
 )
 from pages._parts.live_chart import Figure
@@ -101,11 +103,9 @@ def smoothed(values: Sequence[float | None], weight: float) -> list[float | None
 def percent_above(
     values: Sequence[float | None], bases: Sequence[float | None]
 ) -> list[float | None]:
-    """Return by how many percent values lie above bases; None where either is none."""
-    return [
-        None if value is None or not base else 100 * (value - base) / base
-        for value, base in zip(values, bases, strict=True)
-    ]
+    """Return by how many percent values lie above bases; None where that is no number."""
+    changes = [relative_change(value, base) for value, base in zip(values, bases, strict=True)]
+    return [None if change is None else 100 * change for change in changes]
 
 
 def drawn(line: Line, look: Look, reference: Line | None) -> list[float | None]:
@@ -141,11 +141,14 @@ def band_of(points: Sequence[CurvePoint], look: Look, reference: Line | None) ->
         if (value := point[at]) is not None:
             table[trials[point[0], point[1]], point[2] - 1] = value
     if look.relative == "first":
-        table = 100 * (table / table[:, :1] - 1)
+        bases = table[:, :1]
     if look.relative == "reference":
         held = _by_epoch(reference, Look(look.metric))
-        bases = [held.get(epoch) or np.nan for epoch in range(1, table.shape[1] + 1)]
-        table = 100 * (table / np.array(bases) - 1)
+        bases = np.array([held.get(epoch, np.nan) for epoch in range(1, table.shape[1] + 1)], float)
+    if look.relative != "raw":
+        with np.errstate(all="ignore"):  # by 0, or beyond all numbers: as `relative_change` has it
+            table = 100 * ((table - bases) / bases)
+        table[~np.isfinite(table)] = np.nan
     there = np.flatnonzero(np.isfinite(table).any(axis=0))
     if not there.size:
         return None
@@ -168,7 +171,11 @@ def overlay(
     x = {line.key: _x(line, look.axis) for line in lines}
     data = _band(band) if band and look.axis == "epoch" else []
     data += [_trace(line, x[line.key], values[line.key], look) for line in lines]
-    marks = [mark for line in lines if (mark := _triangles(line, x[line.key], look))]
+    data += [
+        _triangles(line, x[line.key], values[line.key], look)
+        for line in lines
+        if not_finite(line, look.metric)
+    ]
     revision = f"{look.metric}-{look.relative}-{look.log}-{look.axis}"
     drawing = layout(AXES[look.axis], look.title, revision)
     drawing["xaxis"]["zeroline"] = False
@@ -181,11 +188,7 @@ def overlay(
             near(of_split(baselines, "val"), shown, look.metric), look.metric
         )
         drawing["yaxis"]["type"] = "log" if look.log else "linear"
-    if marks:  # a strip of its own below the scale of errors
-        drawing["yaxis"]["domain"] = [0.1, 1]
-        drawing["yaxis2"] = {"domain": [0, 0.07], "visible": False, "fixedrange": True}
-        drawing["xaxis"]["anchor"] = "y2"
-    return {"data": data + marks, "layout": drawing}
+    return {"data": data, "layout": drawing}
 
 
 def _as_far_as(reference: Line | None, line: Line) -> Line:
@@ -225,28 +228,15 @@ def _trace(line: Line, x: Sequence[float], y: Sequence[float | None], look: Look
     }
 
 
-def _triangles(line: Line, x: Sequence[float], look: Look) -> dict[str, Any] | None:
-    broken = set(not_finite(line, look.metric))
-    if not broken:
-        return None
-    at = [position for position, row in enumerate(line.epochs) if row.epoch in broken]
+def _triangles(
+    line: Line, x: Sequence[float], y: Sequence[float | None], look: Look
+) -> dict[str, Any]:
     search, number = line.key
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"{html.escape(line.name)}: not finite",
+    values, ink = line.values(look.metric), colour(number, search)
+    marks = not_finite_marks(html.escape(line.name), line.epochs, values, ink, (x, y))
+    return marks | {
         "showlegend": False,
-        "x": [x[position] for position in at],
-        "y": [0] * len(at),
-        "yaxis": "y2",
-        "customdata": [reference_of(line.key)] * len(at),
-        "marker": {"symbol": "triangle-up", "size": 10, "color": colour(number, search)},
-        "hovertext": [
-            f"{html.escape(line.name)}, epoch {line.epochs[position].epoch}: "
-            f"{METRICS[look.metric]} was not finite"
-            for position in at
-        ],
-        "hoverinfo": "text",
+        "customdata": [reference_of(line.key)] * len(marks["x"]),
     }
 
 

@@ -15,7 +15,7 @@ from nas_engine.liveness import EngineState, engine_state
 from nas_engine.search import ASKING
 from nas_engine.store.listing import Listed
 from nas_engine.store.reader import SearchRow
-from pages._parts.head import improvement
+from pages._parts.effects import relative_change
 from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.tables import ERROR_FORMAT
 from pages._parts.text import readable
@@ -126,7 +126,7 @@ def search_frame(
             + (" · archived" if row.search.archived else ""),
             "Name": readable(row.search.name) or None,
             "Best": row.search.best,
-            "vs baseline %": _percent(improvement(row.search.best, row.baseline)),
+            "vs baseline %": _percent(relative_change(row.search.best, row.baseline)),
             "Best so far": list(best_so_far(row)),
             "Progress": 100 * min(1.0, row.search.finished / row.search.max_trials),
             "Trials": f"{row.search.finished:,} of {row.search.max_trials:,}",

@@ -11,6 +11,7 @@ import streamlit as st
 
 from informer.config import Value, fields
 from nas_engine.store.reader import TrialRow
+from pages._parts.effects import relative_change
 from pages._parts.selection import Key, reference_of
 from pages._parts.states import SOURCES, trial_state, verdict_text
 from pages._parts.text import changes_text, readable, value_text
@@ -90,7 +91,8 @@ def setting_column(key: str) -> Column:
 
 def above(value: float | None, reference: float | None) -> float | None:
     """Return by how many percent a figure lies above its reference."""
-    return None if value is None or not reference else 100 * (value - reference) / reference
+    change = relative_change(value, reference)
+    return None if change is None else 100 * change
 
 
 def _changes(row: TrialRow, facts: Facts) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from informer.config import Value
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$^&])")
-_JOINED = re.compile(r"(?<=[:@])(?=\S)|(?<=www)(?=\\)", re.IGNORECASE)
+_JOINED = re.compile(r"(?<=[:@])(?=\S)|(?<=www)(?=\\?\.)", re.IGNORECASE)
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _WORD_JOINER = "\u2060"
 
@@ -25,14 +25,18 @@ def readable(text: str) -> str:
 
 
 def plain(text: str, limit: int = 2000) -> str:
-    """Return text that Markdown shows as it stands: no link, image, HTML, formula or icon.
-
-    Streamlit finds bare addresses, `:icons:` and mail addresses after escapes are resolved, so an
-    invisible word joiner splits them.
-    """
+    """Return text that Markdown shows as it stands: no link, image, HTML, formula or icon."""
     shown = readable(text)
     shown = shown if len(shown) <= limit else f"{shown[:limit]}…"
-    return _JOINED.sub(_WORD_JOINER, _MARKDOWN.sub(r"\\\1", " ".join(shown.split())))
+    return unlinked(_MARKDOWN.sub(r"\\\1", " ".join(shown.split())))
+
+
+def unlinked(text: str) -> str:
+    """Return text in which no bare address, mail address, mention or `:icon:` is found.
+
+    They are looked for after escapes are resolved, so an invisible word joiner splits them.
+    """
+    return _JOINED.sub(_WORD_JOINER, text)
 
 
 def error_text(value: float | None) -> str:

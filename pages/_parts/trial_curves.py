@@ -10,7 +10,15 @@ import streamlit as st
 
 from nas_engine.curves import analyse
 from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
-from pages._parts.figures import DASHES, baseline_lines, colour, layout, near, of_split
+from pages._parts.figures import (
+    DASHES,
+    baseline_lines,
+    colour,
+    layout,
+    near,
+    not_finite_marks,
+    of_split,
+)
 from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import searched
 from pages._parts.states import trial_state
@@ -127,7 +135,9 @@ def seed_curves(
     begun = [(place, seed, rows) for place, (seed, rows) in enumerate(epochs.items()) if rows]
     data = [_line(place, seed, rows, measure, ink) for place, seed, rows in begun]
     data += [
-        _lost(seed, rows, measure, ink) for _, seed, rows in begun if not_finite(rows, measure)
+        not_finite_marks(f"seed {seed}", rows, found, ink)
+        for _, seed, rows in begun
+        if None in (found := [value_of(row, measure) for row in rows])
     ]
     revision = f"trial-{search_id}-{number}-{measure}-{log}"
     layout_ = layout("Epoch", MEASURES[measure], revision)
@@ -158,28 +168,6 @@ def _line(
         "line": {"color": ink, "dash": DASHES[place % len(DASHES)], "width": 2},
         "marker": {"size": 5, "symbol": _SYMBOLS[place % len(_SYMBOLS)]},
         "hovertemplate": f"seed {seed}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
-    }
-
-
-def _lost(seed: int, rows: Sequence[EpochRow], measure: Measure, ink: str) -> dict[str, Any]:
-    """Mark the epochs without a finite figure where the line was before."""
-    found = [value_of(row, measure) for row in rows]
-    before = next((value for value in found if value is not None), 1.0)
-    x, y = [], []
-    for row, value in zip(rows, found, strict=True):
-        if value is None:
-            x.append(row.epoch)
-            y.append(before)
-        else:
-            before = value
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": f"seed {seed}: not finite",
-        "x": x,
-        "y": y,
-        "marker": {"symbol": "triangle-down-open", "size": 10, "color": ink, "line": {"width": 2}},
-        "hovertemplate": f"seed {seed}, epoch %{{x}}: not finite<extra></extra>",
     }
 
 

@@ -94,9 +94,8 @@ class View:
 
     def folder(self, seed: int) -> RunDir:
         """Return the run folder of its training with a seed."""
-        first = self.trial.config["training.seed"]
-        repeat = (seed - int(first)) % 2**31
-        return settings().workspace.run_dir(self.search.id, self.trial.number, repeat)
+        first = int(self.trial.config["training.seed"])
+        return settings().workspace.seed_dir(self.search.id, self.trial.number, first, seed)
 
 
 def read(search_id: int, number: int) -> View:

@@ -15,7 +15,7 @@ from data.choices import Choices, Duplicates, Fill, Resample
 from data.finding import LEVELS, Finding, Level
 from data.quality import Report, choose, inspect, read_file
 from data.registry import DataError, Dataset, find, names, own_names
-from pages._parts.figures import MOST_POINTS, columns_over_time
+from pages._parts.figures import MOST_DATES, columns_over_time
 from pages._parts.live_chart import chart
 from pages._parts.opening import START
 from pages._parts.text import count_text, plain, readable
@@ -279,8 +279,8 @@ def show_values(report: Report) -> None:
         steps = pd.date_range(frame.index[0], frame.index[-1], freq=report.frequency)
         frame = frame.reindex(frame.index.union(steps))
     chart(columns_over_time(frame, drawn), "data-series", f"{listed} over time", height=280)
-    if len(frame) > MOST_POINTS:
-        every = -(-len(frame) // MOST_POINTS)
+    if len(frame) > MOST_DATES:
+        every = -(-len(frame) // MOST_DATES)
         st.caption(f"One of every {every} rows is drawn.")
 
 

@@ -15,7 +15,8 @@ from nas_engine.store.listing import best_so_far, listing
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.describing import say, show_description
-from pages._parts.head import improvement, judged
+from pages._parts.effects import relative_change
+from pages._parts.head import judged
 from pages._parts.opening import (
     COMPARE,
     LIVE,
@@ -73,7 +74,7 @@ def show_figures(rows: Sequence[Shown]) -> None:
     tasks = best_by_task(rows)
     with st.grid("auto", min_column_width=225, key="overview-best"):
         for best in tasks[:TASKS]:
-            change = improvement(best.value, best.baseline)
+            change = relative_change(best.value, best.baseline)
             st.metric(
                 f"Best on {plain(best.task)} ↓",
                 error_text(best.value),

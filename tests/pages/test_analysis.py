@@ -189,6 +189,24 @@ def test_the_tab_of_parameters_draws_its_figures_and_counts_what_it_leaves_out()
     assert "Only 3 trials have a result" in said(app)
 
 
+@pytest.mark.parametrize("errors", [[0.0], [1.7e308, 0.5]])
+def test_a_hypervolume_that_cannot_be_measured_is_said_and_not_drawn(errors: list[float]) -> None:
+    app = tab("tradeoffs", seeded(errors)).run()
+    assert "no hypervolume is drawn" in said(app)
+    assert [chart["name"] for chart in charts(app)] == ["analysis-pareto"]
+
+
+def test_compared_trials_are_on_the_front_however_many_dominate_them() -> None:
+    def dominated() -> tuple[pd.DataFrame, pd.DataFrame]:
+        results, settings = seeded(np.linspace(0.9, 0.3, 1500).tolist())()
+        return results.assign(parameters=np.arange(1500.0)[::-1] + 1), settings
+
+    app = tab("tradeoffs", dominated).run()
+    (compared,) = [trace for trace in charts(app)[0]["figure"]["data"] if trace["name"] == "chosen"]
+    assert compared["customdata"] == ["1.0"]
+    assert "1,001 of 1,500" in said(app)
+
+
 def test_more_than_300_lines_are_an_explicit_choice() -> None:
     app = tab("parameters", seeded(np.linspace(0.3, 0.6, 500).tolist())).run()
     assert len(charts(app)[0]["figure"]["data"][0]["line"]["color"]) == 300

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from informer.config import Value
-from informer.rundir import Details, PartErrors
+from informer.config import SEEDS, Value
+from informer.rundir import Details, PartErrors, Success
 from nas_engine.store.reader import BaselineRow, EpochRow, reading
+from nas_engine.store.table import ALL, keys
 from nas_engine.workspace import Workspace
+from pages._parts import choice
 from pages._parts.breakdown import Broken, by_column, by_step
+from pages._parts.comparing import analyses
 from pages._parts.differences import PatternError, matching
 from pages._parts.download import csv_text, latex, markdown
 from pages._parts.overlay import Line, Look, band_of, drawn, overlay, smoothed
 from pages._parts.selection import trial_of, with_rows
-from tests.pages import seed
+from tests.pages import folders, seed
 from tests.pages.conftest import Open, figure, words
 
 # -- choosing -----------------------------------------------------------------------------------
@@ -163,8 +169,19 @@ def test_epochs_that_were_not_finite_are_a_gap_and_a_triangle() -> None:
     drawing = overlay([line((2, 3), 1.0, None, 0.5)], Look())
     curve, mark = drawing["data"]
     assert curve["y"] == [1.0, None, 0.5] and curve["customdata"] == ["2.3"] * 3
-    assert mark["x"] == [2] and mark["marker"]["symbol"] == "triangle-up"
-    assert "epoch 2: val_mse was not finite" in mark["hovertext"][0]
+    assert (mark["x"], mark["y"], mark["text"]) == ([2], [1.0], ["2"])
+    assert mark["name"] == "2.3: 1 of 3 epochs not finite" and mark["customdata"] == ["2.3"]
+    by_time = overlay([line((2, 3), 1.0, None, 0.5)], Look(axis="seconds"))["data"][1]
+    assert (by_time["x"], by_time["text"]) == ([4.0], ["2"])
+
+
+def test_a_figure_beyond_all_numbers_is_a_gap_and_not_infinite() -> None:
+    huge, usual = line((1, 0), 1.7e308, 0.5), line((1, 1), 0.5, 0.0)
+    assert drawn(huge, Look(relative="reference"), usual) == [None, None]
+    json.dumps(overlay([huge, usual], Look(relative="reference"), usual), allow_nan=False)
+    points = [(1, n, 1, None, value, 1.0) for n, value in enumerate((1.7e308, 0.5, 1.0))]
+    band = band_of(points, Look(relative="reference"), usual)
+    assert band is not None and band.median == [50.0]
 
 
 def test_curves_by_time_on_a_log_scale_with_names_from_outside() -> None:
@@ -184,7 +201,14 @@ def test_how_curves_are_drawn_is_in_the_address(open_page: Open, workspace: Work
     seed.eventful(workspace)
     app = open_page("compare", trials="1.0,1.1", metric="train_loss", band="yes")
     names = [trace["name"] for trace in figure(app)["data"]]  # type: ignore[attr-defined]
-    assert names == ["90 %", "10–90 % of 4 trials", "median", "1.0", "1.1", "1.0: not finite"]
+    assert names == [
+        "90 %",
+        "10–90 % of 4 trials",
+        "median",
+        "1.0",
+        "1.1",
+        "1.0: 1 of 6 epochs not finite",
+    ]
     text = words(app).replace("\\", "")
     assert "trial 1.0: 1 of 6 epochs" in text
     assert "The band is of 4 trials, evenly chosen of 4 that have finished" in text
@@ -324,6 +348,35 @@ def test_errors_are_those_of_the_run_folder_and_missing_ones_are_named(
     assert figure(app, 1)["data"][0]["x"] == ["HUFL", "OT"]  # type: ignore[index]
 
 
+def ended(error: float) -> Success:
+    return Success(
+        val_mse=error,
+        val_mae=0.4,
+        test_mse=0.4,
+        test_mae=0.4,
+        best_epoch=3,
+        epochs=6,
+        parameters=1,
+        seconds=1.0,
+        device="cpu",
+    )
+
+
+def test_errors_are_found_where_the_seeds_begin_again_at_0(
+    open_page: Open, workspace: Workspace
+) -> None:
+    search = seed.Seed(workspace, settings={"training.seed": SEEDS - 1, "training.epochs": 6})
+    search.propose(0, "default")
+    run = search.writer.begin_run(search.id, 0, 0)
+    search.writer.complete(search.id, 0, run, ended(0.5))
+    search.judge(0)
+    search.close()
+    assert workspace.seed_dir(1, 0, SEEDS - 1, 0) == workspace.run_dir(1, 0, 1)
+    folders.leave_folder(workspace, 1, 0, repeat=1)
+    app = open_page("compare", trials="1.0", tab="errors")
+    assert [trace["name"] for trace in figure(app, 0)["data"]] == ["1.0 ★"]  # type: ignore[attr-defined]
+
+
 # -- figures of all trials in scope ------------------------------------------------------------
 
 
@@ -340,6 +393,42 @@ def test_figures_are_of_the_trials_that_the_filter_leaves(
     assert "Mend the filter" in words(app)
 
 
+def test_a_trial_that_begins_between_two_reads_is_not_drawn_yet(
+    open_page: Open, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed.eventful(workspace)
+    read = analyses.matching_trials
+    monkeypatch.setattr(analyses, "matching_trials", lambda *given: (*read(*given), (1, 999)))
+    app = open_page("compare", tab="parameters", q="val_mse>0")
+    assert figure(app)["data"]
+
+
+def test_a_filter_is_read_once_for_the_table_its_pages_and_the_figures(
+    open_page: Open, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed.eventful(workspace)
+    asked = []
+    monkeypatch.setattr(
+        choice, "keys", lambda reader, query: asked.append(query) or keys(reader, query)
+    )
+    app = open_page("compare", tab="parameters", q="val_mse>0")
+    assert [query.limit for query in asked] == [ALL] and len(shown(app)) == 4
+    app.run()
+    assert len(asked) == 1
+
+
+def test_the_band_is_of_trials_that_have_ended_and_are_judged(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace)
+    search = sqlite3.connect(workspace.db)
+    search.execute("UPDATE trials SET ended_at = NULL, state = 'queued' WHERE number = 4")
+    search.execute("DELETE FROM verdicts WHERE number = 6")
+    search.commit(), search.close()
+    app = open_page("compare", trials="1.0", band="yes")
+    assert "The band is of 2 trials, evenly chosen of 2 that have finished" in words(app)
+
+
 # -- downloads and views ------------------------------------------------------------------------
 
 
@@ -352,12 +441,22 @@ def test_no_cell_of_a_download_is_read_as_a_formula_or_as_markup() -> None:
     assert csv_text([]) == ""
     frame = pd.DataFrame({"": ["a|b_c", "<img>"], "1.0 ★": ["50 % ± 1", "\\x{$}"]})
     assert markdown(frame).splitlines() == [
-        "|  | 1.0 ★ |", "| --- | --- |", "| a\\|b\\_c | 50 % ± 1 |", "| \\<img\\> | \\\\x{$} |"
+        "|  | 1.0 ★ |", "| --- | --- |", "| a\\|b\\_c | 50 % ± 1 |", "| \\<img\\> | \\\\x{\\$} |"
     ]  # fmt: skip
     text = latex(frame)
     assert r"\toprule" in text and r"1.0 $\star$" in text
     assert r"a|b\_c & 50 \% $\pm$ 1 \\" in text
     assert r"\textless{}img\textgreater{} & \textbackslash{}x\{\$\} \\" in text
+
+
+def test_nothing_of_a_table_in_markdown_is_live() -> None:
+    evil = "![x](http://a.b/c) &lt;b&gt; $x^2$ @ada #1 www.a.b <b>"
+    cell = markdown(pd.DataFrame({"a": [evil]})).splitlines()[2]
+    for sign in "![]()&$#<>":
+        bare = cell.replace(f"\\{sign}", "")
+        assert sign in "()" or sign not in bare
+    for live in ("http:/", "@a", "www."):
+        assert live not in cell
 
 
 def test_the_differences_can_be_copied_in_three_forms(

@@ -15,7 +15,7 @@ from data import own
 from data.choices import Choices
 from data.registry import DATASETS, find, names, own_folder
 from nas_engine.workspace import Workspace
-from pages._parts.figures import MOST_POINTS, columns_over_time
+from pages._parts.figures import MOST_DATES, columns_over_time
 from tests.dashboard import Dashboard, browsing, serving_dashboard
 from tests.data.files import csv, mine, table
 from tests.pages.conftest import Open, figure, words
@@ -168,10 +168,10 @@ def test_a_removed_data_set_does_not_break_start(open_page: Open) -> None:
 
 
 def test_a_long_series_is_thinned_and_gaps_stay_gaps() -> None:
-    frame = table(MOST_POINTS * 3 + 1)
+    frame = table(MOST_DATES * 3 + 1)
     frame.iloc[3, 0] = np.nan
     [line] = columns_over_time(frame, ["a"])["data"]
-    assert len(line["x"]) <= MOST_POINTS and line["x"][0] == "2024-01-01 00:00:00"
+    assert len(line["x"]) <= MOST_DATES and line["x"][0] == "2024-01-01 00:00:00"
     [short] = columns_over_time(frame[:10], ["a"])["data"]
     assert len(short["y"]) == 10 and short["y"][3] is None and not short["connectgaps"]
 

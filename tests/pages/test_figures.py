@@ -3,8 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import plotly.graph_objects as go
+import pytest
 
 from nas_engine.store.reader import BaselineRow, EpochRow
+from pages._parts.effects import relative_change
 from pages._parts.figures import COLOURS, METRICS, colour, curves, dash, near
 
 BASELINES = [BaselineRow("linear", "val", 0.4, 0.42), BaselineRow("last", "val", 9.0, 3.0)]
@@ -43,6 +45,12 @@ def test_the_same_number_has_another_colour_in_another_search() -> None:
         for search in (1, 2)
     ]
     assert [line["color"] for line in drawn] == [colour(4, 1), colour(4, 2)]
+
+
+def test_a_change_is_a_share_of_the_reference_or_nothing() -> None:
+    assert relative_change(0.6, 0.5) == pytest.approx(0.2)
+    for value, reference in ((None, 0.5), (0.5, None), (0.5, 0.0), (1.7e308, 0.1)):
+        assert relative_change(value, reference) is None
 
 
 def test_trials_of_one_colour_differ_in_their_dash() -> None:

@@ -3,8 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pages._parts.analysis.distribution import distribution_figure, distribution_text
-from pages._parts.analysis.points import MOST_POINTS, evenly
+from pages._parts.analysis.distribution import (
+    MOST_LINES,
+    distribution_figure,
+    distribution_text,
+    lines_cut,
+)
+from pages._parts.analysis.points import MOST_DRAWN, evenly
 from pages._parts.analysis.slices import contour_figure, rank_figure, slice_figure
 from tests.pages.analysed import LR, along, drawn, grid, of
 
@@ -27,7 +32,7 @@ def test_the_median_of_a_slice_is_of_all_trials_and_only_where_there_are_enough(
     errors = np.linspace(0.4, 0.6, 3000)
     choices = [bool(row % 2) for row in range(3000)]
     figure = slice_figure(of(*errors), along("model.skip", choices), [])
-    assert len(drawn(figure, "trials")["x"]) == MOST_POINTS
+    assert len(drawn(figure, "trials")["x"]) == MOST_DRAWN
     median = drawn(figure, "median")
     assert median["x"] == [0.0, 1.0]
     assert median["y"] == pytest.approx([np.median(errors[1::2]), np.median(errors[::2])], 1e-5)
@@ -37,7 +42,7 @@ def test_the_median_of_a_slice_is_of_all_trials_and_only_where_there_are_enough(
 
 def test_the_best_and_the_worst_of_many_trials_are_drawn() -> None:
     rows = evenly(9999)
-    assert (rows[0], rows[-1], len(set(rows.tolist()))) == (0, 9998, MOST_POINTS)
+    assert (rows[0], rows[-1], len(set(rows.tolist()))) == (0, 9998, MOST_DRAWN)
     assert evenly(3).tolist() == [0, 1, 2]
     assert evenly(0).tolist() == []
 
@@ -126,6 +131,13 @@ def test_a_group_without_a_result_has_no_line() -> None:
     figure = distribution_figure(trials, "search")
     assert [line["name"] for line in figure["data"]] == ["search 1: 1 trial"]
     assert distribution_figure(of(None), "search")["data"] == []
+
+
+def test_groups_beyond_the_most_that_are_drawn_are_told() -> None:
+    trials = of(*np.linspace(0.1, 1, 50), search=[number // 2 for number in range(50)])
+    assert len(distribution_figure(trials, "search")["data"]) == MOST_LINES == 20
+    assert lines_cut(trials, "search") == "20 of 25 lines are drawn: those of the most trials."
+    assert lines_cut(trials.head(40), "search") == ""
 
 
 def test_a_line_of_many_trials_is_short_and_ends_at_both_ends() -> None:

@@ -155,6 +155,17 @@ def test_the_brush_stays_and_lets_its_trials_pass() -> None:
     assert not brushed(axes, {"model.gone category": [[0, 1]]})
 
 
+def test_a_brush_is_dropped_once_positions_stand_for_other_values() -> None:
+    axes = lines([0.5, 0.4, 0.3], data__batch_size=[16, 32, 64])
+    dimension = parallel_figure(axes, {})["data"][0]["dimensions"][0]
+    at = dimension["ticktext"].index("64")
+    brush = {dimension["name"]: [[at - 0.25, at + 0.25]]}
+    assert passing(axes, brush).tolist() == [False, False, True]
+    more = lines([0.5, 0.4, 0.3, 0.2], data__batch_size=[16, 32, 64, 20])
+    assert not brushed(more, brush) and passing(more, brush).all()
+    assert "constraintrange" not in parallel_figure(more, brush)["data"][0]["dimensions"][0]
+
+
 def test_a_brush_is_not_taken_for_that_of_another_scale() -> None:
     ordered = lines([0.5, 0.4], model__e_layers=[1, 2])
     many = lines([0.5] * 12, model__e_layers=list(range(1, 13)))

@@ -43,6 +43,12 @@ def test_the_reference_is_a_tenth_beyond_the_worst() -> None:
     assert found.area == pytest.approx(1.2 * 6.0)
 
 
+@pytest.mark.parametrize("errors", [[0.0], [1.7e308, 0.5], [0.0, 0.0]])
+def test_a_box_without_an_area_or_beyond_all_numbers_measures_nothing(errors: list[float]) -> None:
+    assert not box([(1.0, error) for error in errors]).measures
+    assert box([(1.0, 0.5)]).measures
+
+
 def tradeoffs(**more: Sequence[Any]) -> pd.DataFrame:
     return of(0.3, 0.4, 0.5, 0.45, parameters=[400.0, 100.0, 100.0, 300.0], **more)
 

@@ -280,7 +280,11 @@ def test_plotly_accepts_the_curves_of_any_epochs(measure: Any, log: bool) -> Non
 def test_epochs_that_are_not_finite_are_marked_where_they_were() -> None:
     data = seed_curves({1: rows(0.5, None, 0.4)}, "val_mse", [], 3, 1)["data"]
     assert data[0]["y"] == [0.5, None, 0.4]
-    assert (data[1]["x"], data[1]["y"], data[1]["name"]) == ([2], [0.5], "seed 1: not finite")
+    assert (data[1]["x"], data[1]["y"], data[1]["name"]) == (
+        [2],
+        [0.5],
+        "seed 1: 1 of 3 epochs not finite",
+    )
     assert not_finite(rows(None, 1.0, None), "val_mse") == (
         "val_mse of 2 of 3 epochs were not finite (epoch 1, 3)."
     )

@@ -16,7 +16,7 @@ from pages._parts.states import SOURCES
 from pages._parts.text import readable
 
 _STEPS = 400  # of a line, beyond which a screen shows no more
-_LINES = 20
+MOST_LINES = 20
 
 By = Literal["search", "source"]
 
@@ -24,14 +24,14 @@ By = Literal["search", "source"]
 def distribution_figure(results: pd.DataFrame, by: By) -> Figure:
     """Draw the share of a group's trials with a val_mse of at most x, among those that have one.
 
-    The legend counts them, and the trials without one. Of more than `_LINES` groups, those with
-    the most trials are drawn.
+    The legend counts them, and the trials without one. Of more than `MOST_LINES` groups, those
+    with the most trials are drawn, which `lines_cut` tells.
 
     Args:
         results: all trials in scope.
         by: what makes a group.
     """
-    most = results.loc[results["val_mse"].notna(), by].value_counts().head(_LINES).index
+    most = _with_result(results, by)[:MOST_LINES]
     groups = {name: results.loc[results[by] == name, "val_mse"] for name in sorted(most)}
     data = [
         _steps(f"{group_name(name, by)}: {_counted(errors)}", errors.dropna().sort_values(), place)
@@ -57,11 +57,24 @@ def distribution_text(results: pd.DataFrame, by: By) -> str:
     return f"Distribution of val_mse by {by}; medians: {groups or 'none'}"
 
 
+def lines_cut(results: pd.DataFrame, by: By) -> str:
+    """Say that not all groups are drawn; empty where all are."""
+    groups = len(_with_result(results, by))
+    if groups <= MOST_LINES:
+        return ""
+    return f"{MOST_LINES} of {groups:,} lines are drawn: those of the most trials."
+
+
 def group_name(group: Any, by: By) -> str:
     """Return a group as a legend names it."""
     if by == "search":
         return f"search {group}"
     return html.escape(readable(SOURCES.get(group, str(group))))
+
+
+def _with_result(results: pd.DataFrame, by: By) -> pd.Index[Any]:
+    """Return the groups that have a trial with a val_mse, that of the most first."""
+    return results.loc[results["val_mse"].notna(), by].value_counts().index
 
 
 def _counted(errors: pd.Series) -> str:

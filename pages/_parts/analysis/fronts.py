@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections import Counter
 from collections.abc import Sequence
@@ -24,6 +25,11 @@ class Box:
     def area(self) -> float:
         """The hypervolume of a trial that is best in both figures."""
         return (self.reference[0] - self.best[0]) * (self.reference[1] - self.best[1])
+
+    @property
+    def measures(self) -> bool:
+        """Whether shares of its area can be told: figures of 0 leave none, huge ones overflow."""
+        return 0 < self.area < math.inf
 
 
 def dominators(points: Sequence[Point]) -> list[int]:

@@ -9,11 +9,16 @@ import streamlit as st
 
 from pages._parts.address import mirrored, word
 from pages._parts.analysis.axes import Axis, axis, short_names
-from pages._parts.analysis.distribution import By, distribution_figure, distribution_text
+from pages._parts.analysis.distribution import (
+    By,
+    distribution_figure,
+    distribution_text,
+    lines_cut,
+)
 from pages._parts.analysis.frames import cut_text, finished, left_out
 from pages._parts.analysis.importance import Importance
 from pages._parts.analysis.picking import pick_settings, ranked
-from pages._parts.analysis.points import MOST_POINTS
+from pages._parts.analysis.points import MOST_DRAWN
 from pages._parts.analysis.slices import (
     FEW,
     contour_figure,
@@ -67,7 +72,7 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -
     which = "at even distances from the best to the worst"
     notes = (
         "Click a trial to open it. Diamonds: compared.",
-        cut_text(min(len(scored), MOST_POINTS), len(scored), which),
+        cut_text(min(len(scored), MOST_DRAWN), len(scored), which),
         left_out(results),
     )
     st.caption(" ".join(filter(None, notes)))
@@ -151,10 +156,13 @@ def _show_distribution(results: pd.DataFrame) -> str | None:
         alt=distribution_text(results, by),
         height=400,
     )
-    st.caption(
+    notes = (
         "Share of the trials with a result whose val_mse is at most the value below: the line that "
-        f"rises first is best. {left_out(results)}"
+        "rises first is best.",
+        lines_cut(results, by),
+        left_out(results),
     )
+    st.caption(" ".join(filter(None, notes)))
     return None
 
 

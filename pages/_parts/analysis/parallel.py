@@ -99,8 +99,12 @@ def _dimension(item: Axis, places: Numbers, brush: Brush) -> dict[str, Any]:
 
 
 def _name(item: Axis) -> str:
-    """Return what the brush calls an axis: ranges mean nothing on an axis of another kind."""
-    return f"{item.key} {item.kind}"
+    """Return what the brush calls an axis, on which its ranges mean what they meant.
+
+    Ranges mean nothing on an axis of another kind, nor do positions once values have others.
+    """
+    values = [text for _, text in item.ticks] if item.even else []
+    return " ".join([item.key, item.kind, *values])
 
 
 def _drawn(axes: Sequence[Axis]) -> Iterator[Numbers]:

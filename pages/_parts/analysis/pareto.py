@@ -74,7 +74,10 @@ def pareto_figure(
 
 
 def hypervolume_figure(trials: pd.DataFrame, pair: Pair, within: Box) -> Figure:
-    """Draw the hypervolume of each search over its trials by number, as a share of `within`."""
+    """Draw the hypervolume of each search over its trials by number, as a share of `within`.
+
+    The area of `within` must be one that `measures`.
+    """
     data = [
         _growth(f"search {search}", found.sort_values("number"), pair, within, place)
         for place, (search, found) in enumerate(trials.groupby("search"))

@@ -14,13 +14,13 @@ from pages._parts.figures import COLOURS, MUTED
 from pages._parts.figures import colour as trial_colour
 from pages._parts.selection import Key, reference_of
 
-MOST_POINTS = 1000  # of a chart. More need WebGL, which lies above all else and soon runs out
+MOST_DRAWN = 1000  # of a chart. More need WebGL, which lies above all else and soon runs out
 _FAR = 20.0  # figures that span this ratio stand on a log scale
 
 
 def evenly(trials: int) -> NDArray[np.intp]:
-    """Return the rows of at most `MOST_POINTS` trials at even distances, from first to last."""
-    return np.linspace(0, trials - 1, min(trials, MOST_POINTS)).round().astype(np.intp)
+    """Return the rows of at most `MOST_DRAWN` trials at even distances, from first to last."""
+    return np.linspace(0, trials - 1, min(trials, MOST_DRAWN)).round().astype(np.intp)
 
 
 def points(

@@ -28,7 +28,7 @@ def slice_figure(trials: pd.DataFrame, along: Axis, chosen: Sequence[Key]) -> Fi
     Where the setting has a few values, trials are strips of short lines, the accepted ones dots.
 
     Args:
-        trials: (n) results, each with a val_mse, the best first; `MOST_POINTS` are drawn.
+        trials: (n) results, each with a val_mse, the best first; `MOST_DRAWN` are drawn.
         along: the setting's axis, of the same trials.
         chosen: trials that stand out.
     """
@@ -56,7 +56,7 @@ def contour_figure(trials: pd.DataFrame, x: Axis, y: Axis, chosen: Sequence[Key]
     them. Fewer than `FEW` trials are drawn as coloured points alone.
 
     Args:
-        trials: (n) results, each with a val_mse, the best first; `MOST_POINTS` are drawn.
+        trials: (n) results, each with a val_mse, the best first; `MOST_DRAWN` are drawn.
         x: the axis of one setting, of the same trials.
         y: that of another.
         chosen: trials that stand out.

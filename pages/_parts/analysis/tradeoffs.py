@@ -18,9 +18,9 @@ from pages._parts.analysis.pareto import (
     places,
 )
 from pages._parts.analysis.picking import show_trials
-from pages._parts.analysis.points import MOST_POINTS
+from pages._parts.analysis.points import MOST_DRAWN
 from pages._parts.live_chart import chart
-from pages._parts.selection import Key
+from pages._parts.selection import Key, reference_of
 
 
 def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -> str | None:
@@ -69,7 +69,9 @@ def _show_front(
     counts: pd.Series,
     chosen: Sequence[Key],
 ) -> str | None:
-    drawn = counts.sort_values(kind="stable").head(MOST_POINTS).index
+    first = counts.sort_values(kind="stable").head(MOST_DRAWN).index
+    compared = both.index[both.index.isin([reference_of(trial) for trial in chosen])]
+    drawn = first.union(compared, sort=False)
     x, y = (OBJECTIVES[name].title for name in pair)
     clicked = chart(
         pareto_figure(both.loc[drawn], pair, counts[drawn], chosen),
@@ -81,7 +83,7 @@ def _show_front(
     notes = (
         "Both figures are the better the lower. Click a trial to open it. Filled: accepted; open: "
         "not; diamonds: compared.",
-        cut_text(len(drawn), len(both), "those that the fewest dominate"),
+        cut_text(len(drawn), len(both), "those that the fewest dominate, and those compared"),
         left_out(results, dict(zip(pair, (x, y), strict=True))),
     )
     st.caption(" ".join(filter(None, notes)))
@@ -91,6 +93,16 @@ def _show_front(
 def _show_growth(both: pd.DataFrame, pair: Pair) -> None:
     within = box(places(both, pair))
     st.markdown("**Hypervolume over the trials**")
+    x, y = (
+        f"{OBJECTIVES[name].title} {value:{',.0f' if 1000 <= value < 1e15 else '.4g'}}"
+        for name, value in zip(pair, within.reference, strict=True)
+    )
+    if not within.measures:
+        st.info(
+            f"Between the best of both figures and the reference point {x}, {y} lies no area that "
+            "can be measured, so no hypervolume is drawn."
+        )
+        return
     last = both.groupby("search")["number"].max()
     figure = hypervolume_figure(both, pair, within)
     ends = ", ".join(f"{line['name']} {line['y'][-1]:.1%}" for line in figure["data"][:8])
@@ -99,10 +111,6 @@ def _show_growth(both: pd.DataFrame, pair: Pair) -> None:
         key="analysis-hypervolume",
         alt=f"Hypervolume by trial, after at most {last.max()} trials: {ends}",
         height=280,
-    )
-    x, y = (
-        f"{OBJECTIVES[name].title} {value:{',.0f' if value >= 1000 else '.4g'}}"
-        for name, value in zip(pair, within.reference, strict=True)
     )
     st.caption(
         f"The area between the front so far and the reference point {x}, {y} (1.1 times the worst "

@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.store.reader import Reader
-from nas_engine.store.table import ALL, Query, Results, keys
+from nas_engine.store.table import Results
 from pages._parts.all_trials import all_results
 from pages._parts.analysis.frames import results_frame, settings_frame
-from pages._parts.choice import Scope
+from pages._parts.choice import Scope, matching_trials
 from pages._parts.opening import TRIAL
 from pages._parts.selection import Key, reference_of
 
@@ -25,9 +25,10 @@ def show(draw: Draw, reader: Reader, scope: Scope, chosen: list[Key], _: Key | N
         return
     results, settings = frames(all_results(reader, scope.searches))
     if scope.query.terms:
-        query = Query(scope.query.searches, scope.query.terms, limit=ALL)
-        left = [reference_of(key) for key in keys(reader, query)]
-        results, settings = results.loc[left], settings.loc[left]
+        left = {reference_of(key) for key in matching_trials(reader, scope)}
+        # Not by name: a trial may have begun since the results were read.
+        results = results[results.index.isin(left)]
+        settings = settings[settings.index.isin(left)]
     if clicked := draw(results, settings, chosen):
         st.switch_page(TRIAL, query_params={"trial": clicked})
 

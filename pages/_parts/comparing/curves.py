@@ -28,6 +28,9 @@ from pages._parts.overlay import (
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import error_text, plain
 
+_FINISHED = (Term("ended", "!=", ""), Term("verdict", "!=", ""), Term("val_mse", "!=", ""))
+"""Ended, judged, and with a figure: one that waits for more seeds is none of the finished."""
+
 
 def choose_look() -> tuple[Look, bool]:
     """Draw how curves are drawn; return that, and whether with a band of all trials."""
@@ -129,7 +132,7 @@ def sampled_band(
     """Return where most of the finished trials lie that the filter leaves, and their number."""
     if scope.query is None:
         return None, 0
-    query = Query(scope.query.searches, (*scope.query.terms, Term("val_mse", "!=", "")), limit=ALL)
+    query = Query(scope.query.searches, (*scope.query.terms, *_FINISHED), limit=ALL)
     points, of = sampled_points(reader, str(settings().workspace.db), scope.pulses, query)
     return band_of(points, look, held), of
 
@@ -172,7 +175,7 @@ def remarks(
         if (epochs := not_finite(line, look.metric))
     ]
     if broken:
-        found.append(f"▲ {METRICS[look.metric]} was not finite: {'; '.join(broken)}.")
+        found.append(f"▽ {METRICS[look.metric]} was not finite: {'; '.join(broken)}.")
     longest = max((len(line.epochs) for line in lines), default=0)
     if look.relative == "reference" and held and len(held.epochs) < longest:
         found.append(f"The reference has had {len(held.epochs)} epochs; no later ones are drawn.")

@@ -15,7 +15,7 @@ from pages._parts.choice import Scope, trial_label
 from pages._parts.comparing.curves import baselines_of, lines_of
 from pages._parts.comparing.table import seen
 from pages._parts.differences import (
-    MOST_COLUMNS,
+    MOST_TRIALS,
     ROW,
     PatternError,
     figures_of,
@@ -65,8 +65,8 @@ def show(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None)
         "◆ is the reference that Δ is measured from, ★ the incumbent of a search; lower errors "
         "are better."
     )
-    if len(chosen) > MOST_COLUMNS:
-        st.caption(f"{MOST_COLUMNS} of {len(chosen)} chosen trials shown.")
+    if len(chosen) > MOST_TRIALS:
+        st.caption(f"{MOST_TRIALS} of {len(chosen)} chosen trials shown.")
     if len(trials) > 1 and not varied:
         st.caption("The chosen trials have the same settings.")
     show_test_figures(reader, scope, trials)
@@ -80,7 +80,7 @@ def columns_shown(
     reader: Reader, chosen: Sequence[Key], reference: Key | None
 ) -> tuple[list[TrialRow], TrialRow | None]:
     """Return the trials of the table of differences, the reference first, and that itself."""
-    keys = list(dict.fromkeys([*([reference] if reference else []), *chosen[:MOST_COLUMNS]]))
+    keys = list(dict.fromkeys([*([reference] if reference else []), *chosen[:MOST_TRIALS]]))
     trials = seen(reader, reader.listed(keys))
     return trials, next((row for row in trials if key_of(row) == reference), None)
 

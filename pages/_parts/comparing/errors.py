@@ -68,10 +68,10 @@ def broken_down(
     """
     found, missing = [], list[Key]()
     for trial in reader.listed(keys):
-        key, first = key_of(trial), trial.config.get("training.seed")
+        key, first = key_of(trial), int(trial.config["training.seed"])
         seeds = [run.seed for run in reader.runs(*key) if run.id == trial.run_id]
-        repeat = seeds[0] - first if seeds and isinstance(first, int) else 0
-        details = settings().workspace.run_dir(*key, repeat).read_details()
+        folders = [settings().workspace.seed_dir(*key, first, seed) for seed in seeds]
+        details = folders[0].read_details() if folders else None
         if details is None:
             missing.append(key)
         else:

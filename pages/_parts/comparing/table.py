@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import streamlit as st
 
 from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.reader import Reader, TrialRow
-from nas_engine.store.table import Query, count, page, start_configs
+from nas_engine.store.table import start_configs
 from pages._parts import tables
 from pages._parts.address import mirrored, number, words
-from pages._parts.choice import CHOSEN, Scope, best, choose
+from pages._parts.choice import CHOSEN, Scope, best, choose, matching_trials
 from pages._parts.selection import Key, with_rows
 
 PAGE_ROWS = 50
@@ -24,14 +23,14 @@ DRAWN = "compare-drawn"  # what the table showed, and how often it was replaced
 def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: Key | None) -> None:
     """Draw one page of the trials in scope, whose rows can be selected."""
     assert scope.query is not None, "the caller has asked"
-    total = count(reader, scope.query)
-    if not total:
+    found = matching_trials(reader, scope)
+    if not (total := len(found)):
         st.info("No trial matches." if scope.query.terms else "No trial has begun yet.")
         return
     pages = -(-total // PAGE_ROWS)
     at = int(number("page", 1, 1, pages))
-    query = replace(scope.query, offset=(at - 1) * PAGE_ROWS, limit=PAGE_ROWS)
-    rows = seen(reader, page(reader, query))
+    first = (at - 1) * PAGE_ROWS
+    rows = seen(reader, reader.listed(found[first : first + PAGE_ROWS]))
     names, _ = columns_shown(scope)
     frame = tables.frame_of(rows, names, facts_of(reader, scope, rows, reference))
     shown = [(row.search_id, row.number) for row in rows]
@@ -50,10 +49,11 @@ def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: K
         ),
         selection_mode="multi-row",
         selection_default={"selection": {"rows": selected, "columns": []}},
-        alt=f"Trials {query.offset + 1} to {query.offset + len(rows)} of {total}, sorted by "
-        f"{query.sort}; select rows to compare them",
+        alt=f"Trials {first + 1} to {first + len(rows)} of {total}, sorted by "
+        f"{scope.query.sort}; select rows to compare them",
     )
-    _show_paging(scope, query, total, pages, at, shown, chosen, best(reader, scope, query, 5))
+    top = best(reader, scope, scope.query, 5)
+    _show_paging(scope, first, total, pages, at, shown, chosen, top)
 
 
 def columns_shown(scope: Scope) -> tuple[list[str], list[str]]:
@@ -108,7 +108,7 @@ def _table_key(shown: list[Key], chosen: Sequence[Key]) -> tuple[str, list[int]]
 
 def _show_paging(
     scope: Scope,
-    query: Query,
+    first: int,
     total: int,
     pages: int,
     at: int,
@@ -121,7 +121,7 @@ def _show_paging(
         if pages > 1:
             st.pagination(pages, **mirrored("page", at, 1))
         st.caption(
-            f"{query.offset + 1:,}–{query.offset + len(shown):,} of {total:,} trials",
+            f"{first + 1:,}–{first + len(shown):,} of {total:,} trials",
             width="content",
         )
         st.space("stretch")
