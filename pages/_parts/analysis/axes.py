@@ -141,7 +141,7 @@ def colours(values: Numbers, title: str) -> dict[str, Any]:
 
 def log_axis(values: Numbers) -> dict[str, Any]:
     """Return what makes a Plotly axis of positive numbers (n) a log axis whose ticks have room."""
-    decades = np.log10(np.nanmax(values) / np.nanmin(values))
+    decades = np.log10(np.nanmax(values)) - np.log10(np.nanmin(values))
     return {"type": "log", "dtick": "D2" if decades < 1.5 else 1}
 
 

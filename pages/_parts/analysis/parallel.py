@@ -143,7 +143,9 @@ def _ticks(item: Axis, places: Numbers) -> list[tuple[float, str]]:
         for decade in range(int(np.floor(low)), int(np.ceil(high)) + 1)
         for digit in range(1, 10)
     ]
-    return [(float(place), text) for place, text in round_ if low <= place <= high]
+    inside = [(float(place), text) for place, text in round_ if low <= place <= high]
+    # Plotly finds the place of a tick by its text: no two may be the same, not even blank ones.
+    return [(place, text or " " * at) for at, (place, text) in enumerate(inside, 1)]
 
 
 def _span(places: Numbers) -> tuple[float, float]:
