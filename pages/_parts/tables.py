@@ -70,12 +70,13 @@ def frame_of(trials: Sequence[TrialRow], names: Sequence[str], facts: Facts) -> 
     A name is one of `COLUMNS`, else a setting by its dotted key.
     """
     columns = {name: COLUMNS.get(name) or setting_column(name) for name in names}
-    frame = pd.DataFrame(
-        {name: [column.cell(row, facts) for row in trials] for name, column in columns.items()},
+    return pd.DataFrame(
+        {
+            name: pd.Series([column.cell(row, facts) for row in trials], dtype=column.dtype)
+            for name, column in columns.items()
+        },
         columns=list(names),
-        dtype="object",
     )
-    return frame.astype({name: column.dtype for name, column in columns.items()})
 
 
 def setting_column(key: str) -> Column:
