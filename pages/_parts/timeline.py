@@ -25,6 +25,7 @@ COLOURS = {  # of Optuna's timeline, as far as it has these states; each also ha
     "failed": "#E5484D",
     "crashed": "#DB4C95",
 }
+EDGE = "rgba(128, 136, 148, 0.9)"  # between bars, on light and on dark
 PATTERNS = {"pruned": "/", "stopped": "-", "failed": "x", "crashed": ".", "running": "|"}
 
 
@@ -81,7 +82,7 @@ def timeline(rows: Sequence[BarRow], now: float, search_id: int) -> Figure:
     slots = sorted({bar.slot for bars in groups.values() for bar in bars}, reverse=True)
     figure["yaxis"] |= {"categoryarray": [_slot(slot) for slot in slots]}
     figure["xaxis"] |= {"type": "date", "title": {"text": ""}}
-    figure |= {"barmode": "overlay", "bargap": 0.25}
+    figure |= {"barmode": "overlay", "bargap": 0.25, "showlegend": True}
     return {
         "data": [_bars(state, bars, search_id) for state, bars in groups.items()],
         "layout": figure,
@@ -117,7 +118,7 @@ def _bars(state: str, bars: Sequence[Bar], search_id: int) -> dict[str, Any]:
         "marker": {
             "color": COLOURS[state],
             "pattern": {"shape": PATTERNS.get(state, ""), "size": 5, "solidity": 0.3},
-            "line": {"width": 0},
+            "line": {"width": 1, "color": EDGE},
         },
     }
 
