@@ -189,7 +189,7 @@ def test_the_tab_of_parameters_draws_its_figures_and_counts_what_it_leaves_out()
     assert "Only 3 trials have a result" in said(app)
 
 
-@pytest.mark.parametrize("errors", [[0.0], [1.7e308, 0.5]])
+@pytest.mark.parametrize("errors", [[0.0], [1.7e308, 0.5], [1.7e308, 1.6e308]])
 def test_a_hypervolume_that_cannot_be_measured_is_said_and_not_drawn(errors: list[float]) -> None:
     app = tab("tradeoffs", seeded(errors)).run()
     assert "no hypervolume is drawn" in said(app)

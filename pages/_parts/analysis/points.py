@@ -91,7 +91,7 @@ def layout(x: dict[str, Any], y: dict[str, Any], revision: str) -> dict[str, Any
 def figure_axis(title: str, values: Numbers, tickformat: str = ".3~g") -> dict[str, Any]:
     """Return an axis of figures (n) that are better when lower; log where they are far apart."""
     finite = values[np.isfinite(values)]
-    wide = len(finite) > 0 and finite.min() > 0 and finite.max() > _FAR * finite.min()
+    wide = len(finite) > 0 and finite.min() > 0 and finite.max() / _FAR > finite.min()
     return {
         "title": {"text": f"{title} (lower is better)", "standoff": 8},
         **(log_axis(finite) if wide else {"type": "linear"}),

@@ -13,7 +13,7 @@ from pages._parts.all_trials import all_results
 from pages._parts.analysis.frames import results_frame, settings_frame
 from pages._parts.choice import Scope, matching_trials
 from pages._parts.opening import TRIAL
-from pages._parts.selection import Key, reference_of
+from pages._parts.selection import Key
 
 Draw = Callable[[pd.DataFrame, pd.DataFrame, Sequence[Key]], str | None]
 
@@ -23,12 +23,13 @@ def show(draw: Draw, reader: Reader, scope: Scope, chosen: list[Key], _: Key | N
     if scope.query is None:
         st.info("Mend the filter above to see the figures of its trials.")
         return
-    results, settings = frames(all_results(reader, scope.searches))
+    found = all_results(reader, scope.searches)
+    results, settings = frames(found)
     if scope.query.terms:
-        left = {reference_of(key) for key in matching_trials(reader, scope)}
-        # Not by name: a trial may have begun since the results were read.
-        results = results[results.index.isin(left)]
-        settings = settings[settings.index.isin(left)]
+        # Looked up from this side: a trial may have begun since the results were read.
+        left = set(matching_trials(reader, scope))
+        rows = [trial in left for trial in zip(found.search, found.number, strict=True)]
+        results, settings = results.loc[rows], settings.loc[rows]
     if clicked := draw(results, settings, chosen):
         st.switch_page(TRIAL, query_params={"trial": clicked})
 
