@@ -35,9 +35,9 @@ browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
 	$(TEST_ENV) $(BIN)/python -m pytest -m browser
 
-# How fast the pages are with 10,000 trials; a slow machine may take four times as long.
+# How fast the pages are with 10,000 trials; a slow machine may take five times as long.
 marks: .venv/.test
-	$(TEST_ENV) $(BIN)/python -m benchmarks.pages --margin 4
+	$(TEST_ENV) $(BIN)/python -m benchmarks.pages --margin 5
 
 screenshots: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m tests.screenshots screenshots
