@@ -100,7 +100,8 @@ function draw(Plotly, node) {
   const wanted = JSON.stringify([figure.data, layout])
   if (node.wanted === wanted) return  // a page that draws itself anew has mostly nothing new
   node.wanted = wanted
-  Plotly.react(node, figure.data, layout, settings(Plotly, name))
+  node.settings ??= settings(Plotly, name)  // others, were they alike, would make a new chart
+  Plotly.react(node, figure.data, layout, node.settings)
 }
 
 function listen(Plotly, node) {

@@ -104,7 +104,7 @@ def test_a_search_from_start_to_transcript_across_a_restart_of_the_server(
 
 
 def start_search(page: Page, url: str) -> None:
-    page.goto(url)
+    page.goto(f"{url}/start")
     expect(page.get_by_role("heading", name="Start a search")).to_be_visible()
     page.locator(".st-key-start-planner").get_by_role("radio", name="LLM").click()
     page.locator(".st-key-start-review label").first.click()
