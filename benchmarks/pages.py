@@ -3,8 +3,9 @@
 `python -m benchmarks.pages` makes a database of a search with 10,000 trials of 50 epochs each and
 one that runs, and prints for each page: the script run with empty caches (cold) and again (warm),
 as Streamlit's own test driver runs it in this process; what the browser receives until the page is
-at rest; and the time from the navigation to the first drawing of table or chart. A tick is the run
-of what a page draws anew every second or two while an engine works.
+at rest; and the time from the navigation to the first drawing of table or chart, for a browser that
+has not loaded the libraries of tables and charts before, and again for one that has. A tick is the
+run of what a page draws anew every second or two while an engine works.
 
 With `--margin F` the marks count F-fold, for a machine that is slower or busy, and a mark that is
 missed makes the command fail.
@@ -266,14 +267,17 @@ def in_browser(dashboard: Dashboard, last: int, folder: Path) -> Iterator[Figure
         page.goto(dashboard.url)
         _rest(page)  # the browser's own cache holds the scripts from here on
         for name, (_, query) in PAGES.items():
-            received[0] = 0
-            began = time.perf_counter()
-            page.goto(f"{dashboard.url}/{name.partition(':')[0]}?{query.format(last=last)}")
-            if name in DRAWN:
-                selector, what = DRAWN[name]
-                page.wait_for_selector(selector, timeout=60_000)
-                yield Figure(name, f"first {what}", time.perf_counter() - began, DRAWN_S, "s")
-            _rest(page)
+            address = f"{dashboard.url}/{name.partition(':')[0]}?{query.format(last=last)}"
+            for visit in ("first", "next") if name in DRAWN else ("only",):
+                received[0] = 0
+                began = time.perf_counter()
+                page.goto(address)
+                if name in DRAWN:
+                    selector, what = DRAWN[name]
+                    page.wait_for_selector(selector, timeout=60_000)
+                    drawn = time.perf_counter() - began
+                    yield Figure(name, f"{visit} {what}", drawn, DRAWN_S, "s")
+                _rest(page)
             yield Figure(name, "to the browser", received[0] / 1024, KIB, "KiB")
 
 

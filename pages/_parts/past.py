@@ -39,7 +39,7 @@ def record_frame(commands: Sequence[CommandRow]) -> pd.DataFrame:
 def show_past(search_id: int, workspace: Workspace) -> None:
     """Draw the log, what workers of failed trials said, and the commands where asked for."""
     with searched() as reader:
-        events, commands = reader.events(search_id), reader.commands(search_id)
+        events, commands = reader.events(search_id, limit=100), reader.commands(search_id)
         failed = failed_last(str(workspace.db), pulse(reader, search_id), reader)
     st.markdown("**Log**")
     lines = [
