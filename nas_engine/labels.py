@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nas_engine.commands import Describe, given, visible
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.store.schema import explained, open_database, transaction
 from nas_engine.supervisor import Answer
@@ -26,7 +26,7 @@ ADDRESS_LENGTH = 16_000
 
 def hidden(search: SearchRow, engine: EngineState) -> bool:
     """Tell whether lists leave a search out: an archived one on which no engine works."""
-    return search.archived and engine not in ("alive", "stalled")
+    return search.archived and engine not in LIVING
 
 
 def describe(workspace: Workspace, search_id: int, command: Describe) -> Answer:
@@ -100,7 +100,7 @@ def _refusal(reader: Reader, search: SearchRow, command: Describe) -> str:
             f"Search {search.id} was described by somebody else meanwhile, and nothing was "
             "overwritten: look at what it says now, then save again."
         )
-    at_work = engine_state(reader.engine(search.id)) in ("alive", "stalled")
+    at_work = engine_state(reader.engine(search.id)) in LIVING
     if command.archived and at_work:
         return f"Search {search.id} is at work: pause or stop it first, then archive it."
     return ""

@@ -23,6 +23,8 @@ LEASE_SECONDS = 10.0
 """Of silence after which another engine may take a stalled one's place."""
 
 EngineState = Literal["none", "alive", "stalled", "lost"]
+LIVING: frozenset[EngineState] = frozenset({"alive", "stalled"})
+"""The states of an engine whose process is there."""
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 

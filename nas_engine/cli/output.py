@@ -14,7 +14,7 @@ import click
 
 from informer.config import PRESETS, fields
 from nas_engine.api import AgentState, get_best_run
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
 from nas_engine.store.reader import SearchRow, TrialRow, reading
@@ -70,9 +70,6 @@ def print_standing(workspace: Workspace, search: SearchRow) -> None:
     for budget in found:
         mark = ", ends the search first" if budget is first else ""
         click.echo(f"Budget: {budget.used:.4g} of {budget.limit:g} {budget.name}{mark}")
-
-
-LIVING = ("alive", "stalled")
 
 
 def engine_words(state: str, engine: EngineState) -> str:

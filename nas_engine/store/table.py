@@ -130,16 +130,6 @@ def column(name: str) -> str:
     )
 
 
-def count(reader: Reader, query: Query) -> int:
-    """Return how many trials a query has on all its pages."""
-    where, parameters = _where(reader, query)
-    rows = reader.fetch(  # inside the limit, since a count keeps all joins
-        f"SELECT count(*) FROM (SELECT t.number {_FROM} WHERE {where} LIMIT -1)",  # noqa: S608
-        parameters,
-    )
-    return int(rows[0][0])
-
-
 def page(reader: Reader, query: Query) -> list[TrialRow]:
     """Return the trials of one page; those without a value to sort by come last.
 

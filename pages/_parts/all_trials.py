@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -10,6 +11,9 @@ from nas_engine.evaluator import Noise
 from nas_engine.store.reader import Reader
 from nas_engine.store.table import Pulse, Results, TriedRow, pulse, results, tried
 from pages._parts.opening import settings
+
+BY_MARK: dict[str | type, Callable[[Any], Any]] = {Results: lambda found: found.mark}
+"""How what is computed from results is kept: by which reading of them it was."""
 
 
 def all_results(reader: Reader, searches: Sequence[int]) -> Results:
@@ -38,8 +42,6 @@ def all_tried(reader: Reader, search_id: int) -> list[TriedRow]:
     return _tried(all_results(reader, [search_id]))
 
 
-@st.cache_resource(
-    max_entries=4, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
-)
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=BY_MARK)
 def _tried(found: Results) -> list[TriedRow]:
     return tried(found)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from informer.config import Value
 from nas_engine.labels import hidden
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.search import ASKING
 from nas_engine.store.listing import Listed
 from nas_engine.store.reader import SearchRow
@@ -40,7 +40,7 @@ class Shown:
     @property
     def works(self) -> bool:
         """Whether an engine works on it."""
-        return self.engine in ("alive", "stalled")
+        return self.engine in LIVING
 
     @property
     def start(self) -> dict[str, Value]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from nas_engine.evaluator import Noise
-from nas_engine.liveness import LEASE_SECONDS, EngineState, engine_state
+from nas_engine.liveness import LEASE_SECONDS, LIVING, EngineState, engine_state
 from nas_engine.standing import Budget, as_seen, budgets
 from nas_engine.store.reader import (
     BaselineRow,
@@ -66,17 +66,12 @@ class Snapshot:
     @property
     def lives(self) -> bool:
         """Whether an engine works on the search."""
-        return self.engine in ("alive", "stalled")
+        return self.engine in LIVING
 
     @property
     def replaceable(self) -> bool:
         """Whether the engine has been silent for so long that another may take its place."""
         return engine_state(self.engine_row, stale=LEASE_SECONDS) == "stalled"
-
-    @property
-    def mark(self) -> Mark:
-        """What changes when a search at rest goes on, or a command has changed something."""
-        return _mark(self.search, self.engine_row)
 
 
 def read(search_id: int, chosen: int | None = None) -> Snapshot:
@@ -118,7 +113,7 @@ def read_mark(search_id: int) -> Mark | None:
 
 def lives(mark: Mark | None) -> bool:
     """Tell whether an engine works on the search that has this mark."""
-    return mark is not None and mark[-1] in ("alive", "stalled")
+    return mark is not None and mark[-1] in LIVING
 
 
 def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from nas_engine.liveness import LEASE_SECONDS, EngineState, boot_id
+from nas_engine.liveness import LEASE_SECONDS, LIVING, EngineState, boot_id
 from nas_engine.store.reader import EngineRow, SearchRow, TrialRow
 from pages._parts.text import seconds_text
 
@@ -70,7 +70,7 @@ def trial_state(state: str) -> str:
 
 def shown_state(search: SearchRow, engine: EngineState) -> str:
     """Return the state to show: a search that should have an engine and has none is lost."""
-    if search.state in ("running", "stopping") and engine not in ("alive", "stalled"):
+    if search.state in ("running", "stopping") and engine not in LIVING:
         return "engine lost"
     return search.state
 

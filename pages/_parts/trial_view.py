@@ -10,7 +10,7 @@ import streamlit as st
 from informer.config import Value
 from informer.rundir import RunDir
 from nas_engine.evaluator import Figures, Noise
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.lineage import neighbours
 from nas_engine.store.reader import (
@@ -53,7 +53,7 @@ class View:
     @property
     def lives(self) -> bool:
         """Whether an engine works on its search."""
-        return self.engine in ("alive", "stalled")
+        return self.engine in LIVING
 
     @property
     def ticking(self) -> bool:

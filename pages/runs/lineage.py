@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import LIVING, engine_state
 from nas_engine.store.lineage import Counts, family, offspring
 from nas_engine.store.reader import SearchRow
 from nas_engine.store.table import Pulse, pulse
@@ -204,5 +204,5 @@ st.toggle(
 with searched() as reader:
     lives, seen = engine_state(reader.engine(chosen.id)), pulse(reader, chosen.id)
 draw(chosen.id)
-if lives in ("alive", "stalled"):
+if lives in LIVING:
     st.fragment(look, run_every=TICK_SECONDS)(chosen.id, seen)

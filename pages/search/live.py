@@ -9,10 +9,11 @@ from functools import partial
 import streamlit as st
 
 from nas_engine.curves import curves_of
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import LIVING, engine_state
 from nas_engine.store.reader import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.acts import show_acts, trial_key
+from pages._parts.all_trials import BY_MARK
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
 from pages._parts.figures import METRICS, curves, near
@@ -87,7 +88,7 @@ def show_charts(snapshot: Snapshot) -> str | None:
 @st.cache_resource(
     max_entries=8,
     show_spinner=False,
-    hash_funcs={Results: lambda found: found.mark, BaselineRow: hash},
+    hash_funcs=BY_MARK | {BaselineRow: hash},
 )
 def drawn_history(
     results: Results, baselines: tuple[BaselineRow, ...], incumbent: int | None, log: bool
@@ -131,7 +132,7 @@ def show_timeline(search_id: int) -> None:
         now = time.time()
         back = SPANS[since or "all of it"]
         bars = reader.bars(search_id, 0.0 if back is None else now - back)
-        works = engine_state(reader.engine(search_id)) in ("alive", "stalled")
+        works = engine_state(reader.engine(search_id)) in LIVING
         ended = max((bar.ended_at or bar.started_at for bar in bars), default=now)
         until = now if works else ended
         slots = len({bar.slot for bar in bars})

@@ -10,7 +10,7 @@ from functools import partial
 import streamlit as st
 
 from nas_engine.commands import Control, Describe
-from nas_engine.liveness import engine_state
+from nas_engine.liveness import LIVING, engine_state
 from nas_engine.store.listing import best_so_far, listing
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.supervisor import Answer
@@ -307,7 +307,7 @@ def working() -> bool:
     """Tell whether an engine works on any search."""
     with stored() as reader:
         engines = reader.engines().values() if reader else ()
-        return any(engine_state(engine) in ("alive", "stalled") for engine in engines)
+        return any(engine_state(engine) in LIVING for engine in engines)
 
 
 st.title("Overview", anchor=False)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from informer.config import Value
 from nas_engine.commands import Decide
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.proposals import Record, differences
 from nas_engine.space import step_type
 from nas_engine.store.reader import SearchRow, TrialRow
@@ -51,7 +51,7 @@ class Snapshot:
     @property
     def ticking(self) -> bool:
         """Whether the page looks for news by itself: never while somebody may be editing."""
-        return not self.waiting and self.engine in ("alive", "stalled")
+        return not self.waiting and self.engine in LIVING
 
     def record_before(self, trial: TrialRow) -> Record:
         """Return what the proposal of a trial is checked against."""

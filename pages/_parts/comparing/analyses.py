@@ -9,7 +9,7 @@ import streamlit as st
 
 from nas_engine.store.reader import Reader
 from nas_engine.store.table import Results
-from pages._parts.all_trials import all_results
+from pages._parts.all_trials import BY_MARK, all_results
 from pages._parts.analysis.frames import results_frame, settings_frame
 from pages._parts.choice import Scope, matching_trials
 from pages._parts.opening import TRIAL
@@ -34,9 +34,7 @@ def show(draw: Draw, reader: Reader, scope: Scope, chosen: list[Key], _: Key | N
         st.switch_page(TRIAL, query_params={"trial": clicked})
 
 
-@st.cache_resource(
-    max_entries=4, show_spinner=False, hash_funcs={Results: lambda found: found.mark}
-)
+@st.cache_resource(max_entries=4, show_spinner=False, hash_funcs=BY_MARK)
 def frames(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return results and settings as frames, which all sessions share and none changes."""
     return results_frame(results), settings_frame(results)
