@@ -40,7 +40,7 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Watch a search: what trains now, what was found, pause and stop.",
                 ),
                 st.Page(
-                    "pages/search/review.py",
+                    "pages/agent/review.py",
                     title="Review",
                     url_path="review",
                     help="Approve, edit or reject what a planner wants to try.",

@@ -175,7 +175,7 @@ PAGES = {
     "overview": ("pages/search/overview.py", ""),
     "start": ("pages/search/start.py", ""),
     "live": ("pages/search/live.py", "search=1"),
-    "review": ("pages/search/review.py", "search=1"),
+    "review": ("pages/agent/review.py", "search=1"),
     "compare": ("pages/runs/compare.py", "search=1"),
     "compare: filtered": (
         "pages/runs/compare.py",

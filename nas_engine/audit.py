@@ -9,13 +9,19 @@ from pydantic import ValidationError
 from informer.config import Value, short
 from nas_engine.commands import (
     COMMAND,
+    Ask,
+    AskAgain,
     Change,
     Control,
     Decide,
     Describe,
     Enqueue,
+    Guide,
+    Lift,
     OnTrial,
+    Replay,
     Start,
+    StopAnswer,
 )
 from nas_engine.store.reader import CommandRow
 
@@ -50,6 +56,18 @@ def asked(row: CommandRow) -> str:
         case Decide(decision=decision, proposal_id=proposal, changes=changes, comment=comment):
             edit = f" to {_listed(changes)}" if changes else ""
             return f"{_DECISIONS[decision]} proposal {proposal}{edit}{_because(comment)}"
+        case AskAgain(proposal_id=proposal, hint=hint):
+            return f"ask again for proposal {proposal}{_because(hint)}"
+        case Guide(words=words):
+            return f"guide: {words}"
+        case Lift(steering_id=steering):
+            return f"lift guidance {steering}"
+        case Ask(question=question):
+            return f"ask: {question}"
+        case StopAnswer(turn_id=turn):
+            return f"stop answer {turn}"
+        case Replay(number=number, planner=planner, model=model):
+            return f"ask {planner} again for trial {number}{model and f', model {model}'}"
         case Describe():
             return f"describe {_described(command)}"
 
@@ -57,6 +75,10 @@ def asked(row: CommandRow) -> str:
 def _changed(command: Change) -> str:
     parts = {"trials": command.max_trials, "slots": command.slots, "mode": command.mode}
     listed = [f"{name} to {value}" for name, value in parts.items() if value is not None]
+    if command.timer is not None:
+        timer = command.timer
+        told = timer if timer == "none" else f"{timer.then} after {timer.minutes:g} minutes"
+        listed.append(f"timer to {told}")
     listed += [
         f"{name} to {'none' if value is None else format(value, 'g')}"
         for name, value in command.limits.items()

@@ -23,9 +23,17 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from informer.config import Value
-from nas_engine.search import SearchSpec
+from nas_engine.search import Mode, PlannerName, SearchSpec, Timer
 from nas_engine.store.schema import explained, open_database
 from nas_engine.workspace import Workspace
+
+Improvement = Annotated[float, Field(ge=-10, le=1, allow_inf_nan=False)]
+
+
+def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise PydanticCustomError("order", "The least that is expected comes first")
+    return interval
 
 
 class _Command(BaseModel):
@@ -60,9 +68,17 @@ class Change(_OnSearch):
     kind: Literal["change"] = "change"
     max_trials: int | None = None
     slots: int | None = None
-    mode: Literal["auto", "review"] | None = None
+    mode: Mode | None = None
+    timer: Timer | Literal["none"] | None = None
     limits: dict[str, float | None] = Field(default_factory=dict)
     """By their names in `search.CHANGEABLE`; None takes a limit away."""
+
+
+Expected = Annotated[
+    tuple[Improvement, Improvement],
+    AfterValidator(_in_order),
+]
+"""The relative improvement over the parent that its proposer expects, from least to most."""
 
 
 class Enqueue(_Command):
@@ -71,6 +87,7 @@ class Enqueue(_Command):
     kind: Literal["enqueue"] = "enqueue"
     parent: int | None = None
     changes: dict[str, Value]
+    expected: Expected | None = None
     comment: str = Field("", max_length=4000)
 
 
@@ -97,7 +114,17 @@ class Decide(_Command):
     version: int
     decision: Literal["approved", "edited", "rejected"]
     changes: dict[str, Value] = Field(default_factory=dict)  # edited: what to try instead
+    expected: Expected | None = None  # edited: by the person
     comment: str = Field("", max_length=4000)
+
+
+class AskAgain(_Command):
+    """Have the planner propose something else in the place of the version that the person saw."""
+
+    kind: Literal["ask_again"] = "ask_again"
+    proposal_id: int
+    version: int
+    hint: str = Field("", max_length=4000)
 
 
 def visible(text: str) -> bool:
@@ -121,6 +148,50 @@ Tag = Annotated[
 ]
 
 
+Words = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=4000),
+    AfterValidator(_seen),
+]
+
+
+class Guide(_Command):
+    """Tell the search something: what can be enforced becomes constraints, the planner is told."""
+
+    kind: Literal["guide"] = "guide"
+    words: Words
+
+
+class Lift(_Command):
+    """Let a constraint or a word of guidance hold no longer."""
+
+    kind: Literal["lift"] = "lift"
+    steering_id: int
+
+
+class Ask(_Command):
+    """Put a question about the search to the language model; the answer comes as a turn."""
+
+    kind: Literal["ask"] = "ask"
+    question: Words
+
+
+class StopAnswer(_Command):
+    """Stop an answer that is being written; what there is of it stays."""
+
+    kind: Literal["stop_answer"] = "stop_answer"
+    turn_id: int
+
+
+class Replay(_Command):
+    """Have a planner say, offline, what it would have proposed as trial `number`."""
+
+    kind: Literal["replay"] = "replay"
+    number: int = Field(ge=1)
+    planner: PlannerName
+    model: str = Field("", max_length=200)  # empty: the one of the settings
+
+
 class Describe(_Command):
     """Give a search a name, tags and notes, or put it away; what is None stays as it is.
 
@@ -141,7 +212,8 @@ class Describe(_Command):
         return None if tags is None else tuple(dict.fromkeys(tags))
 
 
-Command = Start | Control | Change | Enqueue | OnTrial | Decide | Describe
+Steering = AskAgain | Guide | Lift | Ask | StopAnswer | Replay
+Command = Start | Control | Change | Enqueue | OnTrial | Decide | Steering | Describe
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 
 

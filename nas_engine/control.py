@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import ValidationError
 
@@ -17,18 +17,24 @@ from informer.config import Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import (
+    Ask,
+    AskAgain,
     Change,
     Command,
     Control,
     Decide,
     Describe,
     Enqueue,
+    Guide,
+    Lift,
     OnTrial,
+    Replay,
     Start,
+    StopAnswer,
 )
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
-from nas_engine.search import ASKING, CHANGEABLE, SPENDING, SearchSpec
+from nas_engine.search import ASKING, CHANGEABLE, SPENDING, Mode, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import problems_of, step_type
@@ -94,6 +100,21 @@ def apply(scope: Scope, command: Command, author: str) -> str:
             return _on_trial(scope, command, author)
         case Decide():
             return _decide(scope, command, author)
+        case AskAgain():
+            return _ask_again(scope, command, author)
+        case Guide():
+            scope.writer.steer(scope.search_id, command.words, "", author)
+            return "The planner is told."
+        case Lift():
+            return _lift(scope, command, author)
+        case Ask():
+            return _ask(scope, command, author)
+        case StopAnswer():
+            if not scope.writer.stop_turn(command.turn_id):
+                raise Refused("That answer has ended already.")
+            return "The answer is stopped; what there is of it stays."
+        case Replay():
+            return _replay(scope, command, author)
         case Describe():  # applied where it is given; a row that waits is not of this project's
             raise Refused("A description is saved at once, without an engine; give it again.")
 
@@ -169,9 +190,9 @@ def _start(scope: Scope, spec: SearchSpec) -> str:
     given = spec.limits.model_dump(include=set(SPENDING), exclude_none=True)
     limits = search.spec.limits.model_copy(update=given)
     budget = max(spec.max_trials, search.max_trials)
-    # Nor is a review given up unawares.
-    mode = "review" if "review" in (spec.mode, search.spec.mode) else "auto"
+    mode = max(spec.mode, search.spec.mode, key=get_args(Mode).index)  # no review is given up so
     changed = {"max_trials": budget, "limits": limits, "slots": spec.slots, "mode": mode}
+    changed["timer"] = spec.timer or search.spec.timer
     scope.writer.change(scope.search_id, search.spec.model_copy(update=changed))
     _go_on(scope)
     if search.finished == 0:
@@ -218,7 +239,10 @@ def _change(scope: Scope, command: Change) -> str:
             f"{', '.join(sorted(unknown))} cannot be changed while a search runs; what can is "
             f"{', '.join(CHANGEABLE)}."
         )
-    given = command.model_dump(include={"max_trials", "slots", "mode"}, exclude_none=True)
+    names = {"max_trials", "slots", "mode", "timer"}
+    given = command.model_dump(include=names, exclude_none=True)
+    if given.get("timer") == "none":
+        given["timer"] = None
     limits = search.spec.limits.model_dump() | command.limits
     facts = search.spec.model_dump() | {"max_trials": search.max_trials} | given
     try:
@@ -247,6 +271,8 @@ def _change(scope: Scope, command: Change) -> str:
 
 def _changeable(spec: SearchSpec) -> dict[str, Value | None]:
     facts = spec.model_dump(include={"max_trials", "slots", "mode"})
+    timer = spec.timer
+    facts["timer"] = f"{timer.then} after {timer.minutes:g} minutes" if timer else None
     return facts | spec.limits.model_dump(include=set(CHANGEABLE))
 
 
@@ -277,6 +303,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
         parent=command.parent,
         changes=command.changes,
         hypothesis=command.comment or "A configuration of a person's own.",
+        expected=command.expected,
     )
     config = from_flat({**parent, **command.changes})
     scope.writer.propose(scope.search_id, number, proposal, config, author=author)
@@ -358,15 +385,58 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         author,
         command.comment,
         edited,
+        command.expected,
     )
     if not done:
-        raise Refused(
-            f"The proposal of trial {trial.number} was decided or changed meanwhile "
-            f"({trial.decision or trial.state}); look at it again."
-        )
+        raise Refused(_gone(trial))
     if command.decision != "rejected":
         _run_again(scope)
     return f"Trial {trial.number} {command.decision}."
+
+
+# -- beside the trials --------------------------------------------------------------------------
+
+
+def _ask_again(scope: Scope, command: AskAgain, author: str) -> str:
+    trials = scope.writer.read.trials(scope.search_id)
+    trial = next((t for t in trials if t.proposal_id == command.proposal_id), None)
+    if trial is None:
+        raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
+    if not scope.writer.ask_again(command.proposal_id, command.version, author, command.hint):
+        raise Refused(_gone(trial))
+    return f"The planner is asked again for trial {trial.number}."
+
+
+def _lift(scope: Scope, command: Lift, author: str) -> str:
+    if not scope.writer.lift(scope.search_id, command.steering_id, author):
+        raise Refused("That holds no longer: somebody has lifted or replaced it meanwhile.")
+    return "It holds no longer."
+
+
+def _ask(scope: Scope, command: Ask, author: str) -> str:
+    if not scope.settings.has_key:
+        raise Refused("An answer needs a language model: set OPENROUTER_API_KEY in .env.")
+    scope.writer.add_turn(scope.search_id, command.question, author)
+    return "The question is put."
+
+
+def _replay(scope: Scope, command: Replay, author: str) -> str:
+    if scope.writer.read.trial(scope.search_id, command.number) is None:
+        raise Refused(f"{scope.name} has no trial {command.number}.")
+    if command.planner in ASKING and not scope.settings.has_key:
+        raise Refused(f"The planner {command.planner} needs a key: set OPENROUTER_API_KEY in .env.")
+    scope.writer.add_replay(scope.search_id, command.number, command.planner, command.model, author)
+    return f"The planner {command.planner} is asked for trial {command.number}."
+
+
+def _gone(trial: TrialRow) -> str:
+    """Return what happened to a proposal that a person saw as it stands no more."""
+    what = trial.decision or ("asked for again" if trial.asked_again else trial.state)
+    by = f" by {trial.author}" if trial.author else ""
+    return (
+        f"The proposal of trial {trial.number} was decided or changed meanwhile ({what}{by}); "
+        "look at it again."
+    )
 
 
 def _run_again(scope: Scope) -> None:

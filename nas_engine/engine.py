@@ -41,7 +41,7 @@ from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.store.reader import EngineRow, SearchRow
+from nas_engine.store.reader import EngineRow, Errand, SearchRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
@@ -203,6 +203,7 @@ class Engine:
         self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
         self._work: dict[int | None, Future[None]] = {}  # by trial; the baselines under None
+        self._errands: dict[Errand, Future[None]] = {}  # what is wanted beside the trials
         self._woken = threading.Event()
         self._closing = False
         self._cancelled = False
@@ -229,7 +230,7 @@ class Engine:
         finally:
             self._closing = True  # trainings end at once, with their workers
             self._threads.shutdown(wait=False, cancel_futures=True)
-        while not all(work.done() for work in self._work.values()):
+        while not all(work.done() for work in (*self._work.values(), *self._errands.values())):
             with suppress(sqlite3.Error):
                 self._beat()  # a language model may keep a thread for as long as it answers
             time.sleep(LOOP_SECONDS)
@@ -264,26 +265,35 @@ class Engine:
         search = self._search()
         opened = self._writer.read.open_trials(self._search_id)
         self._stopping = frozenset(trial.number for trial in opened if trial.stopping)
+        self._begin_errands()
         if search.state == "stopping" and not self._work:
             why = Ended("stopped", "stopped", "The search was stopped.")
             self._writer.end_unfinished(self._search_id, why)
             self._end("stopped", search.reason)
-            return False
+            return bool(self._errands)
+        at_work = bool(self._work or self._errands)
         if search.state != "running":
-            return bool(self._work)
+            return at_work
         if why_not := self._too_many_failures(search):
             self._pause(why_not)
-            return bool(self._work)
+            return at_work
         self._spec = search.spec
         self._trainers.resize(search.spec.slots)
         spent = self._time_spent(search, self._writer) or self._money_spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
             pass
-        waits = any(trial.state == "proposed" for trial in opened) and not spent
-        if self._work or waits or time.monotonic() < self._rests_until:
+        waits = any(trial.state == "proposed" and not trial.drafted for trial in opened)
+        if self._work or (waits and not spent) or time.monotonic() < self._rests_until:
             return True
         self._end("completed", spent or self._exhausted)
-        return False
+        return bool(self._errands)
+
+    def _begin_errands(self) -> None:
+        """Begin what people want beside the trials: it holds up none of them."""
+        for errand in self._writer.read.errands(self._search_id):
+            if errand not in self._errands:
+                self._errands[errand] = self._threads.submit(self._run_errand, errand)
+                self._errands[errand].add_done_callback(lambda _: self._woken.set())
 
     def _begin_next(self, search: SearchRow) -> bool:
         """Begin the next trial, or plan one; False where there is none to begin now."""
@@ -301,7 +311,8 @@ class Engine:
             if trial.state != "proposed" and trial.number not in self._work:
                 return self._begin(trial.number, partial(self._advance, trial.number))
         planned = self._at_work() - numbers
-        room = len(opened) + len(planned) < search.spec.slots
+        held = sum(not (trial.drafted and trial.state == "proposed") for trial in opened)
+        room = held + len(planned) < search.spec.slots
         if self._exhausted or not room or len(numbers | planned) >= search.max_trials:
             return False
         number = next(n for n in itertools.count() if n not in numbers and n not in planned)
@@ -370,6 +381,18 @@ class Engine:
                     _log.error("The search pauses", exc_info=error)
                     name, log = type(error).__name__, self._workspace.launch_log
                     self._pause(f"The engine met an error ({name}); {log} has it in full.")
+        return self._collect_errands() or bool(ended)
+
+    def _collect_errands(self) -> bool:
+        """Take note of errands that have ended; their own rows say how."""
+        ended = [errand for errand, work in self._errands.items() if work.done()]
+        for errand in ended:
+            error = self._errands.pop(errand).exception()
+            if isinstance(error, LeaseLost):
+                raise error
+            if error is not None and not isinstance(error, EngineClosed):
+                _log.error("An errand (%s) could not be run", errand, exc_info=error)
+                self._rests_until = time.monotonic() + REST_SECONDS
         return bool(ended)
 
     def _pause(self, reason: str) -> None:
@@ -449,6 +472,14 @@ class Engine:
             graph.advance(graph.build(resources, checkpoints), self._search_id, number, round)
         finally:
             checkpoints.close()
+            writer.close()
+
+    def _run_errand(self, errand: Errand) -> None:
+        """Do what a person wants beside the trials; whatever goes wrong stands in its row."""
+        writer = self._writer.another()
+        try:
+            raise AssertionError(f"{errand} is of no known kind")
+        finally:
             writer.close()
 
     def _ending(self, number: int) -> Ended | None:

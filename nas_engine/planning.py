@@ -55,7 +55,7 @@ class Planning:
             config = from_flat({**view.parent, **proposal.changes})
             # As it stands now: the mode may have been changed while a language model was asked.
             search = self._writer.read.search(self._search_id)
-            waits = number > 0 and search is not None and search.spec.mode == "review"
+            waits = number > 0 and search is not None and search.spec.waits(proposal.step_type)
             failpoint("plan.before_store")
             self._writer.propose(self._search_id, number, proposal, config, waits)
             failpoint("plan.after_store")

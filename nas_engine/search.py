@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from informer.config import PRESETS, RunConfig, Value
+from informer.config import PRESETS, RunConfig, StepType, Value
 
 PlannerName = Literal["tpe", "llm", "hybrid", "rules", "random"]
 ASKING: tuple[PlannerName, ...] = ("llm", "hybrid")
@@ -126,6 +126,19 @@ class Narrowing(BaseModel):
         return self
 
 
+class Timer(BaseModel):
+    """What becomes of a proposal on which nobody has decided for a while."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minutes: float = Field(gt=0, le=10_080, description="Minutes that a proposal waits, at most")
+    then: Literal["approve", "reject"] = Field(description="What the timer decides")
+
+
+Mode = Literal["auto", "radical", "review"]
+"""Which proposals wait for a person: none, the radical ones, or all."""
+
+
 class SearchSpec(BaseModel):
     """One search.
 
@@ -138,7 +151,8 @@ class SearchSpec(BaseModel):
     preset: Literal["small", "paper"] = "small"
     settings: dict[str, Value] = Field(default_factory=dict)
     planner: PlannerName = "tpe"
-    mode: Literal["auto", "review"] = "auto"
+    mode: Mode = "auto"
+    timer: Timer | None = None  # None: a proposal waits for as long as it takes
     space: dict[str, Narrowing] = Field(default_factory=dict)  # by dotted key
     guidance: str = Field("", max_length=4000)  # what a person tells the language model
     max_trials: int = Field(20, ge=1, le=100_000)
@@ -146,6 +160,10 @@ class SearchSpec(BaseModel):
     pruning: Pruning = Pruning()
     rules: Rules = Rules()
     limits: Limits = Limits()
+
+    def waits(self, step: StepType) -> bool:
+        """Tell whether a planner's proposal of this step waits for a person."""
+        return self.mode == "review" or (self.mode == "radical" and step == "radical")
 
     def base(self) -> RunConfig:
         """Return the configuration of trial 0; raises ConfigError."""
@@ -161,9 +179,9 @@ class SearchSpec(BaseModel):
     def fingerprint(self) -> str:
         """Return a digest of all that a search keeps: searches that agree in it are the same.
 
-        What may be changed while it runs is not part of it: budgets, slots and mode.
+        What may be changed while it runs is not part of it: budgets, slots, mode and timer.
         """
-        changing = {"max_trials", "slots", "mode"}
+        changing = {"max_trials", "slots", "mode", "timer"}
         facts = self.model_dump(exclude={*changing, "settings", "limits", "pruning"})
         facts["mode"] = "auto"  # as in databases in which the mode was still part of it
         facts["limits"] = self.limits.model_dump(exclude=set(CHANGEABLE))

@@ -49,11 +49,14 @@ Temperature = Annotated[Annotated[float, Field(ge=0, le=2)] | None, BeforeValida
 Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
+RoleName = Literal["planner", "evaluator", "chat", "replay"]
+
+
 @dataclass(frozen=True)
 class Role:
     """Whom a role asks: a model behind an address, at a price in US dollars per million tokens."""
 
-    name: Literal["planner", "evaluator"]
+    name: RoleName
     model: str
     base_url: str
     key: SecretStr
@@ -113,16 +116,20 @@ class Settings(BaseSettings):
         """Whether a language model can be asked."""
         return bool(self.role("planner").key.get_secret_value())
 
-    def role(self, name: Literal["planner", "evaluator"]) -> Role:
-        """Return whom a role asks; what is not set for it alone is common to both."""
+    def role(self, name: RoleName) -> Role:
+        """Return whom a role asks; what is not set for it alone is common to both.
+
+        Who answers in the chat and in replays is the planner's model.
+        """
+        whose = "evaluator" if name == "evaluator" else "planner"
         own: dict[str, Any] = {
-            field: getattr(self, f"{name}_{field}")
+            field: getattr(self, f"{whose}_{field}")
             for field in ("model", "temperature", "usd_per_million_in", "usd_per_million_out")
         }
-        key: SecretStr = getattr(self, f"{name}_api_key")
+        key: SecretStr = getattr(self, f"{whose}_api_key")
         return Role(
             name=name,
-            base_url=getattr(self, f"{name}_base_url") or self.openai_base_url,
+            base_url=getattr(self, f"{whose}_base_url") or self.openai_base_url,
             key=key if key.get_secret_value() else self.openrouter_api_key,
             **own,
         )

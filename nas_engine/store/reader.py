@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import orjson
 
@@ -111,6 +111,12 @@ class TrialRow:
     stopping: bool  # a person has ended its training
     slot: int | None  # of the newest run
     spark: list[float | None]  # a few val_mse of the run that stands for the trial
+    surrogate_low: float | None  # of the improvement that the surrogate expected
+    surrogate_high: float | None
+    drafted: bool  # by a chat: nothing waits for the decision on it
+    waiting_since: float | None  # a proposal, in this version
+    asked_again: bool  # the planner is being asked for another proposal, with this hint
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,7 @@ class LLMCallRow:
     """One exchange with a language model."""
 
     id: int
-    number: int
+    number: int | None  # None: it was about no trial
     role: str
     attempt: int
     model: str
@@ -255,6 +261,80 @@ class OpenTrial:
     state: str
     priority: int
     stopping: bool
+    drafted: bool
+
+
+@dataclass(frozen=True)
+class RevisionRow:
+    """What a proposal said in a version that was replaced."""
+
+    proposal_id: int
+    number: int  # of the trial
+    version: int
+    source: str
+    step_type: str
+    hypothesis: str
+    reasons: str
+    changes: dict[str, Value]
+    config: dict[str, Value]
+    expected_low: float | None
+    expected_high: float | None
+    surrogate_low: float | None
+    surrogate_high: float | None
+    why: str  # edited, or asked again
+    author: str
+    comment: str  # the reason, or the hint
+    created_at: float  # when it was replaced
+
+
+@dataclass(frozen=True)
+class TurnRow:
+    """A question about a search, and as much of the answer as there is."""
+
+    id: int
+    author: str
+    question: str
+    state: str
+    stopping: bool
+    answer: str
+    looked_up: list[dict[str, Any]]  # see chat.LookedUp
+    drafted: int | None  # the trial that the answer proposed
+    problem: str
+    created_at: float
+    ended_at: float | None
+    cost_usd: float  # booked
+    tokens: int  # booked
+
+
+@dataclass(frozen=True)
+class ReplayRow:
+    """What another planner or model would have proposed as trial `number`."""
+
+    id: int
+    number: int
+    planner: str
+    model: str
+    state: str
+    source: str
+    parent: int | None
+    changes: dict[str, Value]
+    config: dict[str, Value]
+    hypothesis: str
+    reasons: str
+    expected_low: float | None
+    expected_high: float | None
+    problem: str
+    author: str
+    created_at: float
+    ended_at: float | None
+
+
+@dataclass(frozen=True)
+class Errand:
+    """Something that a person wants of a language model or a planner, beside the trials."""
+
+    kind: Literal["plan again", "answer", "replay"]
+    id: int  # of the trial, the turn or the replay
 
 
 @dataclass(frozen=True)
@@ -341,9 +421,10 @@ class Reader:
         """Return the trials that have not ended, in the order in which they are to be trained."""
         return self._rows(
             OpenTrial,
-            """SELECT number, state, priority, stopping FROM trials
-            WHERE search_id = ? AND ended_at IS NULL
-            ORDER BY state = 'running' DESC, priority DESC, number""",
+            """SELECT t.number, t.state, t.priority, t.stopping, p.drafted
+            FROM trials t JOIN proposals p ON p.id = t.proposal_id
+            WHERE t.search_id = ? AND t.ended_at IS NULL
+            ORDER BY t.state = 'running' DESC, t.priority DESC, t.number""",
             (search_id,),
         )
 
@@ -561,6 +642,45 @@ class Reader:
         )
         return row
 
+    def errands(self, search_id: int) -> list[Errand]:
+        """Return what is wanted beside the trials, the oldest of a kind first."""
+        return self._rows(
+            Errand,
+            """SELECT 'plan again' AS kind, number AS id FROM proposals
+                WHERE search_id = ?1 AND asked_again
+            UNION ALL SELECT 'answer', id FROM turns
+                WHERE search_id = ?1 AND state IN ('asked', 'answering')
+            UNION ALL SELECT 'replay', id FROM replays WHERE search_id = ?1 AND state = 'asked'""",
+            (search_id,),
+        )
+
+    def revisions(self, search_id: int, number: int | None = None) -> list[RevisionRow]:
+        """Return the replaced versions of proposals, of one trial or of all."""
+        return self._rows(
+            RevisionRow,
+            """SELECT r.proposal_id, p.number, r.version, r.source, r.step_type, r.hypothesis,
+            r.reasons, r.changes, r.config, r.expected_low, r.expected_high, r.surrogate_low,
+            r.surrogate_high, r.why, r.author, r.comment, r.created_at
+            FROM proposals p JOIN revisions r ON r.proposal_id = p.id
+            WHERE p.search_id = ?1 AND (?2 IS NULL OR p.number = ?2)
+            ORDER BY p.number, r.version""",
+            (search_id, number),
+        )
+
+    def turns(self, search_id: int) -> list[TurnRow]:
+        """Return the questions about a search with their answers, oldest first."""
+        return self._rows(TurnRow, f"{_TURN} WHERE t.search_id = ? ORDER BY t.id", (search_id,))
+
+    def replays(self, search_id: int, number: int | None = None) -> list[ReplayRow]:
+        """Return what other planners would have proposed, newest first."""
+        return self._rows(
+            ReplayRow,
+            """SELECT id, number, planner, model, state, source, parent, changes, config,
+            hypothesis, reasons, expected_low, expected_high, problem, author, created_at, ended_at
+            FROM replays WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id DESC""",
+            (search_id, number),
+        )
+
     def events(self, search_id: int, limit: int = 200, after: int = 0) -> list[EventRow]:
         """Return the newest `limit` events with an id above `after`, oldest of them first."""
         newest = self._rows(
@@ -690,13 +810,24 @@ _TRIAL = f"""
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
             AS asked_seconds, t.version AS trial_version, t.priority, t.round, t.wanted, t.stopping,
-            n.slot, t.spark
+            n.slot, t.spark, p.surrogate_low, p.surrogate_high, p.drafted, p.waiting_since,
+            p.asked_again, p.hint
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
     LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
+
+_TURN = """
+    SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up, t.drafted,
+        t.problem, t.created_at, t.ended_at,
+        (SELECT total(c.booked_usd) FROM llm_calls c
+            WHERE c.search_id = t.search_id AND c.turn_id = t.id) AS cost_usd,
+        (SELECT coalesce(sum(c.booked_tokens), 0) FROM llm_calls c
+            WHERE c.search_id = t.search_id AND c.turn_id = t.id) AS tokens
+    FROM turns t
+"""
 
 _ENGINE = """
     SELECT search_id, token, boot, pid, process_start, started_at, heartbeat, released FROM engines
@@ -708,8 +839,10 @@ _COMMAND = """
 """
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("accepted", "archived", "released", "stopping"), bool),
-    **dict.fromkeys(("changes", "original", "messages", "spark", "tags"), json.loads),
+    **dict.fromkeys(
+        ("accepted", "archived", "released", "stopping", "drafted", "asked_again"), bool
+    ),
+    **dict.fromkeys(("changes", "original", "messages", "spark", "tags", "looked_up"), json.loads),
     "config": orjson.loads,  # of all that a page reads each second, the most text by far
     "spec": SearchSpec.model_validate_json,
 }

@@ -16,7 +16,7 @@ import os
 import sqlite3
 import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
+from nas_engine.settings import RoleName
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader
 from nas_engine.store.schema import differing, open_database, sampled, transaction
 from nas_engine.trainers.base import Ended, Load, Worker
@@ -286,11 +287,13 @@ class Writer:
         config: RunConfig,
         waiting: bool = False,
         author: str = "",
+        drafted: bool = False,
     ) -> int:
         """Create a trial from its proposal and return the proposal's id.
 
-        It waits for a decision, or is queued: approved by `author` where a person made it. Where
-        the trial exists, its proposal is returned as it stands: planning is not repeated.
+        It waits for a decision, or is queued: approved by `author` where a person made it. What a
+        chat has `drafted` waits and holds up no other trial. Where the trial exists, its proposal
+        is returned as it stands: planning is not repeated.
         """
         with self.transaction():
             if (existing := self.read.trial(search_id, number)) is not None:
@@ -302,8 +305,8 @@ class Writer:
             row = self._execute(
                 """INSERT INTO proposals (search_id, number, parent, source, step_type, hypothesis,
                 reasons, changes, original, config, decision, author, created_at, decided_at,
-                expected_low, expected_high, differences)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                expected_low, expected_high, differences, waiting_since, drafted)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (
                     search_id,
                     number,
@@ -320,7 +323,7 @@ class Writer:
                     now,
                     None if waiting else now,
                     *(proposal.expected or (None, None)),
-                    differences,
+                    *(differences, now if waiting else None, drafted),
                 ),
             )
             assert row is not None
@@ -339,8 +342,9 @@ class Writer:
         author: str,
         comment: str,
         edited: tuple[Mapping[str, Value], RunConfig, str] | None = None,
+        expected: tuple[float, float] | None = None,
     ) -> bool:
-        """Record a person's decision on a version of a proposal; False if none is waited for.
+        """Record a decision on a version of a proposal; False if none is waited for.
 
         Args:
             proposal_id: the proposal.
@@ -349,10 +353,12 @@ class Writer:
             author: who decided.
             comment: the reason given.
             edited: new changes, configuration and step type, where the person edited.
+            expected: what the person who edited expects of it.
         """
         with self.transaction():
             row = self._execute(
-                """UPDATE proposals SET decision = ?, author = ?, comment = ?, decided_at = ?
+                """UPDATE proposals SET decision = ?, author = ?, comment = ?, decided_at = ?,
+                asked_again = 0
                 WHERE id = ? AND version = ? AND decision IS NULL AND EXISTS (SELECT 1
                     FROM trials t WHERE t.proposal_id = proposals.id AND t.state = 'proposed')
                 RETURNING search_id, number""",
@@ -362,12 +368,16 @@ class Writer:
                 return False
             if edited is not None:
                 changes, config, step = edited
+                self._keep_version(proposal_id, "edited", author, comment)
                 self._execute(
                     """UPDATE proposals SET version = version + 1, changes = ?, config = ?,
-                    step_type = ?, differences = ? WHERE id = ?""",
+                    step_type = ?, differences = ?, expected_low = ?, expected_high = ?,
+                    surrogate_low = NULL, surrogate_high = NULL WHERE id = ?""",
                     (
                         *(json.dumps(dict(changes)), json.dumps(config.flat()), step),
-                        *(self._differences(row[0], row[1], config), proposal_id),
+                        self._differences(row[0], row[1], config),
+                        *(expected or (None, None)),
+                        proposal_id,
                     ),
                 )
             state = "rejected" if decision == "rejected" else "queued"
@@ -376,6 +386,178 @@ class Writer:
                 (state, time.time() if decision == "rejected" else None, *row),
             )
             return True
+
+    def ask_again(self, proposal_id: int, version: int, author: str, hint: str) -> bool:
+        """Wish for another proposal in the place of a version; False if that does not wait.
+
+        What stands until then counts as the next version: who saw it without the wish is told.
+        """
+        with self.transaction():
+            waits = self._execute(
+                """SELECT 1 FROM proposals p JOIN trials t ON t.proposal_id = p.id WHERE p.id = ?
+                AND p.version = ? AND p.decision IS NULL AND NOT p.asked_again
+                AND t.state = 'proposed'""",
+                (proposal_id, version),
+            )
+            if waits is None:
+                return False
+            self._keep_version(proposal_id, "asked again", author, hint)
+            self._execute(
+                """UPDATE proposals SET version = version + 1, asked_again = 1, hint = ?
+                WHERE id = ?""",
+                (_storable(hint), proposal_id),
+            )
+            return True
+
+    def propose_again(
+        self, proposal_id: int, version: int, proposal: Proposal, config: RunConfig
+    ) -> bool:
+        """Put what the planner proposed anew in the place of a version; False if it has gone."""
+        with self.transaction():
+            row = self._execute(
+                """UPDATE proposals SET version = version + 1, asked_again = 0, parent = ?,
+                source = ?, step_type = ?, hypothesis = ?, reasons = ?, changes = ?, original = ?,
+                config = ?, expected_low = ?, expected_high = ?, surrogate_low = NULL,
+                surrogate_high = NULL, waiting_since = ?
+                WHERE id = ? AND version = ? AND decision IS NULL AND asked_again
+                RETURNING search_id, number""",
+                (
+                    *(proposal.parent, proposal.source, proposal.step_type),
+                    *(_storable(proposal.hypothesis), _storable(proposal.reasons)),
+                    *(json.dumps(proposal.changes), json.dumps(proposal.changes)),
+                    json.dumps(config.flat()),
+                    *(proposal.expected or (None, None)),
+                    *(time.time(), proposal_id, version),
+                ),
+            )
+            if row is None:
+                return False
+            self._execute(
+                "UPDATE proposals SET differences = ? WHERE id = ?",
+                (self._differences(row[0], row[1], config), proposal_id),
+            )
+            return True
+
+    def keep_proposal(self, proposal_id: int) -> None:
+        """Ask the planner no longer: what it proposed before stands, and waits."""
+        self._execute("UPDATE proposals SET asked_again = 0 WHERE id = ?", (proposal_id,))
+
+    def _keep_version(
+        self, proposal_id: int, why: Literal["edited", "asked again"], author: str, comment: str
+    ) -> None:
+        """Keep what a proposal says before it is replaced."""
+        self._execute(
+            """INSERT INTO revisions (proposal_id, version, source, step_type, hypothesis, reasons,
+            changes, config, expected_low, expected_high, surrogate_low, surrogate_high, why,
+            author, comment, created_at)
+            SELECT id, version, source, step_type, hypothesis, reasons, changes, config,
+            expected_low, expected_high, surrogate_low, surrogate_high, ?, ?, ?, ?
+            FROM proposals WHERE id = ?""",
+            (why, author, _storable(comment), time.time(), proposal_id),
+        )
+
+    def foresee(self, proposal_id: int, version: int, interval: tuple[float, float]) -> None:
+        """Keep what the surrogate expects of a version of a proposal."""
+        self._execute(
+            """UPDATE proposals SET surrogate_low = ?, surrogate_high = ?
+            WHERE id = ? AND version = ?""",
+            (*interval, proposal_id, version),
+        )
+
+    # -- what people want beside the trials -----------------------------------------------------
+
+    def add_turn(self, search_id: int, question: str, author: str) -> int:
+        """Keep a question and return the id of its turn."""
+        row = self._execute(
+            """INSERT INTO turns (search_id, author, question, created_at) VALUES (?, ?, ?, ?)
+            RETURNING id""",
+            (search_id, author, _storable(question), time.time()),
+        )
+        assert row is not None
+        return int(row[0])
+
+    def stop_turn(self, turn_id: int) -> bool:
+        """Wish for the end of an answer; False if it has ended already."""
+        row = self._execute(
+            """UPDATE turns SET stopping = 1 WHERE id = ? AND state IN ('asked', 'answering')
+            RETURNING id""",
+            (turn_id,),
+        )
+        return row is not None
+
+    def answer_so_far(
+        self, turn_id: int, text: str, looked_up: Sequence[Mapping[str, Any]]
+    ) -> bool:
+        """Keep as much of an answer as there is; return whether somebody wants it stopped."""
+        row = self._execute(
+            """UPDATE turns SET state = 'answering', answer = ?, looked_up = ? WHERE id = ?
+            RETURNING stopping""",
+            (_storable(text), _storable(json.dumps(looked_up)), turn_id),
+        )
+        return row is not None and bool(row[0])
+
+    def end_turn(
+        self,
+        turn_id: int,
+        state: Literal["answered", "stopped", "failed"],
+        problem: str = "",
+        drafted: int | None = None,
+    ) -> None:
+        """Record how an answer ended; what there is of it stays."""
+        self._execute(
+            "UPDATE turns SET state = ?, problem = ?, drafted = ?, ended_at = ? WHERE id = ?",
+            (state, _storable(problem), drafted, time.time(), turn_id),
+        )
+
+    def add_replay(self, search_id: int, number: int, planner: str, model: str, author: str) -> int:
+        """Keep the wish to see what another planner would have proposed; return its id."""
+        row = self._execute(
+            """INSERT INTO replays (search_id, number, planner, model, author, created_at)
+            VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+            (search_id, number, planner, _storable(model), author, time.time()),
+        )
+        assert row is not None
+        return int(row[0])
+
+    def end_replay(self, replay_id: int, proposal: Proposal, config: RunConfig) -> None:
+        """Record what would have been proposed."""
+        self._execute(
+            """UPDATE replays SET state = 'answered', source = ?, parent = ?, changes = ?,
+            config = ?, hypothesis = ?, reasons = ?, expected_low = ?, expected_high = ?,
+            ended_at = ? WHERE id = ?""",
+            (
+                *(proposal.source, proposal.parent, json.dumps(proposal.changes)),
+                *(json.dumps(config.flat()), _storable(proposal.hypothesis)),
+                *(_storable(proposal.reasons), *(proposal.expected or (None, None))),
+                *(time.time(), replay_id),
+            ),
+        )
+
+    def fail_replay(self, replay_id: int, problem: str) -> None:
+        """Record why nothing would have been proposed."""
+        self._execute(
+            "UPDATE replays SET state = 'failed', problem = ?, ended_at = ? WHERE id = ?",
+            (_storable(problem), time.time(), replay_id),
+        )
+
+    def steer(self, search_id: int, words: str, constraint: str, author: str) -> int:
+        """Keep what a person told the search, a constraint's JSON or words, and return its id."""
+        row = self._execute(
+            """INSERT INTO steering (search_id, words, constraint_, author, created_at)
+            VALUES (?, ?, ?, ?, ?) RETURNING id""",
+            (search_id, _storable(words), constraint, author, time.time()),
+        )
+        assert row is not None
+        return int(row[0])
+
+    def lift(self, search_id: int, steering_id: int, author: str) -> bool:
+        """End a constraint or a word of guidance; False if it holds no longer."""
+        row = self._execute(
+            """UPDATE steering SET ended_by = ?, ended_at = ?
+            WHERE id = ? AND search_id = ? AND ended_at IS NULL RETURNING id""",
+            (author, time.time(), steering_id, search_id),
+        )
+        return row is not None
 
     def _differences(self, search_id: int, number: int, config: RunConfig) -> str:
         """Return how a configuration differs from trial 0's, as JSON."""
@@ -659,8 +841,8 @@ class Writer:
     def reserve_call(
         self,
         search_id: int,
-        number: int,
-        role: Literal["planner", "evaluator"],
+        number: int | None,
+        role: RoleName,
         attempt: int,
         model: str,
         messages: list[dict[str, str]],
@@ -668,6 +850,8 @@ class Writer:
         base_url: str,
         temperature: float | None,
         max_tokens: int,
+        turn_id: int | None = None,
+        replay_id: int | None = None,
     ) -> int:
         """Book a call at its worst case before it is made, and return its id.
 
@@ -682,11 +866,13 @@ class Writer:
                 raise LimitReached(problem)
             row = self._execute(
                 """INSERT INTO llm_calls (search_id, number, role, attempt, model, messages,
-                booked_tokens, booked_usd, base_url, temperature, max_tokens, created_at)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
+                booked_tokens, booked_usd, base_url, temperature, max_tokens, created_at, turn_id,
+                replay_id)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id""",
                 (
                     *(search_id, number, role, attempt, model, json.dumps(messages)),
                     *(worst.tokens, worst.usd, base_url, temperature, max_tokens, time.time()),
+                    *(turn_id, replay_id),
                 ),
             )
             assert row is not None

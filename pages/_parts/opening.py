@@ -19,10 +19,10 @@ from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.text import plain, readable
 
 OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
-LIVE, REVIEW = "pages/search/live.py", "pages/search/review.py"
+LIVE = "pages/search/live.py"
 COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "trial", "lineage"))
 DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
-TRANSCRIPT = "pages/agent/transcript.py"
+REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
 
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""

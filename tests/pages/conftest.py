@@ -18,7 +18,7 @@ PAGES = {  # that read the workspace
     "overview": "pages/search/overview.py",
     "start": "pages/search/start.py",
     "live": "pages/search/live.py",
-    "review": "pages/search/review.py",
+    "review": "pages/agent/review.py",
     "compare": "pages/runs/compare.py",
     "trial": "pages/runs/trial.py",
     "lineage": "pages/runs/lineage.py",
