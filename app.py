@@ -39,11 +39,19 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     url_path="live",
                     help="Watch a search: what trains now, what was found, pause and stop.",
                 ),
+            ],
+            "Agent": [
                 st.Page(
                     "pages/agent/review.py",
                     title="Review",
                     url_path="review",
                     help="Approve, edit or reject what a planner wants to try.",
+                ),
+                st.Page(
+                    "pages/agent/transcript.py",
+                    title="Transcript",
+                    url_path="transcript",
+                    help="Who proposed, decided, trained and judged each trial, word for word.",
                 ),
             ],
             "Results": [
@@ -64,12 +72,6 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     title="Lineage",
                     url_path="lineage",
                     help="The tree of accepted changes, with the effect of each.",
-                ),
-                st.Page(
-                    "pages/agent/transcript.py",
-                    title="Transcript",
-                    url_path="transcript",
-                    help="Who proposed, decided, trained and judged each trial, word for word.",
                 ),
             ],
             "Workspace": [
