@@ -73,7 +73,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "langchain_core": ("nas_engine/llm.py", "nas_engine/service/http.py", "nas_engine/graph.py"),
     "langchain_openai": ("nas_engine/service/http.py",),
     "openai": (),
-    "httpx2": ("nas_engine/service/http.py",),
+    "httpx2": ("nas_engine/service/http.py", "nas_engine/service/webhook.py"),
     "tenacity": ("nas_engine/llm.py",),
     "langgraph": ("nas_engine/graph.py",),
     "optuna": (
