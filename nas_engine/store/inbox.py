@@ -49,8 +49,8 @@ def waiting(reader: Reader, search_id: int | None = None) -> list[Waiting]:
         (search_id,),
     )
     return [
-        Waiting(*row, announced=bool(announced), asked_again=bool(asked_again))
-        for *row, announced, asked_again in rows
+        Waiting(search, number, proposal, version, since, bool(announced), bool(again))
+        for search, number, proposal, version, since, announced, again in rows
     ]
 
 
@@ -68,7 +68,10 @@ def planning(reader: Reader, search_id: int, numbers: Sequence[int]) -> dict[int
             (json.dumps([row[-1] for row in rows]),),
         )
     )
-    return {number: Planning(*figures, model=models[newest]) for number, *figures, newest in rows}
+    return {
+        number: Planning(calls, tokens, usd, seconds, models[newest])
+        for number, calls, tokens, usd, seconds, newest in rows
+    }
 
 
 def told_at(reader: Reader, search_id: int, decided: Sequence[TrialRow]) -> dict[int, int]:
