@@ -1,4 +1,4 @@
-"""Settings: models, keys as present or absent, limits, data, workspace, machine, appearance."""
+"""Settings: models, keys as present or absent, limits, data, machine, notes, appearance."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from informer.config import PRESETS
 from nas_engine.machine import cores, default_slots, gpus, main_memory
 from nas_engine.settings import Settings, origins, public_address
 from nas_engine.store.schema import known_versions
+from pages._parts.desktop import show_switch
 from pages._parts.opening import settings, stored
 from pages._parts.text import count_text, plain, readable
 
@@ -90,6 +91,20 @@ def show_limits(config: Settings) -> None:
             ),
         }
     )
+
+
+def show_notes(config: Settings) -> None:
+    """Draw who is told when a proposal waits, and what an hour of training costs."""
+    webhook = "present" if config.nas_webhook.get_secret_value() else "absent"
+    dashboard = public_address(config.nas_dashboard_url) if config.nas_dashboard_url else "none"
+    show_values(
+        {
+            "Webhook": (webhook, "nas_webhook"),
+            "Dashboard, for its links": (dashboard, "nas_dashboard_url"),
+            "USD / hour of training": (f"{config.nas_usd_per_hour:g}", "nas_usd_per_hour"),
+        }
+    )
+    show_switch()
 
 
 # -- this machine -------------------------------------------------------------------------------
@@ -185,7 +200,8 @@ def shown(name: str, value: Any) -> str:
         return "present" if value.get_secret_value() else "absent"
     if value is None or value == "":
         return "–"
-    return readable(public_address(value) if name.endswith("base_url") else str(value))
+    address = name.endswith(("base_url", "dashboard_url"))
+    return readable(public_address(value) if address else str(value))
 
 
 # -- page ---------------------------------------------------------------------------------------
@@ -215,7 +231,11 @@ with left, st.container(border=True, height="stretch"):
 with right, st.container(border=True, height="stretch"):
     st.subheader("Directories with data", anchor=False)
     show_data(config)
-with st.container(border=True):
+left, right = st.columns(2)
+with left, st.container(border=True, height="stretch"):
+    st.subheader("When a proposal waits", anchor=False)
+    show_notes(config)
+with right, st.container(border=True, height="stretch"):
     st.subheader("Appearance", anchor=False)
     st.segmented_control(
         "Live reads a running search every",

@@ -13,7 +13,7 @@ from informer.config import Value
 from nas_engine import machine
 from nas_engine.commands import Decide, Start
 from nas_engine.machine import GPU
-from nas_engine.search import Narrowing, Pruning, SearchSpec
+from nas_engine.search import Narrowing, Pruning, SearchSpec, Timer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from tests.pages import seed
@@ -154,12 +154,15 @@ def test_only_what_differs_from_the_preset_is_a_setting(open_page: Open, engine:
     app.button_group(key="start-preset").set_value("paper").run()
     app.number_input(key="start-paper-data-pred_len").set_value(48)
     app.number_input(key="start-paper-training-steps_per_epoch").set_value(100)
-    app.toggle(key="start-review").set_value(True)
+    app.button_group(key="start-mode").set_value("radical").run()
+    app.button_group(key="start-timer").set_value("reject").run()
+    app.number_input(key="start-minutes").set_value(7.5)
     app.number_input(key="start-rule-reject_below").set_value(-0.01)
     app.button(key="start-go").click().run()
     [(command, _)] = engine.given
     assert isinstance(command, Start)
-    assert command.spec.preset == "paper" and command.spec.mode == "review"
+    assert command.spec.preset == "paper" and command.spec.mode == "radical"
+    assert command.spec.timer == Timer(minutes=7.5, then="reject")
     assert command.spec.settings == {"data.pred_len": 48, "training.steps_per_epoch": 100}
     assert command.spec.rules.reject_below == -0.01
 
