@@ -174,7 +174,7 @@ def _setting(claim: Claim, trial: Tried | None, known: _Known) -> Compared:
     distance = abs(stored - said.value)
     if distance <= min(said.step / 2, 0.1 * abs(stored)) * (1 + 1e-6):
         return name, _value(stored), True
-    error = said.fits(trial.val_mse) or said.fits(trial.val_mae)
+    error = said.decimals > 1 and (said.fits(trial.val_mse) or said.fits(trial.val_mae))
     return name, _value(stored), None if error else False
 
 
