@@ -186,14 +186,15 @@ class _Text:
     def _error(self, trial: int, figure: int, sure: bool) -> Iterator[Claim]:
         first, last = min(trial, figure), max(trial, figure) + 1
         said, metric = self._figure(figure), self._metric(first, last)
-        if self._followed(figure) or not (metric or said.decimals > 1):
+        signed = self.tokens[figure].text[0] in "+-−"  # a difference
+        if signed or self._followed(figure, by="Sxb") or not (metric or said.decimals > 1):
             return
         if not metric and re.search(r"S[cp]{0,2}$", self.kinds[:first]):
             sure = False  # "dropout of trial 4 (0.3)"
-        part = self._part(first, last)
+        part = self._part(first, last) + self._opening(first)
         others = self._named_in_sentence(first) if set(part) & set("TLR") else ()
         yield replace(
-            self._claim("error", figure, figure + 1, certain=sure and not set(part) & set("!x")),
+            self._claim("error", figure, figure + 1, certain=sure and not set(part) & set("!xk")),
             trial=(own := self._subject(trial)),
             stated=said,
             metric=metric,
@@ -219,8 +220,10 @@ class _Text:
 
     def _settings(self, trial: int, at: int) -> Iterator[Claim]:
         gap = self.kinds[trial + 1 : at]
-        told = "v" in gap or "(" in gap or _possessive(self.tokens[trial]) or "c" in gap
-        sure = told and "k" not in gap and ("N" not in gap or ")" in gap)
+        said = {token.text.lower() for token in self.tokens[trial + 1 : at]}
+        told = "v" in gap or said & {"has", "had"} or _possessive(self.tokens[trial])
+        told = told or ("(" in gap and not self._part(trial, at, back_only=True))
+        sure = bool(told) and "k" not in gap and ("N" not in gap or ")" in gap)
         sure = sure and not self._doubtful(trial, at)
         while True:
             claim, after = self._setting(at, sure and not self._doubtful(at, at + 1))
@@ -315,6 +318,10 @@ class _Text:
 
     def _doubtful(self, first: int, last: int) -> bool:
         return bool(set(self._part(first, last)) & set("!x"))
+
+    def _opening(self, at: int) -> str:
+        """Return the kind that the sentence begins with, which "With dropout 0.3," makes a wish."""
+        return self.kinds[self.kinds.rfind(".", 0, at) + 1 :][:1]
 
     def _named_in_sentence(self, at: int) -> list[int]:
         start = self.kinds.rfind(".", 0, at) + 1
