@@ -315,6 +315,13 @@ def test_a_proposal_is_shown_beside_its_parent(open_page: Open, workspace: Works
     assert "MB of memory" in words(app) and "of training" in words(app)
 
 
+def open_review(open_page: Open) -> AppTest:
+    """Open the page with the form of the proposal that waits."""
+    app = open_page("review")
+    app.session_state[proposal_key(app, "-approve").removesuffix("-approve") + "-edited"] = True
+    return app.run()
+
+
 def proposal_key(app: AppTest, ending: str) -> str:
     elements = [*app.button, *app.number_input, *app.text_input, *app.text_area, *app.toggle]
     keys = [str(element.key) for element in elements]
@@ -338,7 +345,7 @@ def test_an_edit_sends_all_that_differs_from_the_parent(
     open_page: Open, workspace: Workspace, engine: Engine
 ) -> None:
     seed.eventful(workspace, alive=True)
-    app = open_page("review")
+    app = open_review(open_page)
     app.number_input(key=proposal_key(app, "-model-d_model")).set_value(64)
     app.number_input(key=proposal_key(app, "-data-batch_size")).set_value(16).run()
     assert not app.error
@@ -354,7 +361,7 @@ def test_an_edit_sends_all_that_differs_from_the_parent(
 
 def test_an_edit_with_problems_cannot_be_approved(open_page: Open, workspace: Workspace) -> None:
     seed.eventful(workspace, alive=True)
-    app = open_page("review")
+    app = open_review(open_page)
     app.number_input(key=proposal_key(app, "-model-n_heads")).set_value(3).run()
     assert "must divide" in app.error[0].value
     assert app.button(key=proposal_key(app, "-approve-edited")).disabled
