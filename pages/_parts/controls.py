@@ -141,9 +141,9 @@ def show_change(search: SearchRow) -> None:
 def _apply(search: SearchRow, prefix: str) -> None:
     """Send what the form holds now: a figure may have been typed in the same moment."""
     names = ("max_trials", "slots", *POLICY, *CHANGEABLE)
-    held = {name: st.session_state[f"{prefix}-{name}"] for name in names}
+    held = {name: st.session_state.get(f"{prefix}-{name}") for name in names}
     try:
-        held |= {name: limit_of(name, held[name]) for name in CHANGEABLE}
+        held |= {name: limit_of(name, str(held[name])) for name in CHANGEABLE}
     except ValueError as error:
         leave(ANSWER, Answer(False, str(error), search.id))
         return
@@ -167,7 +167,7 @@ def limit_of(name: str, text: str) -> float | None:
 def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:
     """Return the command for what a form holds beside the search, None where nothing differs."""
     spec = search.spec
-    mode, timer = policy_of(held)
+    mode, timer = policy_of(held, spec.timer)
     limits = {name: held[name] for name in CHANGEABLE if held[name] != getattr(spec.limits, name)}
     command = Change(
         version=search.version,

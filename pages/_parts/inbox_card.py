@@ -17,6 +17,7 @@ from pages._parts.facts import show_facts
 from pages._parts.inbox import Inbox, prefix_of
 from pages._parts.inbox_decide import show_decisions, show_editor
 from pages._parts.inbox_figures import (
+    Estimate,
     broken,
     cost_text,
     estimate,
@@ -42,19 +43,14 @@ def show_card(inbox: Inbox, trial: TrialRow) -> None:
     parent, record = inbox.parent_of(trial), inbox.record_before(trial)
     with st.container(border=True, key=f"{prefix}-card"):
         show_head(inbox, trial)
-        left, right = st.columns([6, 5], gap="medium")
+        show_difference(parent, trial.config)
+        left, right = st.columns(2, gap="medium")
         with left:
-            show_difference(parent, trial.config)
-            after = estimate(record, trial.config)
-            if after is not None:
-                st.caption(plain(estimate_text(after, estimate(record, parent))))
-                price = settings().nas_usd_per_hour
-                asked = inbox.planning.get(trial.number)
-                if cost := cost_text(asked, after.seconds, inbox.budgets, price):
-                    st.caption(plain(cost))
-            show_near(record, trial.config, search.id)
-        with right:
             show_reasons(inbox, trial)
+        with right:
+            after = show_cost(inbox, trial)
+            show_near(record, trial.config, search.id)
+            show_trials("Refers to:", references(trial, record.trials), search.id)
         for sentence in broken(inbox.constraints, trial.config, after):
             st.warning(f"Breaks what the search was told: {plain(sentence)}")
         show_decisions(trial, search)
@@ -116,23 +112,32 @@ def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) ->
     )
 
 
+def show_cost(inbox: Inbox, trial: TrialRow) -> Estimate | None:
+    """Draw what is expected of the proposal and what it will take, and return the latter."""
+    source = "The person" if trial.source == "human" else "The planner"
+    expected = expectations(trial, source, inbox.parent_error(trial))
+    st.markdown("**Expected**")
+    for sentence in expected or ["Nobody has said what effect to expect."]:
+        st.caption(plain(sentence))
+    if inbox.noise is not None:
+        st.caption(f"Seeds alone make trainings differ by {inbox.noise.relative:.2%} here.")
+    record = inbox.record_before(trial)
+    after, before = estimate(record, trial.config), estimate(record, inbox.parent_of(trial))
+    if after is not None:
+        st.caption(plain(estimate_text(after, before)))
+        asked, price = inbox.planning.get(trial.number), settings().nas_usd_per_hour
+        if cost := cost_text(asked, after.seconds, inbox.budgets, price):
+            st.caption(plain(cost))
+    return after
+
+
 def show_reasons(inbox: Inbox, trial: TrialRow) -> None:
-    """Draw the hypothesis, the effect that is expected, the reasons and what they rest on."""
+    """Draw the hypothesis and the reasons, with what the fact check says of them."""
     search = inbox.search
     earlier = [other for other in inbox.earlier if other.number < trial.number]
     st.markdown("**Hypothesis**")
     st.text(readable(trial.hypothesis) or "None was given.")
     show_facts(trial.hypothesis, earlier, inbox.baselines, search.incumbent, search.id)
-    source = "The person" if trial.source == "human" else "The planner"
-    expected = expectations(trial, source, inbox.parent_error(trial))
-    for sentence in expected:
-        st.caption(plain(sentence))
-    if not expected:
-        st.caption("Nobody has said what effect to expect.")
-    if inbox.noise is not None:
-        noise = f"{inbox.noise.relative:.2%}"
-        st.caption(f"Trainings of one configuration with other seeds differ by {noise} here.")
-    show_trials("Refers to", references(trial, earlier), search.id)
     if trial.reasons:
         with st.expander("Reasons", key=f"{prefix_of(trial)}-reasons"):
             st.text(readable(trial.reasons))

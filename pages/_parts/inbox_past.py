@@ -10,7 +10,7 @@ from pages._parts.inbox import Inbox
 from pages._parts.states import SOURCES
 from pages._parts.text import changes_text, error_text, percent_text, readable
 
-SEEN_HELP = "The first trial in whose planning the language model was told of it; opens that."
+SEEN_HELP = "The first trial in whose planning the language model was told of the decision."
 
 
 def show_decided(inbox: Inbox) -> None:
@@ -36,7 +36,8 @@ def show_decided(inbox: Inbox) -> None:
             "vs parent": st.column_config.TextColumn(
                 width=90, help="Improvement of val_mse over the parent's"
             ),
-            "Planner told": link(display_text=r"trial=(\d+)", width=100, help=SEEN_HELP),
+            "Planner told": st.column_config.TextColumn(width=100, help=SEEN_HELP),
+            "Exchange": link(display_text="open", width=80, help=SEEN_HELP),
             "Page": link(display_text="open", width=65),
         },
         alt="Decisions of people, newest first",
@@ -50,6 +51,11 @@ def _row(inbox: Inbox, trial: TrialRow) -> dict[str, object]:
         "Decision": trial.decision,
         "By": readable(trial.author),
         "Comment": readable(trial.comment),
+    }
+    told = inbox.told.get(trial.number)
+    if inbox.reads_words:
+        row["Planner told"] = "not yet" if told is None else f"at trial {told}"
+    row |= {
         "Proposed by": SOURCES.get(trial.source, trial.source),
         "Proposed": readable(changes_text(trial.original, parent)),
         "Tried": ""
@@ -60,10 +66,8 @@ def _row(inbox: Inbox, trial: TrialRow) -> dict[str, object]:
         "vs parent": percent_text(_improvement(trial.val_mse, inbox.parent_error(trial))),
     }
     if inbox.reads_words:
-        told = inbox.told.get(trial.number)
         there = f"./transcript?search={search_id}&trial={told}"
-        row["Planner told"] = None if told is None else there
-        row["Told"] = "not yet" if told is None else f"at trial {told}"
+        row["Exchange"] = None if told is None else there
     return row | {"Page": f"./trial?trial={search_id}.{trial.number}"}
 
 

@@ -43,6 +43,8 @@ def choose_policy(mode: Mode, timer: Timer | None, prefix: str) -> tuple[Mode, T
             help=REVIEW_HELP,
         )
     }
+    if held["mode"] == "auto":
+        return policy_of(held, timer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         held["timer"] = st.segmented_control(
             "If nobody decides",
@@ -51,7 +53,6 @@ def choose_policy(mode: Mode, timer: Timer | None, prefix: str) -> tuple[Mode, T
             required=True,
             format_func=TIMERS.__getitem__,
             key=f"{prefix}-timer",
-            disabled=held["mode"] == "auto",
             help=TIMER_HELP,
         )
         held["minutes"] = st.number_input(
@@ -62,16 +63,21 @@ def choose_policy(mode: Mode, timer: Timer | None, prefix: str) -> tuple[Mode, T
             step=5.0,
             format="%g",
             key=f"{prefix}-minutes",
-            disabled=held["mode"] == "auto" or held["timer"] == "wait",
+            disabled=held["timer"] == "wait",
             width=130,
         )
-    return policy_of(held)
+    return policy_of(held, timer)
 
 
-def policy_of(held: Mapping[str, Any]) -> tuple[Mode, Timer | None]:
-    """Return the policy that the widgets of `choose_policy` hold, by `NAMES`."""
+def policy_of(held: Mapping[str, Any], timer: Timer | None) -> tuple[Mode, Timer | None]:
+    """Return the policy that the widgets of `choose_policy` hold, by `NAMES`.
+
+    Where nothing is reviewed there is no choice of a timer, and `timer` stays as it is.
+    """
     mode: Mode = held["mode"] or "auto"
-    then: Literal["approve", "reject", "wait"] = held["timer"] or "wait"
+    if mode == "auto" or held.get("timer") is None:
+        return mode, timer
+    then: Literal["approve", "reject", "wait"] = held["timer"]
     return mode, None if then == "wait" else Timer(minutes=held["minutes"], then=then)
 
 

@@ -94,14 +94,13 @@ def show_limits(config: Settings) -> None:
 
 
 def show_notes(config: Settings) -> None:
-    """Draw who is told when a proposal waits, and what an hour of training costs."""
+    """Draw who is told when a proposal waits."""
     webhook = "present" if config.nas_webhook.get_secret_value() else "absent"
     dashboard = public_address(config.nas_dashboard_url) if config.nas_dashboard_url else "none"
     show_values(
         {
             "Webhook": (webhook, "nas_webhook"),
             "Dashboard, for its links": (dashboard, "nas_dashboard_url"),
-            "USD / hour of training": (f"{config.nas_usd_per_hour:g}", "nas_usd_per_hour"),
         }
     )
     show_switch()
@@ -150,7 +149,7 @@ def show_workspace(config: Settings) -> None:
     )
 
 
-def show_machine() -> None:
+def show_machine(config: Settings) -> None:
     """Draw what trainings can use here."""
     found = [f"{gpu.name}, {size_text(gpu.memory)}" for gpu in gpus()]
     slots = {
@@ -163,6 +162,7 @@ def show_machine() -> None:
             "Memory": size_text(main_memory()),
             "Memory free now": size_text(psutil.virtual_memory().available),
             "NVIDIA GPUs": "; ".join(found) or "none found",
+            "USD / hour of training": f"{config.nas_usd_per_hour:g}",
             **slots,
         }
     )
@@ -223,7 +223,7 @@ with left, st.container(border=True, height="stretch"):
     show_workspace(config)
 with right, st.container(border=True, height="stretch"):
     st.subheader("This machine", anchor=False)
-    show_machine()
+    show_machine(config)
 left, right = st.columns(2)
 with left, st.container(border=True, height="stretch"):
     st.subheader("Requests to language models", anchor=False)
