@@ -36,6 +36,11 @@ class Planning:
     model: str  # of the newest call
 
 
+def quoted(comment: str) -> str:
+    """Return what a person wrote of a decision as planners are told it."""
+    return repr(comment[:300])
+
+
 def waiting(reader: Reader, search_id: int | None = None) -> list[Waiting]:
     """Return what waits, the oldest first: in a search, or in all that are not archived."""
     rows = reader.fetch(
@@ -97,7 +102,7 @@ def told_at(reader: Reader, search_id: int, decided: Sequence[TrialRow]) -> dict
             ORDER BY created_at LIMIT 1""",
             (
                 *(search_id, moments.get(trial.number), LOOKED_AT, trial.number),
-                *(_in_messages(f"trial {trial.number} ("), _in_messages(trial.comment)),
+                *(_in_messages(f"trial {trial.number} ("), _in_messages(quoted(trial.comment))),
             ),
         )
         if rows:

@@ -12,10 +12,10 @@ import streamlit as st
 from informer.config import Value
 from nas_engine.evaluator import Noise
 from nas_engine.guidance import SteeringRow
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.proposals import Record
 from nas_engine.search import ASKING, SearchSpec
-from nas_engine.standing import Budget, budgets
+from nas_engine.standing import Budget, budgets, due_at
 from nas_engine.store.inbox import Planning, Waiting, planning, told_at, waiting
 from nas_engine.store.reader import BaselineRow, Reader, RevisionRow, SearchRow, TrialRow
 from nas_engine.store.table import Query, TriedRow, page, parse
@@ -52,6 +52,7 @@ class Inbox:
     warnings: Mapping[int, str]  # the newest of each trial
     constraints: Sequence[SteeringRow]  # in force
     budgets: Sequence[Budget]
+    due: Mapping[int, float]  # when the timer decides, by trial; seconds since 1970
 
     @property
     def reads_words(self) -> bool:
@@ -106,7 +107,17 @@ def read(search_id: int) -> Inbox:
             budgets=budgets(search, reader.spend(search_id), reader.training_seconds(search_id))
             if waits
             else (),
+            due=due_times(reader, search, waits),
         )
+
+
+def due_times(reader: Reader, search: SearchRow, waits: Sequence[TrialRow]) -> dict[int, float]:
+    """Return when the timer decides on proposals, by trial; without an engine it rests."""
+    engine = reader.engine(search.id)
+    if engine is None or engine_state(engine) not in LIVING:
+        return {}
+    due = {trial.number: due_at(trial, search, engine.started_at) for trial in waits}
+    return {number: moment for number, moment in due.items() if moment is not None}
 
 
 def mark_of(reader: Reader, search: SearchRow) -> Mark:

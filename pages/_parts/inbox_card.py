@@ -72,11 +72,23 @@ def show_head(inbox: Inbox, trial: TrialRow) -> None:
         if trial.waiting_since is not None:
             waited = seconds_text(max(0.0, time.time() - trial.waiting_since))
             st.badge(f"waits {waited}", color="gray", help="When this page was drawn.")
+        if timer := timer_text(inbox, trial):
+            st.badge(timer, color="orange", icon=":material/timer:")
     if trial.asked_again:
         label = "The planner is asked again" + (f": {trial.hint}" if trial.hint else "")
         st.status(plain(label, 300), state="running", type="compact")
     elif warning := not_replaced(inbox, trial):
         st.warning(plain(warning))
+
+
+def timer_text(inbox: Inbox, trial: TrialRow) -> str:
+    """Return what the timer of the search will do with a proposal, and when; empty without one."""
+    timer = inbox.search.spec.timer
+    if timer is None or trial.drafted:
+        return ""
+    if (due := inbox.due.get(trial.number)) is not None:
+        return f"the timer {timer.then}s it at {clock_text(due)}"
+    return "the timer rests" + (" meanwhile" if trial.asked_again else " while nothing runs")
 
 
 def not_replaced(inbox: Inbox, trial: TrialRow) -> str:
