@@ -87,12 +87,9 @@ def show_trials(what: str, trials: Sequence[Tried], search_id: int) -> None:
 
 
 def choose_expected(prefix: str) -> tuple[tuple[float, float] | None, list[str]]:
-    """Let a person state the effect that they expect; return it, and what is wrong with it.
-
-    It is a relative improvement of val_mse over the parent's, from least to most.
-    """
+    """Let a person state the effect that they expect; return as `expected_now` does."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        low, high = (
+        for label, end in (("You expect, % better, from", "low"), ("% better, to", "high")):
             st.number_input(
                 label,
                 -1000.0,
@@ -105,8 +102,15 @@ def choose_expected(prefix: str) -> tuple[tuple[float, float] | None, list[str]]
                 width=210,
                 help="Of val_mse, against the parent's. Hindsight compares it with the result.",
             )
-            for label, end in (("You expect, % better, from", "low"), ("% better, to", "high"))
-        )
+    return expected_now(prefix)
+
+
+def expected_now(prefix: str) -> tuple[tuple[float, float] | None, list[str]]:
+    """Return what a person expects, as the widgets hold it, and what is wrong with it.
+
+    It is a relative improvement of val_mse over the parent's, from least to most.
+    """
+    low, high = (st.session_state.get(f"{prefix}-expected-{end}") for end in ("low", "high"))
     if low is None and high is None:
         return None, []
     if low is None or high is None:

@@ -53,7 +53,7 @@ def show_card(inbox: Inbox, trial: TrialRow) -> None:
             show_trials("Refers to:", references(trial, record.trials), search.id)
         for sentence in broken(inbox.constraints, trial.config, after):
             st.warning(f"Breaks what the search was told: {plain(sentence)}")
-        show_decisions(trial, search)
+        show_decisions(trial, search, parent)
         show_editor(trial, search.id, record, parent)
         show_versions(inbox, trial, parent)
 

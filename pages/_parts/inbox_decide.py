@@ -12,8 +12,11 @@ from informer.config import Value
 from nas_engine.commands import AskAgain, Decide, Enqueue
 from nas_engine.proposals import Record, differences
 from nas_engine.search import ASKING
+from nas_engine.space import editable_keys
 from nas_engine.store.reader import SearchRow, TrialRow
-from pages._parts.editor import choose_expected, edit
+from nas_engine.supervisor import Answer
+from pages._parts.editor import choose_expected, edit, edited_changes, expected_now
+from pages._parts.forms import held_settings
 from pages._parts.inbox import Inbox, prefix_of
 from pages._parts.opening import give, leave
 from pages._parts.states import SOURCES
@@ -26,6 +29,12 @@ REFUSED = "review-refused"
 OPENED = ("edit", "reject", "again")
 """What a person may have open on a card, after the prefix of its keys."""
 Decision = Literal["approved", "edited", "rejected"]
+_COMMENTS: dict[Decision, str] = {
+    "approved": "comment",
+    "edited": "edit-comment",
+    "rejected": "reason",
+}
+"""Ends of the keys of what a person may write with a decision."""
 
 
 @dataclass(frozen=True)
@@ -41,39 +50,53 @@ class Refusal:
 
 
 def decide(
-    trial: TrialRow,
-    search_id: int,
-    decision: Decision,
-    comment: str,
-    changes: dict[str, Value] | None = None,
-    expected: tuple[float, float] | None = None,
-    parent: Mapping[str, Value] | None = None,
+    trial: TrialRow, search_id: int, decision: Decision, parent: Mapping[str, Value]
 ) -> None:
-    """Send a decision on the version that was shown; its answer is shown with the next run."""
+    """Send a decision on the version that was drawn, with what the card holds now.
+
+    It is called back by buttons: they are pressed also where the proposal waits no longer, and the
+    page that is drawn next has no card of it any more.
+    """
+    prefix, held = prefix_of(trial), st.session_state
+    comment = held.get(f"{prefix}-{_COMMENTS[decision]}", "").strip()
+    if decision == "rejected" and not comment:
+        held[f"{prefix}-unreasoned"] = True
+        return
+    edited = decision == "edited"
+    expected, faults = expected_now(prefix) if edited else (None, [])
+    if faults:
+        leave(ANSWER, Answer(False, faults[0], search_id))
+        return
+    values = held_settings(editable_keys(), prefix) if edited else {}
     command = Decide(
         proposal_id=trial.proposal_id,
         version=trial.version,
         decision=decision,
-        changes=changes or {},
+        changes=edited_changes(parent, values),
         expected=expected,
         comment=comment,
     )
-    _send(command, trial, search_id, parent or {})
+    _send(command, trial, search_id, parent)
+
+
+def ask_again(trial: TrialRow, search_id: int) -> None:
+    """Ask for another proposal in the place of the version that was drawn."""
+    hint = st.session_state.get(f"{prefix_of(trial)}-hint", "").strip()
+    command = AskAgain(proposal_id=trial.proposal_id, version=trial.version, hint=hint)
+    _send(command, trial, search_id, {})
 
 
 def _send(
     command: Decide | AskAgain, trial: TrialRow, search_id: int, parent: Mapping[str, Value]
 ) -> None:
-    with st.spinner("Waiting for the engine…"):
-        answer = give(command, search_id)
+    answer = give(command, search_id)
     st.session_state.pop(REFUSED, None)
     if answer.ok:
         leave(ANSWER, answer)
-    else:
-        edited = command if isinstance(command, Decide) and command.changes else None
-        told = Refusal(answer.text, search_id, trial.number, trial.parent, parent, edited)
-        st.session_state[REFUSED] = told
-    st.rerun()
+        return
+    edited = command if isinstance(command, Decide) and command.changes else None
+    told = Refusal(answer.text, search_id, trial.number, trial.parent, parent, edited)
+    st.session_state[REFUSED] = told
 
 
 def show_refusal(inbox: Inbox) -> None:
@@ -112,11 +135,11 @@ def _enqueue(told: Refusal, edited: Decide) -> None:
 # -- on the proposal as it stands ---------------------------------------------------------------
 
 
-def show_decisions(trial: TrialRow, search: SearchRow) -> None:
+def show_decisions(trial: TrialRow, search: SearchRow, parent: Mapping[str, Value]) -> None:
     """Draw the buttons that decide on the proposal as it stands."""
     prefix = prefix_of(trial)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        comment = st.text_input(
+        st.text_input(
             "Comment",
             key=f"{prefix}-comment",
             placeholder="Comment, kept with the trial (optional)",
@@ -125,37 +148,45 @@ def show_decisions(trial: TrialRow, search: SearchRow) -> None:
             width=330,
         )
         dry_run_button(trial.config, prefix)
-        if st.button(
+        st.button(
             "Approve",
             type="primary",
             key=f"{prefix}-approve",
             icon=":material/check:",
             help=None if tried(trial.config, prefix) else UNTRIED,
-        ):
-            decide(trial, search.id, "approved", comment)
-        _reject(trial, search, prefix)
-        _ask_again(trial, search, prefix)
+            on_click=decide,
+            args=(trial, search.id, "approved", parent),
+        )
+        _show_reject(trial, search, parent, prefix)
+        _show_ask_again(trial, search, prefix)
     show_dry_run(trial.config, prefix)
 
 
-def _reject(trial: TrialRow, search: SearchRow, prefix: str) -> None:
+def _show_reject(
+    trial: TrialRow, search: SearchRow, parent: Mapping[str, Value], prefix: str
+) -> None:
     asking = search.spec.planner in ASKING
     place = st.popover("Reject", key=f"{prefix}-reject", icon=":material/close:", on_change="rerun")
     with place:
-        reason = st.text_area(
+        st.text_area(
             "Reason",
             key=f"{prefix}-reason",
             placeholder="The planner is told this reason." if asking else "Kept with the trial.",
             max_chars=4000,
         )
-        if st.button("Reject the proposal", key=f"{prefix}-reject-confirmed", type="primary"):
-            if reason.strip():
-                decide(trial, search.id, "rejected", reason.strip())
+        st.button(
+            "Reject the proposal",
+            key=f"{prefix}-reject-confirmed",
+            type="primary",
+            on_click=decide,
+            args=(trial, search.id, "rejected", parent),
+        )
+        if st.session_state.pop(f"{prefix}-unreasoned", False):
             learns = "the planner learns from the reason" if asking else "others read the reason"
             st.error(f"Say why: {learns}.")
 
 
-def _ask_again(trial: TrialRow, search: SearchRow, prefix: str) -> None:
+def _show_ask_again(trial: TrialRow, search: SearchRow, prefix: str) -> None:
     place = st.popover(
         "Ask again",
         key=f"{prefix}-again",
@@ -166,7 +197,7 @@ def _ask_again(trial: TrialRow, search: SearchRow, prefix: str) -> None:
     with place:
         planner = search.spec.planner
         words = planner in ASKING
-        hint = st.text_area(
+        st.text_area(
             "Hint",
             key=f"{prefix}-hint",
             placeholder="What to do otherwise: smaller, another part of the model…",
@@ -175,11 +206,13 @@ def _ask_again(trial: TrialRow, search: SearchRow, prefix: str) -> None:
         if not words:
             name = SOURCES.get(planner, planner)
             st.caption(f"{name} reads no words: it proposes something else, whatever they say.")
-        if st.button("Ask for another proposal", key=f"{prefix}-again-confirmed", type="primary"):
-            command = AskAgain(
-                proposal_id=trial.proposal_id, version=trial.version, hint=hint.strip()
-            )
-            _send(command, trial, search.id, {})
+        st.button(
+            "Ask for another proposal",
+            key=f"{prefix}-again-confirmed",
+            type="primary",
+            on_click=ask_again,
+            args=(trial, search.id),
+        )
 
 
 # -- edited -------------------------------------------------------------------------------------
@@ -203,23 +236,24 @@ def show_editor(
     with place:
         first = differences(parent, trial.config)
         changes, problems = edit(record, parent, trial.config, first, prefix, search_id)
-        expected, faults = choose_expected(prefix)
+        _, faults = choose_expected(prefix)
         for fault in faults:
             st.error(fault)
-        comment = st.text_input(
+        st.text_input(
             "Why this edit", key=f"{prefix}-edit-comment", max_chars=4000, placeholder="Optional"
         )
         config, wrong = {**parent, **changes}, bool(problems or faults)
         with st.container(horizontal=True, vertical_alignment="bottom"):
             dry_run_button(config, f"{prefix}-edit", disabled=bool(problems) or not changes)
             mend = "Mend what is listed above first." if wrong else None
-            if st.button(
+            st.button(
                 "Approve edited",
                 type="primary",
                 key=f"{prefix}-approve-edited",
                 disabled=wrong or not changes,
                 help=mend or (None if tried(config, f"{prefix}-edit") else UNTRIED),
                 icon=":material/check:",
-            ):
-                decide(trial, search_id, "edited", comment, changes, expected, parent)
+                on_click=decide,
+                args=(trial, search_id, "edited", parent),
+            )
         show_dry_run(config, f"{prefix}-edit")
