@@ -605,14 +605,13 @@ class Reader:
 
     def llm_calls(self, search_id: int, number: int | None = None) -> list[LLMCallRow]:
         """Return the exchanges of a search, or of one trial, in order."""
-        return self._rows(
-            LLMCallRow,
-            """SELECT id, number, role, attempt, model, messages, reply, outcome, problem,
-            error_class, base_url, temperature, max_tokens, prompt_tokens, completion_tokens,
-            cost_usd, booked_tokens, booked_usd, seconds, created_at
-            FROM llm_calls WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id""",
-            (search_id, number),
-        )
+        where = "WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id"
+        return self._rows(LLMCallRow, f"{_CALL} {where}", (search_id, number))
+
+    def llm_call(self, search_id: int, call_id: int) -> LLMCallRow | None:
+        """Return one exchange of a search."""
+        where = "WHERE search_id = ? AND id = ?"
+        return self._first(LLMCallRow, f"{_CALL} {where}", (search_id, call_id))
 
     def answered_call(
         self, search_id: int, number: int, role: str, messages: list[dict[str, str]]
@@ -818,6 +817,13 @@ _TRIAL = f"""
     LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
+
+_CALL = """
+    SELECT id, number, role, attempt, model, messages, reply, outcome, problem, error_class,
+        base_url, temperature, max_tokens, prompt_tokens, completion_tokens, cost_usd,
+        booked_tokens, booked_usd, seconds, created_at
+    FROM llm_calls
+"""
 
 _TURN = """
     SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up, t.drafted,
