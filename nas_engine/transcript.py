@@ -233,26 +233,31 @@ def _json_line(record: Record) -> str:
 
 
 def _markdown(record: Record) -> str:
-    """Return a record for people: a heading, facts in a line each, long texts in fences."""
+    """Return a record for people: a heading, facts in a line each, long texts in blocks."""
     kind, at = str(record["kind"]), record["at"]
     moment = f" · {_clock(at)}" if isinstance(at, float) else ""
-    level = "#" if kind == "search" else "###"
-    lines = [f"\n{level} {_heading(record)}{moment}\n"]
+    lines = [f"\n{'#' if kind == 'search' else '###'} {_heading(record)}{moment}\n"]
     texts: list[tuple[str, str]] = []
     for key in KEYS[kind]:
-        value = record[key]
+        name, value = key.replace("_", " "), record[key]
         if key == "messages":
             assert isinstance(value, list), "an exchange has messages"
-            texts += [(f"{m.get('role', 'message')} message", m.get("content", "")) for m in value]
+            texts += [
+                (f"message of {code_span(part.get('role', ''))}", part.get("content", ""))
+                for part in value
+            ]
         elif key in _LONG:
-            texts.append((key, str(value))) if value else None
-        elif value is not None and value != "" and key != "spec":
-            lines.append(f"- {key.replace('_', ' ')}: {code_span(_text(value))}")
-    lines += [f"\n{code_span(name)}:\n\n{fenced(text)}" for name, text in texts]
+            texts += [(name, str(value))] if value else []
+        elif value not in (None, "") and key != "spec":
+            lines.append(f"- {name}: {_clock(value) if key == 'ended' else _text(value)}")
+    lines += [f"\n**{name}**\n\n{fenced(text)}" for name, text in texts]
     return "\n".join(lines) + "\n"
 
 
-_LONG = ("hypothesis", "reasons", "reply", "problem", "hint", "comment", "sentence", "opinion")
+_LONG = (
+    *("hypothesis", "reasons", "reply", "problem", "hint", "comment", "sentence", "opinion"),
+    "error",
+)
 
 
 def _heading(record: Record) -> str:
@@ -267,12 +272,19 @@ def _heading(record: Record) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Return a value in a line; all but numbers as code, as they may hold anything."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() | float():
+            return f"{value:.6g}" if isinstance(value, float) else str(value)
+        case str():
+            return code_span(value)
+    return code_span(json.dumps(value, ensure_ascii=False))
 
 
-def _clock(moment: float) -> str:
+def _clock(moment: object) -> str:
+    assert isinstance(moment, int | float), "moments are seconds"
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
