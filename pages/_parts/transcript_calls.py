@@ -50,11 +50,9 @@ def calls_text(calls: Sequence[LLMCallRow]) -> str:
     return f"{count}, {tokens:,} tokens, {usd:.5f} USD, {seconds_text(seconds)}"
 
 
-def why_asked(call: LLMCallRow) -> str:
-    """Return whether an exchange was the first, mends an answer, or followed a fault."""
-    if any(message.get("role") == "assistant" for message in call.messages):
-        return "repair of an answer"
-    return "asked again after a fault" if call.attempt else "question"
+def repairs(call: LLMCallRow) -> bool:
+    """Tell whether an exchange sent an answer back to be mended."""
+    return any(message.get("role") == "assistant" for message in call.messages)
 
 
 def show_call(search_id: int, call: LLMCallRow, opened: bool, place: str = "step") -> None:
@@ -66,7 +64,7 @@ def show_call(search_id: int, call: LLMCallRow, opened: bool, place: str = "step
     facts = [
         f":{colour}[**{symbol} {call.outcome}**]",
         *([plain(call.error_class.replace("_", " "))] if call.error_class else []),
-        f"attempt {call.attempt + 1}, {why_asked(call)}",
+        f"attempt {call.attempt + 1}{', repair of an answer' if repairs(call) else ''}",
         plain(call.model, 80),
         *([f"temperature {call.temperature:g}"] if call.temperature is not None else []),
         f"{count_text(call.prompt_tokens)} + {count_text(call.completion_tokens)} tokens",

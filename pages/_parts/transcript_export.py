@@ -30,7 +30,7 @@ def show_export(search: SearchRow, shown: Sequence[Key]) -> None:
             f"From a terminal: `python -m nas_engine transcript {search.id}`"
         )
         for scope, chosen, label in (
-            ("shown", shown, f"The {len(shown):,} trials that are listed"),
+            ("shown", shown, f"Trials that the filter leaves: {len(shown):,}"),
             ("all", None, "The whole search, chats and replays included"),
         ):
             st.markdown(f"**{label}**")

@@ -124,6 +124,8 @@ def show_planner(shown: Shown) -> None:
         label = f"**Planner** · version {revision.version}, {source}: {plain(changes, 100)}"
         with step(label, "complete", shown.opened, clock_text(proposed), asked_text(calls)):
             show_words(shown, revision, changes)
+            if calls:
+                st.caption(f"{calls_text(calls)}.")
             for call in calls:
                 show_call(shown.search.id, call, shown.opened)
         hint = f": {plain(revision.comment, 120)}" if revision.comment else ""
