@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
+from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from informer.config import Value
 from nas_engine.curves import Curve
@@ -49,7 +49,7 @@ class Shown:
     life: Life
     curve: Curve | None
     parent: Mapping[str, Value]  # the configuration that was changed
-    tried: Sequence[TriedRow]  # all trials of the search, by number
+    tried: Sequence[TriedRow]  # all trials of the search by number, if a text claims anything
     baselines: Sequence[BaselineRow]
     found: Sequence[Found]  # words that a filter looked for
     opened: bool
@@ -58,6 +58,14 @@ class Shown:
     def trial(self) -> TrialRow:
         """The trial itself."""
         return self.life.trial
+
+
+def checked_texts(life: Life) -> Iterator[str]:
+    """Yield the texts of a trial that the fact check reads."""
+    trial = life.trial
+    yield from (trial.hypothesis, trial.reasons, trial.opinion or "")
+    for revision, _ in life.replaced:
+        yield from (revision.hypothesis, revision.reasons)
 
 
 def show_trial(shown: Shown, roles: Sequence[str]) -> None:
@@ -96,7 +104,9 @@ def found_text(found: Found) -> str:
     return f"Found in {plain(found.place)}: {around}"
 
 
-def step(label: str, outcome: Outcome, opened: bool, *when: str) -> AbstractContextManager[object]:
+def step(
+    label: str, outcome: Outcome, opened: bool, *when: str, key: str | None = None
+) -> ExpanderContainer:
     """Draw a step of the timeline; `open` is one that has not happened.
 
     Not st.status: each sleeps for 50 ms.
@@ -106,9 +116,13 @@ def step(label: str, outcome: Outcome, opened: bool, *when: str) -> AbstractCont
         outcome: how it ended.
         opened: whether all of it is shown.
         when: the moment and how long it took, where they are known.
+        key: of a step of which a part is drawn only where it is open.
     """
     timed = " · ".join([label, *(part for part in when if part)])
-    return st.expander(timed, expanded=opened, type="step", icon=ICONS[outcome])
+    lazily: Literal["rerun", "ignore"] = "ignore" if key is None else "rerun"
+    return st.expander(
+        timed, expanded=opened, type="step", icon=ICONS[outcome], key=key, on_change=lazily
+    )
 
 
 # -- planner --------------------------------------------------------------------------------------
@@ -280,7 +294,9 @@ def show_evaluator(shown: Shown) -> None:
     judged = trial.verdict is not None
     label = f"**Evaluator** · {plain(trial.verdict or 'not judged', 160)}"
     when = "" if life.moments.judged is None else clock_text(life.moments.judged)
-    with step(label, "complete" if judged else "open", shown.opened, when):
+    key = f"transcript-evaluator-{trial.number}-{shown.opened}"
+    place = step(label, "complete" if judged else "open", shown.opened, when, key=key)
+    with place:
         if not judged:
             st.caption("There is no verdict on this trial.")
             return
@@ -291,7 +307,7 @@ def show_evaluator(shown: Shown) -> None:
             f"Rule: {readable(trial.rule or '')} · improvement over the incumbent of that moment: "
             f"{change} · inside the spread: {spread}"
         )
-        if life.figures is not None:
+        if life.figures is not None and (shown.opened or place.open):
             st.dataframe(
                 figures_frame(life.figures, trial, shown.search.spec.rules),
                 hide_index=True,

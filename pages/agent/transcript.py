@@ -9,6 +9,7 @@ import streamlit as st
 
 from informer.config import Value
 from nas_engine.curves import curves_of
+from nas_engine.facts import claims
 from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.provenance import OF_TRIALS, spend_by_role
@@ -27,7 +28,7 @@ from pages._parts.opening import (
 from pages._parts.text import plain
 from pages._parts.transcript_calls import show_call, totals
 from pages._parts.transcript_export import show_export
-from pages._parts.transcript_steps import ROLES, Shown, show_trial
+from pages._parts.transcript_steps import ROLES, Shown, checked_texts, show_trial
 
 PER_PAGE = 10
 Configs = dict[int, Mapping[str, Value]]
@@ -154,9 +155,11 @@ with searched() as reader:
     found = reader.listed(matching[(number - 1) * PER_PAGE : number * PER_PAGE])
     shown = as_seen(found, engine)
     bases = parents(reader, shown, search.spec.start())
-    tried, baselines = all_tried(reader, search.id), reader.baselines(search.id)
     curves = curves_of(reader.epochs(search.id, [trial.number for trial in shown]))
     told = lives(reader, search.id, shown)
+    claiming = any(claims(text) for life in told for text in checked_texts(life))
+    tried = all_tried(reader, search.id) if claiming else []
+    baselines = reader.baselines(search.id)
 for life in told:
     show_trial(
         Shown(
