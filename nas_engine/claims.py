@@ -187,14 +187,15 @@ class _Text:
         first, last = min(trial, figure), max(trial, figure) + 1
         said, metric = self._figure(figure), self._metric(first, last)
         signed = self.tokens[figure].text[0] in "+-−"  # a difference
-        if signed or self._followed(figure, by="Sxb") or not (metric or said.decimals > 1):
+        if signed or self._followed(figure, by="Sxbr") or not (metric or said.decimals > 1):
             return
         if not metric and re.search(r"S[cp]{0,2}$", self.kinds[:first]):
             sure = False  # "dropout of trial 4 (0.3)"
-        part = self._part(first, last) + self._opening(first)
+        part = self._part(first, last)
+        sure = sure and not self._doubtful(first, last) and self._opening(first) != "k"
         others = self._named_in_sentence(first) if set(part) & set("TLR") else ()
         yield replace(
-            self._claim("error", figure, figure + 1, certain=sure and not set(part) & set("!xk")),
+            self._claim("error", figure, figure + 1, certain=sure),
             trial=(own := self._subject(trial)),
             stated=said,
             metric=metric,
@@ -317,7 +318,12 @@ class _Text:
         return before if back_only else before + re.split(r"[.,ea)]", after, maxsplit=1)[0]
 
     def _doubtful(self, first: int, last: int) -> bool:
-        return bool(set(self._part(first, last)) & set("!x"))
+        """Tell whether a statement is a wish or may be about another quantity.
+
+        A figure in brackets is of what stands before them, whatever that is compared with.
+        """
+        doubts = "!x" if "(N" in self.kinds[first:last] else "!xr"
+        return bool(set(self._part(first, last)) & set(doubts))
 
     def _opening(self, at: int) -> str:
         """Return the kind that the sentence begins with, which "With dropout 0.3," makes a wish."""

@@ -16,7 +16,7 @@ from nas_engine.proposals import Tried
 from nas_engine.store.reader import BaselineRow, TrialRow
 from nas_engine.wording import Stated
 
-__all__ = ["Fact", "checked", "mentioned"]
+__all__ = ["Fact", "checked", "claims", "mentioned"]
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,9 @@ _WORDS = {  # by the letter of their kind
     "faster slower parameters params memory cost probability importance share spread noise std "
     "deviation gap ratio difference margin delta horizon improvement gain curve curves early "
     "overfit overfitting median average proposal idea seed seeds surrogate windows step steps "
-    "column initially started less more fewer above below under",
+    "column initially started",
+    # what a figure is compared by
+    "r": "less more fewer above below under",
 }  # fmt: skip
 _KIND_OF = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 BETTER = {"better": 1, "lower": 1, "worse": -1, "higher": -1}

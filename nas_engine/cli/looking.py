@@ -1,4 +1,4 @@
-"""What searches hold: `list`, `show`, `export`, `backup`, `log`, and the `settings` of a run."""
+"""What searches hold: `list`, `show`, `export`, `transcript`, `backup`, `log`, and `settings`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ from nas_engine.cli.output import (
 from nas_engine.labels import hidden
 from nas_engine.liveness import engine_state
 from nas_engine.store.reader import CommandRow, EventRow, reading
+from nas_engine.transcript import Format, exported
 
 
 @click.command("list")
@@ -122,6 +123,42 @@ def export(
 
 
 @click.command()
+@search_argument
+@click.option("--trial", type=int, help="Of one trial alone.")
+@click.option(
+    "--format", "kind", type=click.Choice(["md", "jsonl"]), default="md", help="Default: md."
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: stdout.")
+@db_option
+@plainly
+def transcript(
+    search_id: int | None, trial: int | None, kind: Format, output: Path | None, db: Path | None
+) -> None:
+    """Write who proposed, decided, trained and judged, word for word: Markdown or JSON Lines."""
+    workspace = workspace_of(db)
+    chosen = known_search(workspace, search_id)
+    with reading(workspace) as reader:
+        search = reader.search(chosen) if reader else None
+        assert reader is not None, "a search is known"
+        assert search is not None, "a search is known"
+        numbers = sorted(reader.numbers(chosen))
+        if trial is not None and trial not in numbers:
+            raise Refused(f"Search {chosen} has no trial {trial}.")
+        keys = [(chosen, number) for number in numbers if trial in (None, number)]
+        pieces = exported(reader, search, kind, keys, beside=trial is None)
+        if output is None:
+            for piece in pieces:
+                click.echo(piece, nl=False)
+            return
+        try:
+            with output.open("w", encoding="utf-8") as file:
+                file.writelines(pieces)
+        except OSError as error:
+            raise Refused(f"{output} cannot be written ({error.strerror}).") from None
+    click.echo(f"The transcript of {len(keys)} trials is written to {output}.", err=True)
+
+
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @db_option
 @plainly
@@ -182,4 +219,4 @@ def settings() -> None:
     click.echo(settings_table(), nl=False)
 
 
-COMMANDS = (list_searches, show, export, backup, log, settings)
+COMMANDS = (list_searches, show, export, transcript, backup, log, settings)

@@ -550,10 +550,10 @@ class Reader:
     def judged_by(self, search_id: int, number: int | None = None) -> dict[int, Figures]:
         """Return the figures that the verdicts of a search, or of one trial, used, by trial."""
         rows = self._connection.execute(
-            """SELECT number, noise, noise_degrees, value, v.seeds, tried, error, incumbent,
+            f"""SELECT number, noise, noise_degrees, value, v.seeds, tried, error, incumbent,
             incumbent_value, incumbent_seeds
             FROM verdicts v JOIN trials t USING (search_id, number)
-            WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2)""",
+            WHERE search_id = ?1 AND {_one_or_all(number)}""",  # noqa: S608
             (search_id, number),
         )
         return {
@@ -606,14 +606,13 @@ class Reader:
 
     def llm_calls(self, search_id: int, number: int | None = None) -> list[LLMCallRow]:
         """Return the exchanges of a search, or of one trial, in order."""
-        return self._rows(
-            LLMCallRow,
-            """SELECT id, number, role, attempt, model, messages, reply, outcome, problem,
-            error_class, base_url, temperature, max_tokens, prompt_tokens, completion_tokens,
-            cost_usd, booked_tokens, booked_usd, seconds, created_at
-            FROM llm_calls WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id""",
-            (search_id, number),
-        )
+        where = f"WHERE search_id = ?1 AND {_one_or_all(number)} ORDER BY id"
+        return self._rows(LLMCallRow, f"{_CALL} {where}", (search_id, number))
+
+    def llm_call(self, search_id: int, call_id: int) -> LLMCallRow | None:
+        """Return one exchange of a search."""
+        where = "WHERE search_id = ? AND id = ?"
+        return self._first(LLMCallRow, f"{_CALL} {where}", (search_id, call_id))
 
     def answered_call(
         self, search_id: int, number: int, role: str, messages: list[dict[str, str]]
@@ -659,12 +658,12 @@ class Reader:
         """Return the replaced versions of proposals, of one trial or of all."""
         return self._rows(
             RevisionRow,
-            """SELECT r.proposal_id, p.number, r.version, r.source, r.step_type, r.hypothesis,
+            f"""SELECT r.proposal_id, p.number, r.version, r.source, r.step_type, r.hypothesis,
             r.reasons, r.changes, r.config, r.expected_low, r.expected_high, r.surrogate_low,
             r.surrogate_high, r.why, r.author, r.comment, r.created_at
             FROM proposals p JOIN revisions r ON r.proposal_id = p.id
-            WHERE p.search_id = ?1 AND (?2 IS NULL OR p.number = ?2)
-            ORDER BY p.number, r.version""",
+            WHERE p.search_id = ?1 AND {_one_or_all(number)}
+            ORDER BY p.number, r.version""",  # noqa: S608
             (search_id, number),
         )
 
@@ -776,6 +775,11 @@ class Reader:
         return next(iter(self._rows(kind, sql, parameters)), None)
 
 
+def _one_or_all(number: int | None) -> str:
+    """Return the condition that ?2, which is None for all, sets; one trial is found by an index."""
+    return "?2 IS NULL" if number is None else "number = ?2"
+
+
 @contextmanager
 def reading(workspace: Workspace) -> Iterator[Reader | None]:
     """Open the workspace's database for reading; yields None where there is none yet.
@@ -836,6 +840,13 @@ _TRIAL = f"""
     LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
+
+_CALL = """
+    SELECT id, number, role, attempt, model, messages, reply, outcome, problem, error_class,
+        base_url, temperature, max_tokens, prompt_tokens, completion_tokens, cost_usd,
+        booked_tokens, booked_usd, seconds, created_at
+    FROM llm_calls
+"""
 
 _TURN = """
     SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up, t.drafted,

@@ -666,7 +666,7 @@ _AGENT = (
     "DROP TABLE llm_calls",
     "ALTER TABLE calls_of_all_roles RENAME TO llm_calls",
     """CREATE INDEX calls_by_trial ON llm_calls (search_id, number, outcome, prompt_tokens,
-    completion_tokens, cost_usd, booked_tokens, booked_usd)""",
+    completion_tokens, cost_usd, booked_tokens, booked_usd, role)""",
     # What was said to a planner next after a moment: rows hold prompts, which are long.
     "CREATE INDEX calls_by_role ON llm_calls (search_id, role, created_at)",
 )

@@ -55,9 +55,16 @@ COLUMNS: Mapping[str, str] = {
 TEXTS = frozenset({"state", "source", "step", "author", "decision", "verdict", "rule", "error"})
 """Those of them that are words."""
 
-_SEARCHED = ("p.hypothesis", "p.reasons", "p.comment", "p.changes", "t.error", "v.sentence")
+_SEARCHED = (
+    *("p.hypothesis", "p.reasons", "p.comment", "p.hint", "p.changes", "t.error", "v.sentence"),
+    "v.opinion",
+)
 _EXCHANGED = """EXISTS (SELECT 1 FROM llm_calls c WHERE c.search_id = t.search_id
-    AND c.number = t.number AND (instr(lower(c.reply), ?) OR instr(lower(c.problem), ?)))"""
+    AND c.number = t.number AND c.role IN ('planner', 'evaluator')
+    AND (instr(lower(c.reply), ?) OR instr(lower(c.problem), ?)))
+    OR EXISTS (SELECT 1 FROM revisions r WHERE r.proposal_id = p.id AND (
+        instr(lower(r.hypothesis), ?) OR instr(lower(r.reasons), ?) OR instr(lower(r.comment), ?)
+        OR instr(lower(r.changes), ?)))"""
 _TERM = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?P<op><=|>=|!=|=|<|>)(?P<value>.*)", re.DOTALL)
 # Left joins: SQLite leaves out those of which nothing is asked.
 _FROM = """
@@ -93,7 +100,7 @@ class Query:
     descending: bool = False
     offset: int = 0
     limit: int = 100
-    exchanges: bool = False  # words are looked for in replies of language models, too
+    exchanges: bool = False  # words are looked for in replies and earlier versions, too
 
 
 def parse(text: str) -> tuple[Term, ...]:
@@ -156,15 +163,6 @@ def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
         (*more, *parameters, query.limit, query.offset),
     )
     return [(search_id, number) for search_id, number, _ in rows]
-
-
-def used_answers(reader: Reader, search_id: int) -> int:
-    """Return how many answers of language models were used in a search."""
-    return int(
-        reader.fetch(
-            "SELECT count(*) FROM llm_calls WHERE search_id = ? AND outcome = 'used'", (search_id,)
-        )[0][0]
-    )
 
 
 def known(reader: Reader, keys: Sequence[tuple[int, int]]) -> set[tuple[int, int]]:

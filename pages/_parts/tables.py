@@ -202,5 +202,5 @@ OF_ONE_SEARCH = (
 )
 OF_ANY_SEARCH = (
     *("Name", "State", "val_mse", "vs reference %", "Verdict", "± spread", "Seeds", "val_mae"),
-    *("Curve", "Source", "Changes", "Parameters", "Seconds", "Page"),
+    *("Curve", "Source", "Changes", "Parameters", "Seconds", "Page", "Transcript"),
 )

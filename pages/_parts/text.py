@@ -12,16 +12,11 @@ import time
 from collections.abc import Mapping
 
 from informer.config import Value
+from nas_engine.plaintext import readable as readable
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$^&])")
 _JOINED = re.compile(r"(?<=[:@])(?=\S)|(?<=www)(?=\\?\.)", re.IGNORECASE)
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _WORD_JOINER = "\u2060"
-
-
-def readable(text: str) -> str:
-    """Return text without control characters and marks that reorder or hide what follows."""
-    return _UNSEEN.sub("", text)
 
 
 def plain(text: str, limit: int = 2000) -> str:

@@ -215,10 +215,13 @@ def show_exchange(view: View) -> None:
         st.caption(f"No language model was asked about this trial; it is from {plain(source)}.")
         return
     st.dataframe(
-        exchange_frame(calls),
+        exchange_frame(view.search.id, calls),
         hide_index=True,
         key="trial-exchange-table",
-        column_config={"Problem": st.column_config.TextColumn(width=260)},
+        column_config={
+            "Problem": st.column_config.TextColumn(width=260),
+            "Open": st.column_config.LinkColumn(display_text="open", width=60),
+        },
         alt=f"{len(calls)} exchanges with language models about trial {trial.number}",
     )
     st.page_link(
@@ -229,12 +232,13 @@ def show_exchange(view: View) -> None:
     )
 
 
-def exchange_frame(calls: Sequence[LLMCallRow]) -> pd.DataFrame:
+def exchange_frame(search_id: int, calls: Sequence[LLMCallRow]) -> pd.DataFrame:
     """Return a row for each exchange, without its words."""
     return pd.DataFrame(
         [
             {
                 "Time": clock_text(call.created_at),
+                "Open": f"./transcript?search={search_id}&call={call.id}",
                 "Role": readable(call.role),
                 "Attempt": call.attempt + 1,
                 "Model": readable(call.model),

@@ -92,6 +92,8 @@ SENTENCES = {
     "TRIAL 6 REACHED 0.3876": "r",
     "Trial 6 got 0.38": "r",  # cut, not rounded
     "Trial 99 reached 0.31.": "w",
+    "trial 6 reached 0.32 with dropout 0.05": "wr",
+    "trial 6 is 32 % above the linear map (0.352)": "w",
     # settings
     "trial 4 used dropout 0.2": "r",
     "trial 4 used dropout 0.3": "w",

@@ -26,7 +26,6 @@ from nas_engine.store.table import (
     records,
     results,
     tried,
-    used_answers,
     varying,
 )
 from nas_engine.workspace import Workspace
@@ -129,7 +128,6 @@ def test_words_are_found_in_replies_where_they_are_asked_for(reader: Reader) -> 
     for text, wanted in (("JSON object", [3]), ('"a longer LOOK-BACK"', [6])):
         assert numbers(reader, text) == []
         assert numbers(reader, text, exchanges=True) == wanted
-    assert used_answers(reader, 1) == 2 and used_answers(reader, 2) == 0
 
 
 def test_letters_beyond_ascii_find_themselves(workspace: Workspace) -> None:
