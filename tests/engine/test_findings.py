@@ -144,7 +144,7 @@ def test_leaving_a_good_value_speaks_for_it() -> None:
 
 
 def test_settings_that_were_changed_together_are_told() -> None:
-    both = [(0, {DROPOUT: 0.4, "model.d_ff": 256}, 0.55) for _ in range(8)]
+    both = [(0, {DROPOUT: 0.4, "model.d_ff": 512}, 0.55) for _ in range(8)]
     others: list[Trial] = [(0, {LR: 2e-4 + 1e-5 * at}, 0.49 + 0.001 * at) for at in range(20)]
     found = learned(rows((None, {}, 0.5), *both, *others), SPEC, None)
     finding = by_text(found.findings)["dropout = 0.4"]
