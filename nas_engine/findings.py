@@ -14,10 +14,10 @@ of all that is as strong would be false, over all conditions that were tried
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -25,9 +25,11 @@ from numpy.typing import NDArray
 
 from informer.config import Choices, Interval, Search, Value, fields
 from nas_engine.evaluator import Noise, student_t
+from nas_engine.guidance import Constraint
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.significance import aligned_rank_test, false_discovery_rates, sign_test
 from nas_engine.space import space
+from nas_engine.store.reader import TrialRow
 from nas_engine.store.table import Results
 
 FALSE = 0.05
@@ -40,6 +42,16 @@ HINT = 0.1
 Relation = Literal["is", "at most", "above", "raised", "lowered"]
 Mask = NDArray[np.bool_]
 Column = NDArray[Any]
+
+
+class Outcome(NamedTuple):
+    """What a trial with a result came to."""
+
+    number: int
+    parent: int | None  # None: it changed the start, which is trial 0
+    val_mse: float
+    seeds: int
+    differences: Mapping[str, Value]  # from trial 0's configuration
 
 
 @dataclass(frozen=True)
@@ -125,20 +137,46 @@ class Found:
     findings: tuple[Finding, ...]  # the most certain first
     hints: tuple[Finding, ...]  # too weak to be findings
     compared: int  # trials with a result whose parent has one
-    without_result: int  # trials that ended without a result: pruned, stopped or failed
     tested: int  # conditions
     noise_known: bool  # else every difference counts
 
 
-def learned(found: Results, spec: SearchSpec, noise: Noise | None) -> Found:
-    """Return what the trials of the one search in `found` say about its settings.
+def of_results(found: Results) -> list[Outcome]:
+    """Return what came of the trials of the one search in `found`."""
+    columns = (found.number, found.parent, found.val_mse, found.seeds, found.differences)
+    return [
+        Outcome(number, parent, value, seeds, orjson.loads(differences))
+        for state, (number, parent, value, seeds, differences) in zip(
+            found.state, zip(*columns, strict=True), strict=True
+        )
+        if state == "completed" and value is not None
+    ]
+
+
+def of_trials(trials: Iterable[TrialRow], start: Mapping[str, Value]) -> list[Outcome]:
+    """Return what came of trials of one search; `start` is the configuration of its trial 0."""
+    return [
+        Outcome(
+            trial.number,
+            trial.parent,
+            trial.val_mse,
+            trial.seeds,
+            {key: value for key, value in trial.config.items() if start.get(key) != value},
+        )
+        for trial in trials
+        if trial.state == "completed" and trial.val_mse is not None
+    ]
+
+
+def learned(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) -> Found:
+    """Return what the trials of a search say about its settings.
 
     Args:
-        found: the results of all trials.
-        spec: of the search, for its space and its rules.
+        trials: what came of them, in any order.
+        spec: of the search, for its start, its space and its rules.
         noise: of the search; None while it is not known.
     """
-    comparisons = _compared(found, spec, noise)
+    comparisons = _compared(trials, spec, noise)
     looked_at = [
         finding
         for key in comparisons.varied
@@ -153,10 +191,6 @@ def learned(found: Results, spec: SearchSpec, noise: Noise | None) -> Found:
         findings=_ranked(finding for finding in looked_at if finding.strong),
         hints=_ranked(finding for finding in looked_at if finding.weak),
         compared=len(comparisons.numbers),
-        without_result=sum(
-            value is None and ended is not None and state != "rejected"
-            for value, ended, state in zip(found.val_mse, found.ended_at, found.state, strict=True)
-        ),
         tested=len(tested),
         noise_known=noise is not None,
     )
@@ -164,6 +198,29 @@ def learned(found: Results, spec: SearchSpec, noise: Noise | None) -> Found:
 
 def _ranked(findings: Iterator[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (finding.p or 1.0, finding.sign_p)))
+
+
+def constraint(finding: Finding, offered: Search | None) -> Constraint | None:
+    """Return what would keep planners to a finding; None where no bound or value does.
+
+    Args:
+        finding: what is to be kept to.
+        offered: what the search offers for its setting; None: it is pinned, or not varied.
+    """
+    key, value = finding.condition.key, finding.condition.value
+    relation, wanted = finding.condition.relation, finding.helps
+    if offered is None or value is None:
+        return None
+    if relation == "is":
+        if wanted:
+            return Constraint(key=key, values=(value,))
+        return Constraint(key=key, without=(value,)) if isinstance(offered, Choices) else None
+    assert isinstance(value, int | float), "only numbers are parted"
+    below = (relation == "at most") == wanted
+    if isinstance(offered, Choices) and not below:  # a bound is among what it leaves
+        above = [v for v in offered.values if isinstance(v, int | float) and v > value]
+        return Constraint(key=key, low=min(above)) if above else None
+    return Constraint(key=key, high=value) if below else Constraint(key=key, low=value)
 
 
 # -- trials beside their parents ----------------------------------------------------------------
@@ -200,28 +257,25 @@ class _Comparisons:
         return counts
 
 
-def _compared(found: Results, spec: SearchSpec, noise: Noise | None) -> _Comparisons:
-    place = {number: at for at, number in enumerate(found.number)}
-    good = [
-        value is not None and value > 0 and state == "completed"
-        for value, state in zip(found.val_mse, found.state, strict=True)
-    ]
+def _compared(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) -> _Comparisons:
+    good = [trial for trial in trials if trial.val_mse > 0]
+    place = {trial.number: at for at, trial in enumerate(good)}
     pairs = [
-        (at, before)
-        for at, (number, parent) in enumerate(zip(found.number, found.parent, strict=True))
-        if number and good[at] and (before := place.get(parent or 0)) is not None and good[before]
-    ]  # without a parent a trial changed the start, which is that of trial 0
+        (at, place[trial.parent or 0])
+        for at, trial in enumerate(good)
+        if trial.number and (trial.parent or 0) in place
+    ]
     child, parent = np.array(pairs, int).reshape(-1, 2).T
-    values = np.array([value if ok else 1.0 for value, ok in zip(found.val_mse, good, strict=True)])
-    seeds = np.array(found.seeds, float)
+    values = np.array([trial.val_mse for trial in good], float)
+    seeds = np.array([max(1, trial.seeds) for trial in good], float)
     improvement = (values[parent] - values[child]) / values[parent]
     margin = np.zeros(len(child))
-    if noise is not None:
+    if noise is not None:  # as Figures.margin
         deviation = student_t(spec.rules.noise_multiple, noise.degrees) * noise.relative
-        margin = deviation * np.sqrt(1 / seeds[child] + 1 / seeds[parent])  # as Figures.margin
-    columns, active = _columns(found)
+        margin = deviation * np.sqrt(1 / seeds[child] + 1 / seeds[parent])
+    columns, active = _columns([trial.differences for trial in good], spec.start())
     return _Comparisons(
-        numbers=np.array(found.number, int)[child],
+        numbers=np.array([trial.number for trial in good], int)[child],
         parents=np.unique(parent, return_inverse=True)[1],
         improvement=improvement,
         tie=np.abs(improvement) <= margin,
@@ -231,11 +285,11 @@ def _compared(found: Results, spec: SearchSpec, noise: Noise | None) -> _Compari
     )
 
 
-def _columns(found: Results) -> tuple[dict[str, Column], dict[str, Mask]]:
+def _columns(
+    differences: Sequence[Mapping[str, Value]], start: Mapping[str, Value]
+) -> tuple[dict[str, Column], dict[str, Mask]]:
     """Return the values of the settings that vary, and where they have a part to play."""
-    start = next(iter(found.starts.values()), {})
-    differences = [orjson.loads(text) for text in found.differences]
-    varied = set().union(*differences) & fields().keys() - set(TASK_KEYS)
+    varied = set[str]().union(*differences) - set(TASK_KEYS)
     columns = {
         key: np.full(len(differences), start.get(key), object if field.type is str else float)
         for key, field in fields().items()

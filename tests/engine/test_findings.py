@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
 import random
 from collections.abc import Callable, Mapping
@@ -14,11 +12,11 @@ import pytest
 
 from informer.config import Choices, Value
 from nas_engine.evaluator import Noise
-from nas_engine.findings import FALSE, Finding, learned
+from nas_engine.findings import FALSE, Condition, Finding, Outcome, Relation, constraint, learned
+from nas_engine.guidance import understood
 from nas_engine.search import SearchSpec
 from nas_engine.significance import aligned_rank_test, false_discovery_rates, sign_test
 from nas_engine.space import space
-from nas_engine.store.table import Results
 
 SPEC = SearchSpec()
 START = SPEC.start()
@@ -29,27 +27,12 @@ Trial = tuple[int | None, Changes, float]
 """Parent, how the configuration differs from the start, val_mse."""
 
 
-def rows(*trials: Trial) -> Results:
-    """Return trials as the store returns them, from trial 0 on."""
-    many = len(trials)
-    columns: dict[str, tuple[object, ...]] = {
-        field.name: (None,) * many for field in dataclasses.fields(Results)
-    }
-    return Results(
-        **columns  # type: ignore[arg-type]
-        | {
-            "mark": "1",
-            "starts": {1: START},
-            "search": (1,) * many,
-            "number": tuple(range(many)),
-            "parent": tuple(parent for parent, _, _ in trials),
-            "state": ("completed",) * many,
-            "val_mse": tuple(value for _, _, value in trials),
-            "seeds": (1,) * many,
-            "ended_at": (1.0,) * many,
-            "differences": tuple(json.dumps(changes) for _, changes, _ in trials),
-        }
-    )
+def rows(*trials: Trial) -> list[Outcome]:
+    """Return what came of trials, from trial 0 on."""
+    return [
+        Outcome(number, parent, value, 1, changes)
+        for number, (parent, changes, value) in enumerate(trials)
+    ]
 
 
 def simulated(
@@ -58,7 +41,7 @@ def simulated(
     settings: int = 3,
     effect: Callable[[Mapping[str, Value]], float] = lambda config: 1.0,
     noise: float = 0.02,
-) -> Results:
+) -> list[Outcome]:
     """Return a search in which each trial changes some settings of the best so far.
 
     Half of them go back to a value of one of the best trials, as planners that learn do.
@@ -167,6 +150,35 @@ def test_a_search_without_results_has_learned_nothing() -> None:
         assert found.findings == found.hints == () and found.compared == 0
 
 
+def finding(relation: Relation, value: Value | None, helps: bool, key: str) -> Finding:
+    condition = Condition(key, relation, value)
+    return Finding(condition, helps, (), (), (), 0.0, (0, 0), 0, None, 1.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "relation", "value", "helps", "text"),
+    [
+        (DROPOUT, "above", 0.333, False, "dropout ≤ 0.333"),
+        (DROPOUT, "above", 0.333, True, "dropout ≥ 0.333"),
+        (DROPOUT, "at most", 0.167, True, "dropout ≤ 0.167"),
+        ("model.d_ff", "above", 128, True, "d_ff ≥ 256"),
+        ("model.d_ff", "at most", 128, False, "d_ff ≥ 256"),
+        ("model.d_ff", "above", 128, False, "d_ff ≤ 128"),
+        (REVIN, "is", "revin", True, "normalisation stays revin"),
+        (REVIN, "is", "none", False, "normalisation is not none"),
+        (DROPOUT, "raised", None, False, None),
+        (DROPOUT, "is", 0.4, False, None),
+    ],
+)
+def test_a_finding_becomes_the_constraint_that_keeps_to_it(
+    key: str, relation: Relation, value: Value | None, helps: bool, text: str | None
+) -> None:
+    found = constraint(finding(relation, value, helps, key), SPACE[key])
+    assert (found and found.text) == text
+    if found is not None:  # and a person may send it in words
+        assert understood(found.text, SPEC, START).constraints == (found,)
+
+
 # -- tests of counts ----------------------------------------------------------------------------
 
 
@@ -217,5 +229,7 @@ def test_a_finding_counts_every_trial_once() -> None:
         found = learned(results, SPEC, Noise(0.005, 4))
         for finding in (*found.findings, *found.hints):
             told = [*finding.supporting, *finding.opposing, *finding.ties]
-            assert len(set(told)) == len(told) and set(told) <= set(results.number[1:])
+            assert len(set(told)) == len(told) and set(told) <= {
+                trial.number for trial in results[1:]
+            }
             assert finding.alone <= len(told)
