@@ -1,0 +1,239 @@
+"""What people have told a search: what is in force, what was lifted, what planners see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+
+from nas_engine.commands import Lift
+from nas_engine.guidance import Constraint, SteeringRow
+from nas_engine.search import ASKING, SearchSpec
+from nas_engine.space import SpaceError, written
+from nas_engine.store.reader import Reader, RevisionRow, SearchRow, TrialRow
+from nas_engine.store.steering import NEWEST, Proposed, first_told, keeps, proposed_since
+from nas_engine.store.table import Query, page, parse
+from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show
+from pages._parts.steering import ANSWER, allowed, show_chip, unread
+from pages._parts.text import clock_text, plain, readable
+
+OVERRULED = parse("decision=edited,rejected")
+TOLD = 20  # decisions of people, the newest
+
+
+@dataclass(frozen=True)
+class Told:
+    """Something that a person said, and the trial whose planner was first told of it."""
+
+    kind: str
+    words: str
+    author: str
+    trial: int | None  # that it was said of
+    at: int | None  # None: not yet
+
+
+# -- in force -----------------------------------------------------------------------------------
+
+
+def show_in_force(reader: Reader, search: SearchRow, spec: SearchSpec) -> None:
+    """Draw what holds now: constraints with how far they were kept, words with who was told."""
+    st.subheader("In force", anchor=False)
+    rows = reader.steering(search.id)
+    if not rows:
+        st.caption("Nobody has told this search anything on its way.")
+    for row in rows:
+        with st.container(border=True, key=f"steer-held-{row.id}", gap="xsmall"):
+            with st.container(
+                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+            ):
+                if row.constraint is None:
+                    st.text(readable(row.words))
+                else:
+                    show_chip(row.constraint)
+                st.button(
+                    "Remove",
+                    key=f"steer-lift-{row.id}",
+                    icon=":material/close:",
+                    type="tertiary",
+                    on_click=give_and_show,
+                    args=(Lift(steering_id=row.id), search.id, ANSWER),
+                )
+            if row.constraint is None:
+                show_reception(reader, search, row)
+            else:
+                show_obedience(reader, search, row, row.constraint, spec)
+    show_start(search.spec)
+    show_lifted(reader, search.id)
+
+
+def given_text(row: SteeringRow) -> str:
+    """Return who gave guidance, and when."""
+    return f"by {row.author or 'unknown'}, {clock_text(row.created_at)}"
+
+
+def show_obedience(
+    reader: Reader, search: SearchRow, row: SteeringRow, constraint: Constraint, spec: SearchSpec
+) -> None:
+    """Say how many proposals have kept a constraint since, and what it leaves."""
+    since = proposed_since(reader, search.id, row.created_at)
+    broken = [proposed for proposed in since if not keeps(constraint, proposed)]
+    st.markdown(f"{obedience_text(since, broken)} · {plain(given_text(row))}")
+    now, offered = allowed(spec, constraint.key), allowed(search.spec, constraint.key)
+    st.caption(plain(f"{constraint.key}: {now}; the search offers {offered}."))
+    if broken:
+        numbers = ", ".join(str(proposed.number) for proposed in broken[:10])
+        st.warning(f"Not kept by trial {numbers}.")
+
+
+def obedience_text(since: Sequence[Proposed], broken: Sequence[Proposed]) -> str:
+    """Return how many proposals of planners have kept a constraint."""
+    if not since:
+        return "○ no proposal since"
+    newest = "newest " if len(since) == NEWEST else ""
+    mark = "⚠" if broken else "✓"
+    return f"{mark} {len(since) - len(broken)} of {len(since)} {newest}proposals obey"
+
+
+def show_reception(reader: Reader, search: SearchRow, row: SteeringRow) -> None:
+    """Say which question to the planner was the first to hold these words."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(plain(given_text(row)), width="content")
+        if unread(search.spec) is not None:
+            st.caption(f"to the planner, but {search.spec.planner} reads no words")
+            return
+        show_first(search.id, first_told(reader, search.id, row.words, row.created_at))
+
+
+def show_first(search_id: int, at: int | None) -> None:
+    """Link to the question in which the planner was first told, or say that it will be."""
+    if at is None:
+        st.caption("with the next proposal", width="content")
+        return
+    st.page_link(
+        TRANSCRIPT,
+        label=f"seen by the planner at trial {at}",
+        icon=":material/visibility:",
+        query_params={"search": str(search_id), "trial": str(at)},
+    )
+
+
+def show_start(spec: SearchSpec) -> None:
+    """Draw what was given when the search was started, which stays as it is."""
+    if not spec.guidance.strip() and not spec.space:
+        return
+    with st.container(border=True, key="steer-start", gap="xsmall"):
+        st.markdown("**Since the start** (fixed)")
+        if spec.guidance.strip():
+            st.text(readable(spec.guidance))
+            told = "In every question to the planner."
+            st.caption(told if spec.planner in ASKING else f"{spec.planner} reads no words.")
+        for line in written(spec.space):
+            st.badge(plain(line), icon=":material/lock:", color="gray")
+
+
+def show_lifted(reader: Reader, search_id: int) -> None:
+    """Draw what holds no longer, where there is any."""
+    ended = [row for row in reader.steering(search_id, in_force=False) if row.ended_at is not None]
+    if not ended:
+        return
+    with st.expander(f"No longer in force ({len(ended)})", key="steer-lifted"):
+        frame = pd.DataFrame(
+            [
+                {
+                    "Guidance": readable(row.constraint.text if row.constraint else row.words),
+                    "Given": readable(given_text(row)),
+                    "Ended": readable(f"by {row.ended_by}, {clock_text(row.ended_at or 0)}"),
+                }
+                for row in reversed(ended)
+            ]
+        )
+        st.dataframe(frame, hide_index=True, alt="Guidance that was lifted or replaced")
+
+
+# -- what planners are told of people -----------------------------------------------------------
+
+
+def show_told(reader: Reader, search: SearchRow) -> None:
+    """Draw what of people's words and decisions is in the planner's questions, and since when."""
+    st.subheader("What the planner is told of you", anchor=False)
+    if unread(search.spec) is not None:
+        st.info(
+            f"The planner {search.spec.planner} reads no words. It learns from the results of what "
+            "you edit and enqueue, never proposes again what you rejected, and keeps to the "
+            "constraints."
+        )
+        return
+    told = [*_of_guidance(reader, search), *_of_decisions(reader, search.id)]
+    if not told:
+        st.caption("Nothing yet: guidance, edits, rejections and hints appear here.")
+    for row in told:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.badge(row.kind, color="blue" if row.trial is None else "violet")
+            if row.trial is not None:
+                st.page_link(
+                    TRIAL,
+                    label=f"Trial {row.trial}",
+                    query_params={"trial": f"{search.id}.{row.trial}"},
+                )
+            st.text(readable(row.words)[:300], width="stretch")
+            show_first(search.id, row.at)
+
+
+def _of_guidance(reader: Reader, search: SearchRow) -> list[Told]:
+    return [
+        Told(
+            kind="guidance" if row.constraint is None else "enforced",
+            words=row.words if row.constraint is None else row.constraint.text,
+            author=row.author,
+            trial=None,
+            at=first_told(
+                reader,
+                search.id,
+                row.words if row.constraint is None else row.constraint.sentence,
+                row.created_at,
+            ),
+        )
+        for row in reader.steering(search.id)
+    ]
+
+
+def _of_decisions(reader: Reader, search_id: int) -> list[Told]:
+    decided = page(reader, Query((search_id,), OVERRULED, descending=True, limit=TOLD))
+    hints = [row for row in reader.revisions(search_id) if row.why == "asked again"]
+    return [
+        *(_of_decision(reader, search_id, trial) for trial in decided),
+        *(_of_hint(reader, search_id, row) for row in hints[-TOLD:][::-1]),
+    ]
+
+
+def _of_decision(reader: Reader, search_id: int, trial: TrialRow) -> Told:
+    # Without a reason the planner is told of the decision in the line of the trial.
+    words = trial.comment or f"trial {trial.number} ({trial.source})"
+    return Told(
+        kind="edit" if trial.decision == "edited" else "rejection",
+        words=trial.comment or "no reason was given",
+        author=trial.author,
+        trial=trial.number,
+        at=first_told(reader, search_id, words, trial.created_at),
+    )
+
+
+def _of_hint(reader: Reader, search_id: int, row: RevisionRow) -> Told:
+    return Told(
+        kind="hint",
+        words=row.comment or "asked again without a hint",
+        author=row.author,
+        trial=row.number,
+        at=first_told(reader, search_id, row.comment, row.created_at) if row.comment else None,
+    )
+
+
+def steered_spec(reader: Reader, search: SearchRow) -> SearchSpec:
+    """Return the search under what is in force; where that cannot be, say so and leave it as is."""
+    try:
+        return reader.steered_spec(search.id)
+    except SpaceError as error:
+        st.error(plain(f"What is in force cannot be kept: {error} Remove what is too narrow."))
+        return search.spec
