@@ -76,12 +76,10 @@ class Constraint(BaseModel):
         if self.values or self.without:
             listed = " or ".join(_shown(value) for value in self.values or self.without)
             return f"Planners set {self.key} {'only' if self.values else 'never'} to {listed}."
-        bounds = [
-            f"{word} {_shown(bound)}"
-            for word, bound in (("at least", self.low), ("at most", self.high))
-            if bound is not None
-        ]
-        return f"Planners keep {self.key} at {' and '.join(bounds)[3:]}."
+        if self.low is None or self.high is None:
+            word, bound = ("above", self.low) if self.high is None else ("below", self.high)
+            return f"Planners keep {self.key} at {_shown(bound or 0.0)} or {word}."
+        return f"Planners keep {self.key} between {_shown(self.low)} and {_shown(self.high)}."
 
     def allows(self, value: Value) -> bool:
         """Tell whether a value of the setting keeps the constraint."""
@@ -97,6 +95,8 @@ class Constraint(BaseModel):
 
         Bans stand beside each other, and so do a lower and an upper bound.
         """
+        if self == earlier:
+            return True
         both_ban = bool(self.without and earlier.without)
         opposite = (self.low is None and earlier.high is None) or (
             self.high is None and earlier.low is None
