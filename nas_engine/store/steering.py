@@ -73,7 +73,8 @@ def first_told(reader: Reader, search_id: int, words: str, since: float) -> int 
 
     Only the first questions after the moment `since` are read; None: it is in none of them.
     """
-    forms = [json.dumps(text)[1:-1] for text in (words.strip(), repr(words.strip())[1:-1])]
+    start = words.strip()[:250]  # of a longer comment only the beginning is told
+    forms = [json.dumps(text)[1:-1] for text in (start, repr(start)[1:-1])]
     rows = reader.fetch(
         """SELECT number FROM (
             SELECT id, number, messages FROM llm_calls

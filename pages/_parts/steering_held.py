@@ -21,6 +21,7 @@ from pages._parts.text import clock_text, plain, readable
 
 OVERRULED = parse("decision=edited,rejected")
 TOLD = 20  # decisions of people, the newest
+SHOWN = 160  # letters of what they said, where all of it stands elsewhere
 
 
 @dataclass(frozen=True)
@@ -169,16 +170,24 @@ def show_told(reader: Reader, search: SearchRow) -> None:
     if not told:
         st.caption("Nothing yet: guidance, edits, rejections and hints appear here.")
     for row in told:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.badge(row.kind, color="blue" if row.trial is None else "violet")
-            if row.trial is not None:
-                st.page_link(
-                    TRIAL,
-                    label=f"Trial {row.trial}",
-                    query_params={"trial": f"{search.id}.{row.trial}"},
-                )
-            st.text(readable(row.words)[:300], width="stretch")
-            show_first(search.id, row.at)
+        with st.container(gap="xxsmall"):
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                st.badge(row.kind, color="blue" if row.trial is None else "violet")
+                if row.trial is not None:
+                    st.page_link(
+                        TRIAL,
+                        label=f"Trial {row.trial}",
+                        query_params={"trial": f"{search.id}.{row.trial}"},
+                    )
+                st.caption(plain(f"by {row.author or 'unknown'}"), width="content")
+                show_first(search.id, row.at)
+            st.text(shortened(row.words))
+
+
+def shortened(words: str) -> str:
+    """Return the beginning of words, on one line."""
+    line = " ".join(readable(words).split())
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
 def _of_guidance(reader: Reader, search: SearchRow) -> list[Told]:

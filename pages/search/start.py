@@ -28,6 +28,7 @@ from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
+from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.text import count_text, plain
@@ -383,6 +384,7 @@ with search_column, st.container(border=True, height="stretch"):
         key=f"{begins.form}-review",
         help="Every trial after trial 0 waits for a person, who approves, edits or rejects it.",
     )
+show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
