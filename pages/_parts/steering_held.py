@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,9 +12,9 @@ from nas_engine.guidance import Constraint, SteeringRow
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.space import SpaceError, written
 from nas_engine.store.reader import Reader, RevisionRow, SearchRow, TrialRow
-from nas_engine.store.steering import NEWEST, Proposed, first_told, keeps, proposed_since
-from nas_engine.store.table import Query, page, parse
-from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show
+from nas_engine.store.steering import NEWEST, first_told, keeps, proposed_since
+from nas_engine.store.table import Pulse, Query, page, parse, pulse
+from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show, settings
 from pages._parts.steering import ANSWER, allowed, show_chip, unread
 from pages._parts.text import clock_text, plain, readable
 
@@ -78,23 +77,58 @@ def show_obedience(
     reader: Reader, search: SearchRow, row: SteeringRow, constraint: Constraint, spec: SearchSpec
 ) -> None:
     """Say how many proposals have kept a constraint since, and what it leaves."""
-    since = proposed_since(reader, search.id, row.created_at)
-    broken = [proposed for proposed in since if not keeps(constraint, proposed)]
-    st.markdown(f"{obedience_text(since, broken)} · {plain(given_text(row))}")
+    obeyed = obedience(reader, search.id, row)
+    st.markdown(f"{obeyed.text} · {plain(given_text(row))}")
     now, offered = allowed(spec, constraint.key), allowed(search.spec, constraint.key)
     st.caption(plain(f"{constraint.key}: {now}; the search offers {offered}."))
-    if broken:
-        numbers = ", ".join(str(proposed.number) for proposed in broken[:10])
+    if obeyed.broken:
+        numbers = ", ".join(str(number) for number in obeyed.broken[:10])
         st.warning(f"Not kept by trial {numbers}.")
 
 
-def obedience_text(since: Sequence[Proposed], broken: Sequence[Proposed]) -> str:
-    """Return how many proposals of planners have kept a constraint."""
-    if not since:
-        return "○ no proposal since"
-    newest = "newest " if len(since) == NEWEST else ""
-    mark = "⚠" if broken else "✓"
-    return f"{mark} {len(since) - len(broken)} of {len(since)} {newest}proposals obey"
+@dataclass(frozen=True)
+class Obedience:
+    """How many proposals of planners there were since a constraint, and which broke it."""
+
+    proposals: int
+    broken: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        """The counts in words, with a symbol."""
+        if not self.proposals:
+            return "○ no proposal since"
+        newest = "newest " if self.proposals == NEWEST else ""
+        mark, kept = "⚠" if self.broken else "✓", self.proposals - len(self.broken)
+        return f"{mark} {kept} of {self.proposals} {newest}proposals obey"
+
+
+def obedience(reader: Reader, search_id: int, row: SteeringRow) -> Obedience:
+    """Return how far a constraint was kept, counted anew when the search has something new."""
+    assert row.constraint is not None, "words are for the planner to read"
+    at = _moment(reader, search_id)
+    return _obedience(at, row.constraint.model_dump_json(), row.created_at, reader)
+
+
+def first(reader: Reader, search_id: int, words: str, since: float) -> int | None:
+    """Return the trial whose planner was first told words, looked up when there is news."""
+    return _first(_moment(reader, search_id), words, since, reader)
+
+
+def _moment(reader: Reader, search_id: int) -> tuple[str, Pulse]:
+    return str(settings().workspace.db), pulse(reader, search_id)
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _obedience(at: tuple[str, Pulse], constraint: str, since: float, _reader: Reader) -> Obedience:
+    held = Constraint.model_validate_json(constraint)
+    proposed = proposed_since(_reader, at[1].search_id, since)
+    return Obedience(len(proposed), tuple(p.number for p in proposed if not keeps(held, p)))
+
+
+@st.cache_resource(max_entries=512, show_spinner=False)
+def _first(at: tuple[str, Pulse], words: str, since: float, _reader: Reader) -> int | None:
+    return first_told(_reader, at[1].search_id, words, since)
 
 
 def show_reception(reader: Reader, search: SearchRow, row: SteeringRow) -> None:
@@ -104,7 +138,7 @@ def show_reception(reader: Reader, search: SearchRow, row: SteeringRow) -> None:
         if unread(search.spec) is not None:
             st.caption(f"to the planner, but {search.spec.planner} reads no words")
             return
-        show_first(search.id, first_told(reader, search.id, row.words, row.created_at))
+        show_first(search.id, first(reader, search.id, row.words, row.created_at))
 
 
 def show_first(search_id: int, at: int | None) -> None:
@@ -166,7 +200,7 @@ def show_told(reader: Reader, search: SearchRow) -> None:
             "constraints."
         )
         return
-    told = [*_of_guidance(reader, search), *_of_decisions(reader, search.id)]
+    told = _told(_moment(reader, search.id), reader)
     if not told:
         st.caption("Nothing yet: guidance, edits, rejections and hints appear here.")
     for row in told:
@@ -190,31 +224,28 @@ def shortened(words: str) -> str:
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}…"
 
 
-def _of_guidance(reader: Reader, search: SearchRow) -> list[Told]:
-    return [
-        Told(
-            kind="guidance" if row.constraint is None else "enforced",
-            words=row.words if row.constraint is None else row.constraint.text,
-            author=row.author,
-            trial=None,
-            at=first_told(
-                reader,
-                search.id,
-                row.words if row.constraint is None else row.constraint.sentence,
-                row.created_at,
-            ),
-        )
-        for row in reader.steering(search.id)
-    ]
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _told(at: tuple[str, Pulse], _reader: Reader) -> tuple[Told, ...]:
+    search_id = at[1].search_id
+    decided = page(_reader, Query((search_id,), OVERRULED, descending=True, limit=TOLD))
+    hints = [row for row in _reader.revisions(search_id) if row.why == "asked again"]
+    return (
+        *(_of_guidance(_reader, search_id, row) for row in _reader.steering(search_id)),
+        *(_of_decision(_reader, search_id, trial) for trial in decided),
+        *(_of_hint(_reader, search_id, row) for row in hints[-TOLD:][::-1]),
+    )
 
 
-def _of_decisions(reader: Reader, search_id: int) -> list[Told]:
-    decided = page(reader, Query((search_id,), OVERRULED, descending=True, limit=TOLD))
-    hints = [row for row in reader.revisions(search_id) if row.why == "asked again"]
-    return [
-        *(_of_decision(reader, search_id, trial) for trial in decided),
-        *(_of_hint(reader, search_id, row) for row in hints[-TOLD:][::-1]),
-    ]
+def _of_guidance(reader: Reader, search_id: int, row: SteeringRow) -> Told:
+    bound = row.constraint
+    words = row.words if bound is None else bound.sentence
+    return Told(
+        kind="guidance" if bound is None else "enforced",
+        words=words,
+        author=row.author,
+        trial=None,
+        at=first_told(reader, search_id, words, row.created_at),
+    )
 
 
 def _of_decision(reader: Reader, search_id: int, trial: TrialRow) -> Told:
