@@ -160,7 +160,7 @@ def of_trials(trials: Iterable[TrialRow], start: Mapping[str, Value]) -> list[Ou
             trial.number,
             trial.parent,
             trial.val_mse,
-            trial.seeds,
+            trial.seeds or 1,
             {key: value for key, value in trial.config.items() if start.get(key) != value},
         )
         for trial in trials
@@ -267,7 +267,7 @@ def _compared(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) 
     ]
     child, parent = np.array(pairs, int).reshape(-1, 2).T
     values = np.array([trial.val_mse for trial in good], float)
-    seeds = np.array([max(1, trial.seeds) for trial in good], float)
+    seeds = np.array([trial.seeds for trial in good], float)
     improvement = (values[parent] - values[child]) / values[parent]
     margin = np.zeros(len(child))
     if noise is not None:  # as Figures.margin

@@ -14,9 +14,11 @@ from informer.config import Choices, Value
 from nas_engine.evaluator import Noise
 from nas_engine.findings import FALSE, Condition, Finding, Outcome, Relation, constraint, learned
 from nas_engine.guidance import understood
+from nas_engine.planners.findings import borne_out
 from nas_engine.search import SearchSpec
 from nas_engine.significance import aligned_rank_test, false_discovery_rates, sign_test
 from nas_engine.space import space
+from tests.engine.rows import trial_row
 
 SPEC = SearchSpec()
 START = SPEC.start()
@@ -148,6 +150,15 @@ def test_a_search_without_results_has_learned_nothing() -> None:
     for made in ([], [(None, {}, 0.5)]):
         found = learned(rows(*made), SPEC, None)
         assert found.findings == found.hints == () and found.compared == 0
+
+
+def test_the_planner_is_told_what_was_tested() -> None:
+    trials = [trial_row(0, {}, val_mse=0.5)]
+    trials += [trial_row(at, {DROPOUT: 0.4 + 0.01 * at}, val_mse=0.6) for at in range(1, 9)]
+    trials += [trial_row(at, {LR: 1e-4 + 1e-5 * at}, val_mse=0.49) for at in range(9, 30)]
+    line = next(line for line in borne_out(trials, SPEC, None) if "above" in line)
+    told = "tested: dropout above 0.333 hurt in 8 of 8 trials (median 20 % worse); so did 0 of 21 "
+    assert line == told + "other changes to the same parents"
 
 
 def finding(relation: Relation, value: Value | None, helps: bool, key: str) -> Finding:
