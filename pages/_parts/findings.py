@@ -28,8 +28,8 @@ HELP = (
     "other trials of the same parents (aligned rank test). False rate: the share of false ones to "
     "be expected among all that are as strong, over all conditions that were tried "
     f"(Benjamini-Hochberg); a finding has at most {FALSE:.0%}, the rest are hints. Sign test: how "
-    "easily so many would agree by chance; beside a lucky parent it finds too much, and decides "
-    "nothing."
+    "easily so many would agree by chance. Beside a lucky parent it finds too much: it makes a hint "
+    "only where no trial of the same parents was left to compare with."
 )
 
 
@@ -119,7 +119,7 @@ def findings_frame(findings: Sequence[Finding]) -> pd.DataFrame:
                 "Strength": "● finding" if finding.strong else "○ hint",
                 "Condition": finding.condition.text,
                 "Effect": "▼ helped" if finding.helps else "▲ hurt",
-                "Share": len(finding.supporting) / finding.decided,
+                "Share": 100 * len(finding.supporting) / finding.decided,
                 "Trials": f"{len(finding.supporting)} of {finding.decided}",
                 "Ties": len(finding.ties),
                 "Median": percent_text(finding.effect),
@@ -139,7 +139,7 @@ _COLUMNS = {
     "Strength": st.column_config.TextColumn(width=90),
     "Condition": st.column_config.TextColumn(width=190),
     "Share": st.column_config.ProgressColumn(
-        "Support", min_value=0, max_value=1, format="percent", width=110
+        "Support", min_value=0, max_value=100, format="%.0f %%", width=110
     ),
     "Median": st.column_config.TextColumn(
         help="Improvement of val_mse by the condition over its absence, the median of its trials"
@@ -164,14 +164,7 @@ def show_finding(search: SearchRow, finding: Finding) -> None:
     """Draw a finding in words, the way to its trials, and the constraint that keeps to it."""
     with st.container(border=True, key="steer-finding"):
         st.markdown(f"**{plain(finding.sentence)}**")
-        again, others = finding.others
-        st.caption(
-            plain(
-                f"Of {others} other changes to the same parents {again} went the same way. "
-                f"{finding.alone} of its trials changed this setting alone"
-                + (f"; {finding.caution}." if finding.caution else ".")
-            )
-        )
+        st.caption(plain(beside_text(finding)))
         with st.container(horizontal=True, vertical_alignment="center"):
             for name, numbers in (("for it", finding.supporting), ("against it", finding.opposing)):
                 if numbers:
@@ -189,12 +182,23 @@ def show_finding(search: SearchRow, finding: Finding) -> None:
                 st.rerun()
 
 
+def beside_text(finding: Finding) -> str:
+    """Return how other changes did, and what else may be the cause."""
+    again, others = finding.others
+    if finding.alone:
+        beside = f"{finding.alone} of its trials changed this setting alone"
+        beside += f"; {finding.caution}" if finding.caution else ""
+    else:
+        beside = f"It was never changed alone: {finding.caution}"
+    return f"Of {others} other changes to the same parents {again} went the same way. {beside}."
+
+
 def show_comparison(search_id: int, name: str, numbers: Sequence[int]) -> None:
     """Link to Compare with trial 0 and the newest of these trials."""
     newest = sorted({0, *numbers[-MOST_COMPARED + 1 :]})
     st.page_link(
         COMPARE,
-        label=f"Compare the {len(numbers)} {name}",
+        label=f"Compare the {len(numbers)} trials {name}",
         icon=":material/compare_arrows:",
         query_params={"trials": ",".join(f"{search_id}.{number}" for number in newest)},
     )

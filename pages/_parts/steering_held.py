@@ -45,25 +45,10 @@ def show_in_force(reader: Reader, search: SearchRow, spec: SearchSpec) -> None:
         st.caption("Nobody has told this search anything on its way.")
     for row in rows:
         with st.container(border=True, key=f"steer-held-{row.id}", gap="xsmall"):
-            with st.container(
-                horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
-            ):
-                if row.constraint is None:
-                    st.text(readable(row.words))
-                else:
-                    show_chip(row.constraint)
-                st.button(
-                    "Remove",
-                    key=f"steer-lift-{row.id}",
-                    icon=":material/close:",
-                    type="tertiary",
-                    on_click=give_and_show,
-                    args=(Lift(steering_id=row.id), search.id, ANSWER),
-                )
             if row.constraint is None:
-                show_reception(reader, search, row)
+                show_words(reader, search, row)
             else:
-                show_obedience(reader, search, row, row.constraint, spec)
+                show_constraint(reader, search, row, row.constraint, spec)
     show_start(search.spec)
     show_lifted(reader, search.id)
 
@@ -73,17 +58,34 @@ def given_text(row: SteeringRow) -> str:
     return f"by {row.author or 'unknown'}, {clock_text(row.created_at)}"
 
 
-def show_obedience(
+def show_constraint(
     reader: Reader, search: SearchRow, row: SteeringRow, constraint: Constraint, spec: SearchSpec
 ) -> None:
-    """Say how many proposals have kept a constraint since, and what it leaves."""
+    """Draw a constraint, how many proposals have kept it since, and what it leaves."""
     obeyed = obedience(reader, search.id, row)
+    with st.container(
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
+    ):
+        show_chip(constraint)
+        show_remove(search.id, row)
     st.markdown(f"{obeyed.text} · {plain(given_text(row))}")
     now, offered = allowed(spec, constraint.key), allowed(search.spec, constraint.key)
     st.caption(plain(f"{constraint.key}: {now}; the search offers {offered}."))
     if obeyed.broken:
         numbers = ", ".join(str(number) for number in obeyed.broken[:10])
         st.warning(f"Not kept by trial {numbers}.")
+
+
+def show_remove(search_id: int, row: SteeringRow) -> None:
+    """Draw the button that ends a constraint or words."""
+    st.button(
+        "Remove",
+        key=f"steer-lift-{row.id}",
+        icon=":material/close:",
+        type="tertiary",
+        on_click=give_and_show,
+        args=(Lift(steering_id=row.id), search_id, ANSWER),
+    )
 
 
 @dataclass(frozen=True)
@@ -131,14 +133,17 @@ def _first(at: tuple[str, Pulse], words: str, since: float, _reader: Reader) -> 
     return first_told(_reader, at[1].search_id, words, since)
 
 
-def show_reception(reader: Reader, search: SearchRow, row: SteeringRow) -> None:
-    """Say which question to the planner was the first to hold these words."""
+def show_words(reader: Reader, search: SearchRow, row: SteeringRow) -> None:
+    """Draw words for the planner, and which question was the first to hold them."""
+    st.text(readable(row.words))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(plain(given_text(row)), width="content")
-        if unread(search.spec) is not None:
-            st.caption(f"to the planner, but {search.spec.planner} reads no words")
-            return
-        show_first(search.id, first(reader, search.id, row.words, row.created_at))
+        if unread(search.spec) is None:
+            show_first(search.id, first(reader, search.id, row.words, row.created_at))
+        else:
+            st.caption(f"kept, but {search.spec.planner} reads no words", width="content")
+        st.space("stretch")
+        show_remove(search.id, row)
 
 
 def show_first(search_id: int, at: int | None) -> None:

@@ -181,11 +181,11 @@ def test_findings_stand_in_a_table_and_lead_to_their_trials_and_a_constraint(
     table = app.dataframe[-1].value
     row = table[table["Condition"] == "normalisation = revin"].iloc[0]
     assert row["Strength"] == "● finding" and row["Effect"] == "▼ helped"
-    assert row["Trials"] == "9 of 9" and row["Share"] == 1.0 and row["False rate"] < 0.05
+    assert row["Trials"] == "9 of 9" and row["Share"] == 100.0 and row["False rate"] < 0.05
     app.session_state[f"steer-finding-{search_id}"] = "dropout above 0.333"
     app.run()
     assert "dropout above 0\\.333 hurt in 13 of 13 trials" in words(app)
-    link = next(link for link in app.get("page_link") if "13 for it" in link.proto.label)
+    link = next(link for link in app.get("page_link") if "13 trials for it" in link.proto.label)
     assert f"trials={search_id}.0%2C{search_id}." in str(link.proto)
     app.button(key="steer-make-constraint").click().run()
     assert app.text_input(key=BOX.format(search_id)).value == "dropout ≤ 0.333"
