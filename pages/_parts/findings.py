@@ -28,8 +28,8 @@ HELP = (
     "other trials of the same parents (aligned rank test). False rate: the share of false ones to "
     "be expected among all that are as strong, over all conditions that were tried "
     f"(Benjamini-Hochberg); a finding has at most {FALSE:.0%}, the rest are hints. Sign test: how "
-    "easily so many would agree by chance. Beside a lucky parent it finds too much: it makes a hint "
-    "only where no trial of the same parents was left to compare with."
+    "easily so many would agree by chance. Beside a lucky parent it finds too much, so it makes a "
+    "hint only where no trial of the same parents was left to compare with."
 )
 
 
