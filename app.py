@@ -5,13 +5,15 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages._parts.waiting import show_waiting
+
 if __name__ == "__main__":  # a session: Streamlit runs this file as its script
     st.set_page_config(
         page_title="Informer search",
         page_icon=str(Path(__file__).parent / ".streamlit" / "favicon.png"),
         layout="wide",
     )
-    st.navigation(
+    page = st.navigation(
         {
             "Search": [
                 st.Page(
@@ -95,7 +97,10 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                 ),
             ],
         }
-    ).run()
+    )
+    with st.sidebar:
+        show_waiting()
+    page.run()
 else:  # the server: it imports this file once, before any session
     # The mere presence of a folder `pages` puts Streamlit 1.67 into its old multipage mode until
     # st.navigation has run once: the first deep link to a fresh server would be answered with a

@@ -237,7 +237,7 @@ class Training:
         # Compiled for training alone: its batches have one size, evaluation would compile again.
         self._trained = torch.compile(self.model) if training.compile else self.model
         self._optimizer = _optimizer(training, self.model)
-        self._criterion = _CRITERIA[training.criterion_class]()
+        self._criterion = criterion(training)
         self._bfloat16 = uses_bfloat16(training.precision, self._device)
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         self._losses = torch.empty(steps_per_epoch(config), device=self._device)
@@ -398,6 +398,11 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     if precision == "auto":
         return device.type == "cuda" and torch.cuda.is_bf16_supported()
     return precision == "bfloat16"
+
+
+def criterion(training: TrainingConfig) -> nn.Module:
+    """Return the loss that is minimised."""
+    return _CRITERIA[training.criterion_class]()
 
 
 def _optimizer(training: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:

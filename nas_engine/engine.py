@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -42,7 +42,8 @@ from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.standing import due_at
-from nas_engine.store.reader import EngineRow, Errand, SearchRow
+from nas_engine.store.inbox import waiting
+from nas_engine.store.reader import EngineRow, Errand, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
@@ -268,6 +269,7 @@ class Engine:
         opened = self._writer.read.open_trials(self._search_id)
         self._stopping = frozenset(trial.number for trial in opened if trial.stopping)
         self._begin_errands()
+        self._announce(search)
         if search.state == "stopping" and not self._work:
             why = Ended("stopped", "stopped", "The search was stopped.")
             self._writer.end_unfinished(self._search_id, why)
@@ -316,6 +318,16 @@ class Engine:
             if errand not in self._errands:
                 self._errands[errand] = self._threads.submit(self._run_errand, errand)
                 self._errands[errand].add_done_callback(lambda _: self._woken.set())
+
+    def _announce(self, search: SearchRow) -> None:
+        """Tell the user's webhook, where there is one, of each proposal that begins to wait."""
+        if not self._settings.nas_webhook.get_secret_value():
+            return
+        for row in waiting(self._writer.read, self._search_id):
+            trial = self._writer.read.trial(self._search_id, row.number)
+            if trial is not None and not row.announced and not row.asked_again:
+                self._writer.announced(row.proposal_id, row.version)  # at most once
+                threading.Thread(target=self._post, args=(search, trial), daemon=True).start()
 
     def _begin_next(self, search: SearchRow) -> bool:
         """Begin the next trial, or plan one; False where there is none to begin now."""
@@ -508,6 +520,17 @@ class Engine:
                     raise AssertionError(f"{errand} is of no known kind")
         finally:
             writer.close()
+
+    def _post(self, search: SearchRow, trial: TrialRow) -> None:
+        from nas_engine.service import webhook  # its HTTP client takes a while to import
+
+        address, link = self._settings.nas_webhook, self._settings.nas_dashboard_url
+        said = webhook.note(search, trial, link)
+        if problem := webhook.post(address.get_secret_value(), said):
+            text = f"The webhook was not told that trial {trial.number} waits: {problem}."
+            writer = self._writer.another()
+            with closing(writer), suppress(LeaseLost, StoreError, sqlite3.Error):
+                writer.log(search.id, text, trial.number, "warning")
 
     def _ending(self, number: int) -> Ended | None:
         if self._closing:

@@ -31,6 +31,11 @@ def _address(text: str) -> str:
     return text
 
 
+def _secret_address(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value().strip()
+    return SecretStr(_address(text) if text else "")
+
+
 def _unless_empty(value: Any) -> Any:
     return None if value == "" else value
 
@@ -44,6 +49,7 @@ def _key(secret: SecretStr) -> SecretStr:
 
 Key = Annotated[SecretStr, AfterValidator(_key)]
 Address = Annotated[str, AfterValidator(_address)]
+SecretAddress = Annotated[SecretStr, AfterValidator(_secret_address)]
 OwnAddress = Annotated[Address | None, BeforeValidator(_unless_empty)]
 Temperature = Annotated[Annotated[float, Field(ge=0, le=2)] | None, BeforeValidator(_unless_empty)]
 Price = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -110,6 +116,11 @@ class Settings(BaseSettings):
     nas_db: Path = PROJECT / "workspace" / "nas.db"
     nas_data_dirs: str = Field("", description="Directories with data files, as in PATH")
     nas_rules: str = Field("", description="The user's own rules, as package.module:function")
+    nas_usd_per_hour: Price = Field(0.0, description="US dollars of an hour of training here")
+    nas_webhook: SecretAddress = Field(
+        SecretStr(""), description="Address that is told when a proposal waits"
+    )
+    nas_dashboard_url: OwnAddress = Field(None, description="Of the dashboard, for links")
 
     @property
     def has_key(self) -> bool:
@@ -135,11 +146,13 @@ class Settings(BaseSettings):
         )
 
     def secrets(self) -> list[str]:
-        """Return every text that must not be kept or shown: keys, and a password in an address."""
+        """Return every text that must not be kept or shown: keys, passwords, the webhook."""
         roles = [self.role("planner"), self.role("evaluator")]
         keys = [role.key.get_secret_value() for role in roles]
         passwords = [urlsplit(role.base_url).password or "" for role in roles]
-        return [*keys, self.openrouter_api_key.get_secret_value(), *passwords]
+        webhook = self.nas_webhook.get_secret_value()
+        own = [self.openrouter_api_key.get_secret_value(), webhook, urlsplit(webhook).path]
+        return [*keys, *own, *passwords]
 
     @property
     def workspace(self) -> Workspace:
@@ -148,7 +161,7 @@ class Settings(BaseSettings):
 
     def worker_environment(self) -> dict[str, str]:
         """Return the environment of a worker: nothing that could hold a secret."""
-        secret = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+        secret = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "WEBHOOK")
         kept = {
             name: value
             for name, value in os.environ.items()

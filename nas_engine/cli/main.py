@@ -7,6 +7,7 @@ import click
 from nas_engine.cli.looking import COMMANDS as LOOKING
 from nas_engine.cli.searching import COMMANDS as SEARCHING
 from nas_engine.cli.steering import COMMANDS as STEERING
+from nas_engine.cli.trying import COMMANDS as TRYING
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -14,5 +15,5 @@ def main() -> None:
     """Search for a better Informer. Each search runs in a background process of its own."""
 
 
-for command in (*SEARCHING, *LOOKING, *STEERING):
+for command in (*SEARCHING, *LOOKING, *TRYING, *STEERING):
     main.add_command(command)

@@ -22,6 +22,7 @@ from nas_engine.planners.findings import borne_out, failures, findings
 from nas_engine.planners.tpe import RESULTS, ordered
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
+from nas_engine.store.inbox import quoted
 from nas_engine.store.reader import EpochRow, RevisionRow, TrialRow
 
 WORDS = 4000
@@ -229,13 +230,13 @@ def _trial(view: View, trial: TrialRow) -> str:
     settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "start"
     line = f"trial {trial.number} ({trial.source}): {settings} -> {_outcome(view, trial)}"
     if trial.decision == "edited":
-        line += f"; a person edited this proposal: {trial.comment[:300]!r}"
+        line += f"; a person edited this proposal: {quoted(trial.comment)}"
     return line
 
 
 def _outcome(view: View, trial: TrialRow) -> str:
     if trial.state == "rejected":
-        return f"turned down by a person: {trial.comment[:300]!r}"
+        return f"turned down by a person: {quoted(trial.comment)}"
     if trial.state == "pruned":
         return _pruned(view.pruned_at.get(trial.number), trial)
     if trial.val_mse is None and trial.state in OPEN:

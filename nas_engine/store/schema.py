@@ -533,13 +533,14 @@ def m009_sums(db: Database) -> None:
 _AGENT = (
     # What the surrogate expected of a proposal beside its proposer; whether a chat drafted it, in
     # which case nobody waits for it; since when it waits; whether its planner is being asked again,
-    # and with which hint.
+    # and with which hint; the version of which people were told outside of the dashboard.
     "ALTER TABLE proposals ADD COLUMN surrogate_low REAL",
     "ALTER TABLE proposals ADD COLUMN surrogate_high REAL",
     "ALTER TABLE proposals ADD COLUMN drafted INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE proposals ADD COLUMN waiting_since REAL",
     "ALTER TABLE proposals ADD COLUMN asked_again INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE proposals ADD COLUMN hint TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE proposals ADD COLUMN announced INTEGER NOT NULL DEFAULT 0",
     "UPDATE proposals SET waiting_since = created_at WHERE decision IS NULL",
     # What a proposal said in a version that was replaced, by whom and why.
     """
@@ -666,6 +667,8 @@ _AGENT = (
     "ALTER TABLE calls_of_all_roles RENAME TO llm_calls",
     """CREATE INDEX calls_by_trial ON llm_calls (search_id, number, outcome, prompt_tokens,
     completion_tokens, cost_usd, booked_tokens, booked_usd)""",
+    # What was said to a planner next after a moment: rows hold prompts, which are long.
+    "CREATE INDEX calls_by_role ON llm_calls (search_id, role, created_at)",
 )
 
 

@@ -73,8 +73,8 @@ def first_told(reader: Reader, search_id: int, words: str, since: float) -> int 
 
     Only the first questions after the moment `since` are read; None: it is in none of them.
     """
-    start = words.strip()[:250]  # of a longer comment only the beginning is told
-    forms = [json.dumps(text)[1:-1] for text in (start, repr(start)[1:-1])]
+    # What people wrote is told in quotation marks, sentences of constraints are not.
+    forms = [json.dumps(text)[1:-1] for text in (words, repr(words))]
     rows = reader.fetch(
         """SELECT number FROM (
             SELECT id, number, messages FROM llm_calls

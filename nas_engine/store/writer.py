@@ -464,6 +464,13 @@ class Writer:
             (*interval, proposal_id, version),
         )
 
+    def announced(self, proposal_id: int, version: int) -> None:
+        """Record that people are told, outside of the dashboard, that a version waits."""
+        self._execute(
+            "UPDATE proposals SET announced = ? WHERE id = ? AND announced < ?",
+            (version, proposal_id, version),
+        )
+
     # -- what people want beside the trials -----------------------------------------------------
 
     def add_turn(self, search_id: int, question: str, author: str) -> int:

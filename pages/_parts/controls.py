@@ -13,6 +13,8 @@ from nas_engine.search import CHANGEABLE, Limits
 from nas_engine.store.reader import SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.opening import give_and_show, leave
+from pages._parts.policy import NAMES as POLICY
+from pages._parts.policy import choose_policy, policy_of, policy_text
 from pages._parts.snapshot import Snapshot
 from pages._parts.states import (
     ENGINE_STATES,
@@ -68,7 +70,7 @@ def facts(search: SearchRow) -> list[str]:
     """Return what kind of search it is, in a few words each."""
     spec = search.spec
     slots = f"{spec.slots} slots" if spec.slots > 1 else "1 slot"
-    found = [f"{spec.mode} mode", f"preset {spec.preset}", slots]
+    found = [policy_text(spec.mode, spec.timer), f"preset {spec.preset}", slots]
     if spec.pruning.method != "none":
         found.append(spec.pruning.method.replace("_", " "))
     return found
@@ -121,7 +123,7 @@ def show_change(search: SearchRow) -> None:
     left, right = st.columns(2)
     left.number_input("Trials", 1, 100_000, search.max_trials, key=f"{prefix}-max_trials")
     right.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
-    st.toggle("Review each proposal", spec.mode == "review", key=f"{prefix}-review")
+    choose_policy(spec.mode, spec.timer, prefix)
     for place, name in zip(st.columns(2) * 3, CHANGEABLE, strict=False):
         limit = getattr(spec.limits, name)
         place.text_input(  # a number with a default could not be emptied
@@ -138,10 +140,10 @@ def show_change(search: SearchRow) -> None:
 
 def _apply(search: SearchRow, prefix: str) -> None:
     """Send what the form holds now: a figure may have been typed in the same moment."""
-    names = ("max_trials", "slots", "review", *CHANGEABLE)
-    held = {name: st.session_state[f"{prefix}-{name}"] for name in names}
+    names = ("max_trials", "slots", *POLICY, *CHANGEABLE)
+    held = {name: st.session_state.get(f"{prefix}-{name}") for name in names}
     try:
-        held |= {name: limit_of(name, held[name]) for name in CHANGEABLE}
+        held |= {name: limit_of(name, str(held[name])) for name in CHANGEABLE}
     except ValueError as error:
         leave(ANSWER, Answer(False, str(error), search.id))
         return
@@ -165,13 +167,14 @@ def limit_of(name: str, text: str) -> float | None:
 def changed(search: SearchRow, held: Mapping[str, Any]) -> Change | None:
     """Return the command for what a form holds beside the search, None where nothing differs."""
     spec = search.spec
-    mode = "review" if held["review"] else "auto"
+    mode, timer = policy_of(held, spec.timer)
     limits = {name: held[name] for name in CHANGEABLE if held[name] != getattr(spec.limits, name)}
     command = Change(
         version=search.version,
         max_trials=None if held["max_trials"] == search.max_trials else held["max_trials"],
         slots=None if held["slots"] == spec.slots else held["slots"],
         mode=None if mode == spec.mode else mode,
+        timer=None if timer == spec.timer else timer or "none",
         limits=limits,
     )
     return None if command == Change(version=search.version) else command

@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
 
 from informer.config import ConfigError, Value, from_flat
-from informer.cost import parameters
-from nas_engine.machine import memory_needed
-from nas_engine.proposals import Record, check, near_duplicates, outcome
+from nas_engine.proposals import Record, Tried, check, near_duplicates, outcome
 from nas_engine.space import editable_keys
 from pages._parts.forms import settings_by_section, settings_in_grid
-from pages._parts.text import changes_text, count_text, plain, seconds_text
+from pages._parts.inbox_figures import estimate, estimate_text
+from pages._parts.opening import TRIAL
+from pages._parts.text import changes_text, plain
 
-
-def weights(config: Mapping[str, Value]) -> int | None:
-    """Return the number of parameters of a configuration, None where it is not valid."""
-    try:
-        built = from_flat(config)
-    except ConfigError:
-        return None
-    return parameters(built)
+MOST_NEAR = 3
+"""Trials as good as the same that are told."""
 
 
 def edited_changes(parent: Mapping[str, Value], held: Mapping[str, Value]) -> dict[str, Value]:
     """Return every setting of a form whose value differs from the parent's."""
     return {key: value for key, value in held.items() if parent.get(key) != value}
-
-
-def show_estimate(record: Record, config: Mapping[str, Value]) -> None:
-    """Say what the training will take, and which trials were as good as the same."""
-    try:
-        built = from_flat(config)
-    except ConfigError:
-        return
-    seconds = record.seconds(built)
-    time = f" · {seconds_text(seconds)} of training" if seconds is not None else ""
-    st.caption(f"Estimated: {memory_needed(built) / 1e6:,.0f} MB of memory{time}")
-    for near in near_duplicates(record, built)[:3]:
-        st.caption(f"As good as the same: trial {near.number}, {plain(outcome(near))}")
 
 
 def edit(
@@ -48,15 +29,17 @@ def edit(
     start: Mapping[str, Value],
     first: Collection[str],
     prefix: str,
+    search_id: int,
 ) -> tuple[dict[str, Value], list[str]]:
     """Draw the form and return the changes to the parent, and a sentence for each fault of them.
 
     Args:
         record: what the changes are checked against.
         parent: the configuration that is changed.
-        start: what the form begins with.
+        start: what the form begins with: the parent, or a proposal to change it.
         first: the settings that are seen at once; the others fold away.
         prefix: of the widgets' keys, unique to the page and the form.
+        search_id: for links to its trials.
     """
     held = settings_in_grid([key for key in editable_keys() if key in first], start, prefix)
     with st.expander("All other settings", key=f"{prefix}-others"):
@@ -67,10 +50,71 @@ def edit(
         st.caption("Nothing is changed yet.")
         return {}, []
     st.caption(f"Would be tried: {plain(changes_text(changes, parent), 600)}")
-    after = weights({**parent, **changes})
-    st.caption(f"Parameters: {count_text(weights(parent))} → {count_text(after)}")
-    show_estimate(record, {**parent, **changes})
+    config = {**parent, **changes}
+    if (after := estimate(record, config)) is not None:
+        st.caption(plain(estimate_text(after, estimate(record, parent))))
+        proposed = None if dict(start) in (dict(parent), config) else estimate(record, start)
+        if proposed is not None and proposed != after:
+            st.caption(plain(estimate_text(after, proposed, than="what was proposed")))
+    show_near(record, config, search_id)
     problems = check(record, parent, changes, by="person")
     for problem in problems:
         st.error(plain(problem))
     return changes, problems
+
+
+def show_near(record: Record, config: Mapping[str, Value], search_id: int) -> None:
+    """Draw the trials that are as good as the same, with what became of them."""
+    try:
+        near = near_duplicates(record, from_flat(config))[:MOST_NEAR]
+    except ConfigError:
+        return
+    show_trials("As good as the same:", near, search_id)
+
+
+def show_trials(what: str, trials: Sequence[Tried], search_id: int) -> None:
+    """Draw links to trials with their results; nothing where there are none."""
+    if not trials:
+        return
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(what, width="content")
+        for trial in trials:
+            st.page_link(
+                TRIAL,
+                label=plain(f"trial {trial.number}: {outcome(trial)}"),
+                query_params={"trial": f"{search_id}.{trial.number}"},
+            )
+
+
+def choose_expected(prefix: str) -> tuple[tuple[float, float] | None, list[str]]:
+    """Let a person state the effect that they expect; return as `expected_now` does."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for label, end in (("You expect, % better, from", "low"), ("% better, to", "high")):
+            st.number_input(
+                label,
+                -1000.0,
+                100.0,
+                None,
+                step=0.5,
+                format="%g",
+                key=f"{prefix}-expected-{end}",
+                placeholder="optional",
+                width=210,
+                help="Of val_mse, against the parent's. Hindsight compares it with the result.",
+            )
+    return expected_now(prefix)
+
+
+def expected_now(prefix: str) -> tuple[tuple[float, float] | None, list[str]]:
+    """Return what a person expects, as the widgets hold it, and what is wrong with it.
+
+    It is a relative improvement of val_mse over the parent's, from least to most.
+    """
+    low, high = (st.session_state.get(f"{prefix}-expected-{end}") for end in ("low", "high"))
+    if low is None and high is None:
+        return None, []
+    if low is None or high is None:
+        return None, ["Your expectation needs both ends, or neither."]
+    if low > high:
+        return None, ["Your expectation begins with the lower end."]
+    return (low / 100, high / 100), []

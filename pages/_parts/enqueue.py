@@ -12,9 +12,10 @@ from nas_engine.proposals import Record
 from nas_engine.store.reader import SearchRow
 from nas_engine.store.table import TriedRow
 from pages._parts.all_trials import all_tried
-from pages._parts.editor import edit
+from pages._parts.editor import choose_expected, edit
 from pages._parts.figures import trial_name
 from pages._parts.opening import give_and_show, searched, show_answer
+from pages._parts.trying import UNTRIED, dry_run_button, show_dry_run, tried
 
 ANSWER = "enqueue-answer"
 NEWEST = 100  # trials that are offered
@@ -74,23 +75,34 @@ def show_enqueue(
         return
     with searched() as reader:
         search, trials = reader.search(search_id), all_tried(reader, search_id)
-    if search is None:  # the page above says so
-        return
+        if search is None:  # the page above says so
+            return
+        spec = reader.steered_spec(search_id)
     with place:
         config, parent = choose_base(search, trials, only)
         prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"
-        record = Record(search.spec, trials)
-        changes, problems = edit(record, config, config, record.space, prefix)
+        record = Record(spec, trials)
+        changes, problems = edit(record, config, config, record.space, prefix, search_id)
+        expected, faults = choose_expected(prefix)
+        for fault in faults:
+            st.error(fault)
         comment = st.text_input(
             "Why", key=f"{prefix}-comment", max_chars=4000, placeholder="Optional"
         )
-        if st.button(
-            "Enqueue",
-            type="primary",
-            key=f"{prefix}-go",
-            icon=":material/playlist_add:",
-            disabled=bool(problems) or not changes,
-        ):
-            command = Enqueue(parent=parent, changes=changes, comment=comment)
-            give_and_show(command, search_id, answer)
+        tried_config = {**config, **changes}
+        with st.container(horizontal=True):
+            dry_run_button(tried_config, prefix, disabled=bool(problems) or not changes)
+            if st.button(
+                "Enqueue",
+                type="primary",
+                key=f"{prefix}-go",
+                icon=":material/playlist_add:",
+                disabled=bool(problems or faults) or not changes,
+                help=None if tried(tried_config, prefix) else UNTRIED,
+            ):
+                command = Enqueue(
+                    parent=parent, changes=changes, expected=expected, comment=comment
+                )
+                give_and_show(command, search_id, answer)
+        show_dry_run(tried_config, prefix)
         show_answer(answer)

@@ -16,6 +16,20 @@ Figures = TypeVar("Figures", bound=BaseModel)
 SECTIONS = {"data": "Data", "model": "Architecture", "training": "Training"}
 
 
+def widget_key(key: str, prefix: str) -> str:
+    """Return the key of the widget of a setting."""
+    return f"{prefix}-{key.replace('.', '-').lower()}"
+
+
+def held_settings(keys: Iterable[str], prefix: str) -> dict[str, Value]:
+    """Return what the widgets of these settings hold, for callbacks; those not drawn are left out.
+
+    A value may have been typed in the same moment in which a button was pressed.
+    """
+    held = {key: st.session_state.get(widget_key(key, prefix)) for key in keys}
+    return {key: fields()[key].type(value) for key, value in held.items() if value is not None}
+
+
 def setting(
     key: str,
     value: Value,
@@ -32,8 +46,7 @@ def setting(
         label: in place of the dotted key.
         options: the valid values, where they depend on other settings.
     """
-    field = fields()[key]
-    widget = f"{prefix}-{key.replace('.', '-').lower()}"
+    field, widget = fields()[key], widget_key(key, prefix)
     shown = label or f"`{key}`"
     choices = list(options if options is not None else field.options or ())
     if field.type is bool:

@@ -11,6 +11,7 @@ from nas_engine.commands import Lift
 from nas_engine.guidance import Constraint, SteeringRow
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.space import SpaceError, written
+from nas_engine.store.inbox import told_at
 from nas_engine.store.reader import Reader, RevisionRow, SearchRow, TrialRow
 from nas_engine.store.steering import NEWEST, first_told, keeps, proposed_since
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
@@ -233,10 +234,11 @@ def shortened(words: str) -> str:
 def _told(at: tuple[str, Pulse], _reader: Reader) -> tuple[Told, ...]:
     search_id = at[1].search_id
     decided = page(_reader, Query((search_id,), OVERRULED, descending=True, limit=TOLD))
+    told = told_at(_reader, search_id, decided)
     hints = [row for row in _reader.revisions(search_id) if row.why == "asked again"]
     return (
         *(_of_guidance(_reader, search_id, row) for row in _reader.steering(search_id)),
-        *(_of_decision(_reader, search_id, trial) for trial in decided),
+        *(_of_decision(trial, told.get(trial.number)) for trial in decided),
         *(_of_hint(_reader, search_id, row) for row in hints[-TOLD:][::-1]),
     )
 
@@ -253,15 +255,13 @@ def _of_guidance(reader: Reader, search_id: int, row: SteeringRow) -> Told:
     )
 
 
-def _of_decision(reader: Reader, search_id: int, trial: TrialRow) -> Told:
-    # Without a reason the planner is told of the decision in the line of the trial.
-    words = trial.comment or f"trial {trial.number} ({trial.source})"
+def _of_decision(trial: TrialRow, at: int | None) -> Told:
     return Told(
         kind="edit" if trial.decision == "edited" else "rejection",
         words=trial.comment or "no reason was given",
         author=trial.author,
         trial=trial.number,
-        at=first_told(reader, search_id, words, trial.created_at),
+        at=at,
     )
 
 

@@ -31,6 +31,7 @@ from nas_engine.supervisor import Answer, start_search
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.opening import LIVE, is_number, settings, stored
+from pages._parts.policy import choose_policy
 from pages._parts.text import count_text, plain
 
 PLANNERS: dict[PlannerName, str] = {
@@ -378,12 +379,7 @@ with search_column, st.container(border=True, height="stretch"):
     )
     planner_name = choose_planner(environment, begins)
     guidance = choose_guidance(planner_name, begins)
-    review = st.toggle(
-        "Review each proposal",
-        begins.spec.mode == "review",
-        key=f"{begins.form}-review",
-        help="Every trial after trial 0 waits for a person, who approves, edits or rejects it.",
-    )
+    mode, timer = choose_policy(begins.spec.mode, begins.spec.timer, begins.form)
 show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
@@ -396,7 +392,8 @@ try:
         preset="paper" if preset_name == "paper" else "small",
         settings={key: value for key, value in values.items() if value != base[key]},
         planner=planner_name,
-        mode="review" if review else "auto",
+        mode=mode,
+        timer=timer,
         space=narrowed,
         guidance=guidance,
         max_trials=max_trials,

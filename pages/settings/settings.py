@@ -1,4 +1,4 @@
-"""Settings: models, keys as present or absent, limits, data, workspace, machine, appearance."""
+"""Settings: models, keys as present or absent, limits, data, machine, notes, appearance."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from informer.config import PRESETS
 from nas_engine.machine import cores, default_slots, gpus, main_memory
 from nas_engine.settings import Settings, origins, public_address
 from nas_engine.store.schema import known_versions
+from pages._parts.desktop import show_switch
 from pages._parts.opening import settings, stored
 from pages._parts.text import count_text, plain, readable
 
@@ -92,6 +93,19 @@ def show_limits(config: Settings) -> None:
     )
 
 
+def show_notes(config: Settings) -> None:
+    """Draw who is told when a proposal waits."""
+    webhook = "present" if config.nas_webhook.get_secret_value() else "absent"
+    dashboard = public_address(config.nas_dashboard_url) if config.nas_dashboard_url else "none"
+    show_values(
+        {
+            "Webhook": (webhook, "nas_webhook"),
+            "Dashboard, for its links": (dashboard, "nas_dashboard_url"),
+        }
+    )
+    show_switch()
+
+
 # -- this machine -------------------------------------------------------------------------------
 
 
@@ -135,7 +149,7 @@ def show_workspace(config: Settings) -> None:
     )
 
 
-def show_machine() -> None:
+def show_machine(config: Settings) -> None:
     """Draw what trainings can use here."""
     found = [f"{gpu.name}, {size_text(gpu.memory)}" for gpu in gpus()]
     slots = {
@@ -148,6 +162,7 @@ def show_machine() -> None:
             "Memory": size_text(main_memory()),
             "Memory free now": size_text(psutil.virtual_memory().available),
             "NVIDIA GPUs": "; ".join(found) or "none found",
+            "USD / hour of training": f"{config.nas_usd_per_hour:g}",
             **slots,
         }
     )
@@ -185,7 +200,8 @@ def shown(name: str, value: Any) -> str:
         return "present" if value.get_secret_value() else "absent"
     if value is None or value == "":
         return "–"
-    return readable(public_address(value) if name.endswith("base_url") else str(value))
+    address = name.endswith(("base_url", "dashboard_url"))
+    return readable(public_address(value) if address else str(value))
 
 
 # -- page ---------------------------------------------------------------------------------------
@@ -207,7 +223,7 @@ with left, st.container(border=True, height="stretch"):
     show_workspace(config)
 with right, st.container(border=True, height="stretch"):
     st.subheader("This machine", anchor=False)
-    show_machine()
+    show_machine(config)
 left, right = st.columns(2)
 with left, st.container(border=True, height="stretch"):
     st.subheader("Requests to language models", anchor=False)
@@ -215,7 +231,11 @@ with left, st.container(border=True, height="stretch"):
 with right, st.container(border=True, height="stretch"):
     st.subheader("Directories with data", anchor=False)
     show_data(config)
-with st.container(border=True):
+left, right = st.columns(2)
+with left, st.container(border=True, height="stretch"):
+    st.subheader("When a proposal waits", anchor=False)
+    show_notes(config)
+with right, st.container(border=True, height="stretch"):
     st.subheader("Appearance", anchor=False)
     st.segmented_control(
         "Live reads a running search every",

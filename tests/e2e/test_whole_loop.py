@@ -107,7 +107,7 @@ def start_search(page: Page, url: str) -> None:
     page.goto(f"{url}/start")
     expect(page.get_by_role("heading", name="Start a search")).to_be_visible()
     page.locator(".st-key-start-planner").get_by_role("radio", name="LLM").click()
-    page.locator(".st-key-start-review label").first.click()
+    page.locator(".st-key-start-mode").get_by_role("radio", name="All").click()
     fill(page, "start-trials", "3")
     fill(page, "start-small-training-epochs", "4")
     page.get_by_text("Advanced: architecture").click()

@@ -144,12 +144,19 @@ class Seed:
         outcome: Literal["used", "refused", "failed"] | None,
         reply: str = "",
         problem: str = "",
+        told: str = "",
     ) -> None:
-        """Record an exchange with a language model; `outcome` None: the call was lost."""
+        """Record an exchange with a language model; `outcome` None: the call was lost.
+
+        The question ends with what was `told`.
+        """
         attempt = 1 + sum(row.number == number for row in self.writer.read.llm_calls(self.id))
         messages = [
             {"role": "system", "content": "You plan the next trial of a search."},
-            {"role": "user", "content": "Task: ETTh1, features M.\n" + "- trial 0: val_mse\n" * 30},
+            {
+                "role": "user",
+                "content": "Task: ETTh1, features M.\n" + "- trial 0: val_mse\n" * 30 + told,
+            },
         ]
         call = self.writer.reserve_call(
             search_id=self.id,

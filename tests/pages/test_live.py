@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from nas_engine.commands import Change, Control, Enqueue, OnTrial
 from nas_engine.liveness import boot_clock, boot_id, process_start
-from nas_engine.search import SearchSpec
+from nas_engine.search import SearchSpec, Timer
 from nas_engine.standing import (
     Budget,
     budgets,
@@ -337,7 +337,9 @@ def test_what_differs_is_changed_and_nothing_else(
     app.button(key="change-1-1-apply").click().run()
     assert engine.given == [] and "these figures already" in app.error[0].value
     app.number_input(key="change-1-1-slots").set_value(4)
-    app.toggle(key="change-1-1-review").set_value(True)
+    app.button_group(key="change-1-1-mode").set_value("radical").run()
+    app.button_group(key="change-1-1-timer").set_value("approve").run()
+    app.number_input(key="change-1-1-minutes").set_value(15.0)
     app.text_input(key="change-1-1-hours").set_value("1,5").run()
     app.button(key="change-1-1-apply").click().run()
     assert engine.given == [] and "write a number" in app.error[0].value
@@ -345,19 +347,27 @@ def test_what_differs_is_changed_and_nothing_else(
     app.text_input(key="change-1-1-training_hours").set_value("").run()
     app.button(key="change-1-1-apply").click().run()
     wanted = Change(
-        version=1, slots=4, mode="review", limits={"hours": 1.5, "training_hours": None}
+        version=1,
+        slots=4,
+        mode="radical",
+        timer=Timer(minutes=15, then="approve"),
+        limits={"hours": 1.5, "training_hours": None},
     )
     assert engine.given == [(wanted, 1)]
     assert app.success
 
 
 def test_a_change_is_what_differs_from_the_search_as_it_was_drawn() -> None:
-    search = search_row(spec={"limits": {"usd": 2.0}})
-    held = {"max_trials": 20, "slots": 1, "review": False, "usd": 2.0, "failures": 5.0}
+    timer = {"minutes": 5.0, "then": "reject"}
+    search = search_row(spec={"limits": {"usd": 2.0}, "mode": "radical", "timer": timer})
+    held = {"max_trials": 20, "slots": 1, "usd": 2.0, "failures": 5.0}
+    held |= {"mode": "radical", "timer": "reject", "minutes": 5.0}
     held |= dict.fromkeys(("hours", "training_hours", "tokens", "calls"))
     assert changed(search, held) is None
     wanted = Change(version=3, max_trials=30, limits={"usd": None})
     assert changed(search, {**held, "max_trials": 30, "usd": None}) == wanted
+    wanted = Change(version=3, mode="review", timer="none")
+    assert changed(search, {**held, "mode": "review", "timer": "wait"}) == wanted
 
 
 def test_a_configuration_is_checked_and_queued(

@@ -13,7 +13,7 @@ from informer.config import Value
 from nas_engine import machine
 from nas_engine.commands import Decide, Start
 from nas_engine.machine import GPU
-from nas_engine.search import Narrowing, Pruning, SearchSpec
+from nas_engine.search import Narrowing, Pruning, SearchSpec, Timer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
 from tests.pages import seed
@@ -154,12 +154,15 @@ def test_only_what_differs_from_the_preset_is_a_setting(open_page: Open, engine:
     app.button_group(key="start-preset").set_value("paper").run()
     app.number_input(key="start-paper-data-pred_len").set_value(48)
     app.number_input(key="start-paper-training-steps_per_epoch").set_value(100)
-    app.toggle(key="start-review").set_value(True)
+    app.button_group(key="start-mode").set_value("radical").run()
+    app.button_group(key="start-timer").set_value("reject").run()
+    app.number_input(key="start-minutes").set_value(7.5)
     app.number_input(key="start-rule-reject_below").set_value(-0.01)
     app.button(key="start-go").click().run()
     [(command, _)] = engine.given
     assert isinstance(command, Start)
-    assert command.spec.preset == "paper" and command.spec.mode == "review"
+    assert command.spec.preset == "paper" and command.spec.mode == "radical"
+    assert command.spec.timer == Timer(minutes=7.5, then="reject")
     assert command.spec.settings == {"data.pred_len": 48, "training.steps_per_epoch": 100}
     assert command.spec.rules.reject_below == -0.01
 
@@ -312,6 +315,13 @@ def test_a_proposal_is_shown_beside_its_parent(open_page: Open, workspace: Works
     assert "MB of memory" in words(app) and "of training" in words(app)
 
 
+def open_review(open_page: Open) -> AppTest:
+    """Open the page with the form of the proposal that waits."""
+    app = open_page("review")
+    app.session_state[proposal_key(app, "-approve").removesuffix("-approve") + "-edited"] = True
+    return app.run()
+
+
 def proposal_key(app: AppTest, ending: str) -> str:
     elements = [*app.button, *app.number_input, *app.text_input, *app.text_area, *app.toggle]
     keys = [str(element.key) for element in elements]
@@ -335,7 +345,7 @@ def test_an_edit_sends_all_that_differs_from_the_parent(
     open_page: Open, workspace: Workspace, engine: Engine
 ) -> None:
     seed.eventful(workspace, alive=True)
-    app = open_page("review")
+    app = open_review(open_page)
     app.number_input(key=proposal_key(app, "-model-d_model")).set_value(64)
     app.number_input(key=proposal_key(app, "-data-batch_size")).set_value(16).run()
     assert not app.error
@@ -351,7 +361,7 @@ def test_an_edit_sends_all_that_differs_from_the_parent(
 
 def test_an_edit_with_problems_cannot_be_approved(open_page: Open, workspace: Workspace) -> None:
     seed.eventful(workspace, alive=True)
-    app = open_page("review")
+    app = open_review(open_page)
     app.number_input(key=proposal_key(app, "-model-n_heads")).set_value(3).run()
     assert "must divide" in app.error[0].value
     assert app.button(key=proposal_key(app, "-approve-edited")).disabled
