@@ -50,6 +50,12 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Approve, edit or reject what a planner wants to try.",
                 ),
                 st.Page(
+                    "pages/agent/steer.py",
+                    title="Steer",
+                    url_path="steer",
+                    help="Tell a search something: constraints, words, and what it has learned.",
+                ),
+                st.Page(
                     "pages/agent/transcript.py",
                     title="Transcript",
                     url_path="transcript",

@@ -176,6 +176,7 @@ PAGES = {
     "start": ("pages/search/start.py", ""),
     "live": ("pages/search/live.py", "search=1"),
     "review": ("pages/agent/review.py", "search=1"),
+    "steer": ("pages/agent/steer.py", "search=1"),
     "compare": ("pages/runs/compare.py", "search=1"),
     "compare: filtered": (
         "pages/runs/compare.py",

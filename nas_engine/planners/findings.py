@@ -10,7 +10,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from informer.config import Interval, Search, Value, fields
+from nas_engine.evaluator import Noise
+from nas_engine.findings import learned, of_trials
+from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
+
+TESTED = 8
+"""Tested findings that are told, at most."""
 
 
 def findings(trials: Sequence[TrialRow], space: Mapping[str, Search]) -> list[str]:
@@ -21,6 +27,16 @@ def findings(trials: Sequence[TrialRow], space: Mapping[str, Search]) -> list[st
     """
     lines = [found for key in space if (found := _of_setting(key, space[key], trials)) is not None]
     return [line for _, line in sorted(lines, key=lambda found: -found[0])]
+
+
+def borne_out(trials: Sequence[TrialRow], spec: SearchSpec, noise: Noise | None) -> list[str]:
+    """Return a line for each finding that was tested against other changes, the surest first."""
+    found = learned(of_trials(trials, spec.start()), spec, noise)
+    return [
+        f"tested: {finding.sentence}; so did {finding.others[0]} of {finding.others[1]} other "
+        "changes to the same parents"
+        for finding in found.findings[:TESTED]
+    ]
 
 
 def failures(trials: Sequence[TrialRow]) -> list[str]:

@@ -18,7 +18,7 @@ from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
 from nas_engine.planners.base import OPEN, View, told_moves
-from nas_engine.planners.findings import failures, findings
+from nas_engine.planners.findings import borne_out, failures, findings
 from nas_engine.planners.tpe import RESULTS, ordered
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
@@ -51,7 +51,8 @@ def ask_text(view: View, request: str) -> str:
 
     Settings, guidance and `request` are always whole.
     """
-    found, failed = findings(view.trials, view.space), failures(view.trials)
+    sure = borne_out(view.trials, view.spec, view.noise)
+    found, failed = [*sure, *findings(view.trials, view.space)], failures(view.trials)
     budget = view.spec.limits.prompt_tokens - estimated_tokens(prompt("planner_system"))
     text = ""
     for fullness in _fullness(len(view.trials), len(found), len(failed)):

@@ -349,6 +349,7 @@ class Results:
     memory_mb: tuple[float | None, ...]  # the most that a training took
     ended_at: tuple[float | None, ...]
     differences: tuple[str, ...]
+    seeds: tuple[int, ...]  # finished trainings
 
 
 def results(reader: Reader, searches: Sequence[int]) -> Results:
@@ -360,7 +361,7 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
             FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) GROUP BY 1, 2)
         SELECT t.search_id, t.number, p.parent, t.state, p.source, p.step_type, v.accepted,
             t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.epochs, t.error_class,
-            r.memory_mb, t.ended_at, p.differences
+            r.memory_mb, t.ended_at, p.differences, t.seeds
         FROM trials t JOIN proposals p ON p.id = t.proposal_id
         LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
         LEFT JOIN trained r ON r.search_id = t.search_id AND r.number = t.number
@@ -368,7 +369,7 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
         ORDER BY t.search_id, t.number""",
         (json.dumps(list(searches)),),
     )
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 17
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 18
     return Results(uuid.uuid4().hex, start_configs(reader, searches), *columns)
 
 

@@ -28,6 +28,7 @@ from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
+from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
@@ -379,6 +380,7 @@ with search_column, st.container(border=True, height="stretch"):
     planner_name = choose_planner(environment, begins)
     guidance = choose_guidance(planner_name, begins)
     mode, timer = choose_policy(begins.spec.mode, begins.spec.timer, begins.form)
+show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()

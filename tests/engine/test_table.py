@@ -11,6 +11,7 @@ import pytest
 from informer.config import Value, from_flat
 from informer.rundir import Success
 from nas_engine.commands import Decide
+from nas_engine.findings import of_results, of_trials
 from nas_engine.proposals import Record, check, near_duplicates
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.table import (
@@ -148,6 +149,14 @@ def test_all_results_stand_in_columns_with_how_they_differ_from_trial_0(reader: 
     for trial, differences in zip(trials, found.differences, strict=True):
         assert found.starts[1] | json.loads(differences) == trial.config
     assert results(reader, [99]).number == ()
+
+
+def test_findings_are_the_same_of_columns_and_of_whole_trials(reader: Reader) -> None:
+    search = reader.search(1)
+    assert search is not None
+    whole = of_trials(reader.trials(1), search.spec.start())
+    assert of_results(results(reader, [1])) == whole
+    assert len(whole) > 1
 
 
 def test_a_proposal_is_checked_against_columns_as_against_whole_trials(reader: Reader) -> None:

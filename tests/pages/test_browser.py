@@ -104,10 +104,11 @@ PAGES = {
     "start": "Start",
     "live": "Live",
     "review": "Review",
+    "steer": "Steer",
+    "transcript": "Transcript",
     "compare": "Compare",
     "trial": "Trial",
     "lineage": "Lineage",
-    "transcript": "Transcript",
     "data": "Data",
     "settings": "Settings",
 }

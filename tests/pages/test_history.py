@@ -39,6 +39,7 @@ def columns(*values: float | None, state: str = "completed", accepted: int | Non
         *("m", {1: {}}, each(1), tuple(range(many)), each(None), each(state), each("tpe")),
         *(each("small"), each(accepted), tuple(values), each(None), each(None), each(None)),
         *(each(None), each(None), each(""), each(None), each(1.0), each("{}")),
+        seeds=each(1),
     )
 
 
