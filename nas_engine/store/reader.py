@@ -671,6 +671,10 @@ class Reader:
         """Return the questions about a search with their answers, oldest first."""
         return self._rows(TurnRow, f"{_TURN} WHERE t.search_id = ? ORDER BY t.id", (search_id,))
 
+    def turn(self, turn_id: int) -> TurnRow | None:
+        """Return one question with its answer."""
+        return self._first(TurnRow, f"{_TURN} WHERE t.id = ?", (turn_id,))
+
     def replays(self, search_id: int, number: int | None = None) -> list[ReplayRow]:
         """Return what other planners would have proposed, newest first."""
         return self._rows(
