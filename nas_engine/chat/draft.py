@@ -95,8 +95,8 @@ def _checked(
     """Return the proposal and the search as seen from its parent; raises NotFound."""
     search, turn = writer.read.search(search_id), writer.read.turn(turn_id)
     assert search is not None and turn is not None, "a turn that is answered exists"
-    if turn.drafted is not None:
-        raise NotFound(f"This answer has drafted trial {turn.drafted} already; one is the most.")
+    if turn.draft is not None:
+        raise NotFound(f"This answer has drafted trial {turn.draft} already; one is the most.")
     if search.state == "stopping":
         raise NotFound("The search is stopping; a proposal can be drafted when it has ended.")
     numbers = writer.read.numbers(search_id)

@@ -16,10 +16,11 @@ from informer.config import fields
 from nas_engine.chat.looked_up import Cell, Chart, LookedUp, cell
 from nas_engine.curves import analyse
 from nas_engine.liveness import engine_state
+from nas_engine.planners.base import View
 from nas_engine.planners.findings import failures, findings
 from nas_engine.proposals import differences
-from nas_engine.space import space
-from nas_engine.standing import as_seen, budgets
+from nas_engine.space import describe
+from nas_engine.standing import budgets
 from nas_engine.store.reader import EpochRow, Reader, SearchRow, TrialRow
 from nas_engine.store.table import ALL, COLUMNS, Query, cells, column, keys, parse, varying
 
@@ -244,8 +245,8 @@ class Findings(Tool):
 
     def look(self, reader: Reader, search: SearchRow) -> LookedUp:
         """Return the lines, the settings with the largest effect first."""
-        trials = as_seen(reader.trials(search.id), engine_state(reader.engine(search.id)))
-        lines = [*findings(trials, space(search.spec)), *failures(trials)]
+        view = _view(reader, search)
+        lines = [*findings(view.trials, view.space), *failures(view.trials)]
         return self.found(
             ("finding",),
             [(line,) for line in lines[:MOST_ROWS]],
@@ -253,9 +254,25 @@ class Findings(Tool):
         )
 
 
+class Space(Tool):
+    """What a proposal may change: each setting with the incumbent's value and what it may be."""
+
+    model_config = ConfigDict(title="space")
+
+    def look(self, reader: Reader, search: SearchRow) -> LookedUp:
+        """Return a row for each setting that planners may choose."""
+        view = _view(reader, search)
+        whose = "the start" if view.incumbent is None else f"trial {view.incumbent}"
+        rows = [
+            (key, view.parent.get(key), describe(view.space[key]), fields()[key].help)
+            for key in view.space
+        ]
+        return self.found(("setting", whose, "may be", "meaning"), rows[:MOST_ROWS])
+
+
 LOOKING: tuple[type[Tool], ...] = (
     *(Trials, Trial, Curves, Verdicts),
-    *(Baselines, Standing, Findings),
+    *(Baselines, Standing, Findings, Space),
 )
 """The tools that look something up."""
 
@@ -267,6 +284,11 @@ _FACTS = (
     *("accepted", "rule", "improvement", "margin", "verdict", "opinion", "error_class", "error"),
 )
 """What is told of one trial; improvements are relative to the parent or the incumbent."""
+
+
+def _view(reader: Reader, search: SearchRow) -> View:
+    """Return the search as a planner of its next trial sees it."""
+    return View.of(reader, search.id, max(reader.numbers(search.id), default=0) + 1)
 
 
 def _trial(reader: Reader, search: SearchRow, number: int) -> TrialRow:

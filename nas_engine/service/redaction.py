@@ -11,6 +11,9 @@ from urllib.parse import quote
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder, as local servers take one."""
 
+SHORTEST_BEGINNING = 4
+"""Characters at the end of a text that may be the beginning of a key; fewer end many words."""
+
 REDACTED = "[key]"
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 
@@ -40,7 +43,7 @@ class Redaction:
         begun = (
             length
             for form in self._forms
-            for length in range(len(form) - 1, 0, -1)
+            for length in range(len(form) - 1, SHORTEST_BEGINNING - 1, -1)
             if text.endswith(form[:length])
         )
         return self(text[: len(text) - max(begun, default=0)])

@@ -195,4 +195,4 @@ def test_no_part_of_a_key_is_heard_before_it_is_known_for_one() -> None:
     whole = f"The key is {KEY}, as you see."
     said = [redact.of_beginning(whole[:end]) for end in range(len(whole) + 1)]
     assert said[-1].startswith("The key is [key], as you")
-    assert not [text for text in said if "sk-or" in text]
+    assert not [text for text in said if KEY[:4] in text]
