@@ -400,6 +400,9 @@ class TriedRow:
     error_class: str
     seconds: float | None
     epochs: int | None
+    parent: int | None = None
+    val_mae: float | None = None
+    spread: float | None = None
 
 
 def tried(found: Results) -> list[TriedRow]:
@@ -414,6 +417,7 @@ def tried(found: Results) -> list[TriedRow]:
         for row in zip(
             *(found.number, configs, found.state, found.val_mse, accepted),
             *(found.error_class, found.seconds, found.epochs),
+            *(found.parent, found.val_mae, found.spread),
             strict=True,
         )
     ]
