@@ -176,6 +176,7 @@ PAGES = {
     "start": ("pages/search/start.py", ""),
     "live": ("pages/search/live.py", "search=1"),
     "review": ("pages/agent/review.py", "search=1"),
+    "ask": ("pages/agent/ask.py", "search=1"),
     "compare": ("pages/runs/compare.py", "search=1"),
     "compare: filtered": (
         "pages/runs/compare.py",

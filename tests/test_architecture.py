@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pages": (
         "pages._parts",
         "nas_engine.audit",
+        "nas_engine.chat.looked_up",
         "nas_engine.commands",
         "nas_engine.curves",
         "nas_engine.evaluator",
@@ -96,6 +97,7 @@ LIGHT = {
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.chat.looked_up": ("torch", "langchain_core", "optuna", "pydantic", "streamlit"),
     "nas_engine.labels": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.evaluator": ("torch", "numpy", "langchain_core", "optuna", "sqlite_utils"),
     "nas_engine.curves": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

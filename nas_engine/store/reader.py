@@ -675,6 +675,11 @@ class Reader:
         """Return one question with its answer."""
         return self._first(TurnRow, f"{_TURN} WHERE t.id = ?", (turn_id,))
 
+    def turn_states(self, search_id: int) -> dict[int, str]:
+        """Return how each question about a search stands, by the id of its turn."""
+        rows = self.fetch("SELECT id, state FROM turns WHERE search_id = ?", (search_id,))
+        return dict(rows)
+
     def replays(self, search_id: int, number: int | None = None) -> list[ReplayRow]:
         """Return what other planners would have proposed, newest first."""
         return self._rows(

@@ -19,6 +19,7 @@ PAGES = {  # that read the workspace
     "start": "pages/search/start.py",
     "live": "pages/search/live.py",
     "review": "pages/agent/review.py",
+    "ask": "pages/agent/ask.py",
     "compare": "pages/runs/compare.py",
     "trial": "pages/runs/trial.py",
     "lineage": "pages/runs/lineage.py",

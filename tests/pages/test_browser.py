@@ -104,6 +104,7 @@ PAGES = {
     "start": "Start",
     "live": "Live",
     "review": "Review",
+    "ask": "Ask",
     "compare": "Compare",
     "trial": "Trial",
     "lineage": "Lineage",
