@@ -159,8 +159,9 @@ class LanguageModel:
         """
         exchange = self._complete(messages, tools_form(tools, may_call), listen)
         objection = unfinished(exchange.completion)
-        self._book(exchange, objection)
-        if objection is not None and objection.error_class == "refused":
+        declined = objection is not None and objection.error_class == "refused"
+        self._book(exchange, objection if declined else None)  # one that was cut off is heard still
+        if objection is not None and declined:
             raise NoAnswer(" ".join(objection.sentences), "refused")
         return exchange.completion
 

@@ -355,6 +355,7 @@ def test_an_answer_that_was_cut_off_stands_and_says_so(at_desk: Open) -> None:
     turn = desk.ask()
     assert (turn.state, turn.answer) == ("answered", "Trial 6 is")
     assert "LLM_MAX_TOKENS" in turn.problem
+    assert desk.writer.read.llm_calls(desk.search_id)[-1].outcome == "used"
 
 
 def test_an_engine_that_closes_leaves_the_turn_to_the_next_one(at_desk: Open) -> None:
