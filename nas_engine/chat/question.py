@@ -141,7 +141,7 @@ def _verdict(trial: TrialRow) -> str | None:
 
 def _changed(start: Mapping[str, Value], config: Mapping[str, Value]) -> str:
     changed = differences(start, config)
-    known = (f"{key}={new}" for key, (_, new) in changed.items() if key not in TASK_KEYS)
+    known = (f"{key}={cell(new)}" for key, (_, new) in changed.items() if key not in TASK_KEYS)
     return ", ".join(known) or "the start"
 
 

@@ -65,7 +65,7 @@ def suggestions(search: SearchRow, results: Results) -> list[str]:
     return [
         "What is the best val_mse so far, and how does it compare with the baselines?"
         if best is None
-        else f"Is the lead of trial {best} over the baselines larger than the noise?",
+        else f"How far is trial {best} from the baselines, and is that more than the noise?",
         f"Why did trial {failed[-1]} fail, and what did the failures have in common?"
         if failed
         else f"What did trial {newest} change, and what came of it?",
@@ -137,8 +137,11 @@ def show_writing(turn: TurnRow, lives: bool, stop: Callable[[int], None]) -> Non
 
 
 def show_rows(turn: TurnRow, scene: Scene) -> None:
-    """Draw the rows that an answer was given; they are sent when somebody opens them."""
-    found = [looked_up(row) for row in turn.looked_up]
+    """Draw the rows that an answer was given; they are sent when somebody opens them.
+
+    First come those that the model looked up, then those that it was told unasked.
+    """
+    found = sorted(map(looked_up, turn.looked_up), key=lambda rows: rows.tool == WITH_QUESTION)
     if not found:
         return
     count = sum(len(rows.rows) for rows in found)
@@ -149,11 +152,12 @@ def show_rows(turn: TurnRow, scene: Scene) -> None:
         return
     with details:
         for place, rows in enumerate(found):
-            show_look_up(rows, scene, f"ask-rows-{turn.id}-{place}")
+            again = rows.tool == WITH_QUESTION and any(row.chart for row in found[:place])
+            show_look_up(rows, scene, f"ask-rows-{turn.id}-{place}", drawn=not again)
 
 
-def show_look_up(found: LookedUp, scene: Scene, key: str) -> None:
-    """Draw one look into the store: what was asked, the rows, and a chart where it helps."""
+def show_look_up(found: LookedUp, scene: Scene, key: str, drawn: bool) -> None:
+    """Draw one look into the store: what was asked, the rows, and a chart of those to be drawn."""
     st.markdown(f"**{plain(call_text(found), 300)}**")
     if found.note:
         st.caption(plain(found.note, 300))
@@ -166,7 +170,7 @@ def show_look_up(found: LookedUp, scene: Scene, key: str) -> None:
             alt=f"{len(found.rows)} rows",
         )
     figure = figure_of(found, scene.results, scene.search.incumbent, scene.search.id)
-    if figure is not None:
+    if drawn and figure is not None:
         words = "Learning curves" if found.chart == "curves" else "val_mse by trial"
         chart(figure, f"{key}-chart", f"{words} of the rows above", height=260)
 
@@ -178,7 +182,7 @@ def call_text(found: LookedUp) -> str:
         for name, value in found.arguments.items()
         if value not in ("", [], False, None) and not isinstance(value, dict)
     )
-    return " · ".join([found.tool.replace("_", " "), *given])
+    return " · ".join([found.tool.replace("_", " ").capitalize(), *given])
 
 
 def cost_text(turn: TurnRow) -> str:

@@ -66,6 +66,8 @@ def errors_by_trial(
     drawn = [(row[number], row[value]) for row in found.rows if row[value] is not None]
     figure = layout("Trial", "val_mse", "told")
     figure["xaxis"] |= {"tickformat": "d", "zeroline": False}
+    if max(results.number, default=0) < 12:
+        figure["xaxis"]["dtick"] = 1
     return {"data": [_accepted(results), *(_dot(*at, incumbent, search_id) for at in drawn)]} | {
         "layout": figure | {"showlegend": True}
     }

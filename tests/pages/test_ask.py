@@ -138,7 +138,7 @@ def test_an_empty_page_suggests_questions_of_its_own_search(
     search_id = seed.eventful(workspace)
     page = open_page("ask", search=str(search_id))
     button = page.button(key="ask-suggestion-0")
-    assert button.label == "Is the lead of trial 6 over the baselines larger than the noise?"
+    assert button.label == "How far is trial 6 from the baselines, and is that more than the noise?"
     assert "Why did trial 5 fail" in page.button(key="ask-suggestion-1").label
     assert "trials 0 and 6" in page.button(key="ask-suggestion-2").label
     button.click().run()
@@ -202,8 +202,8 @@ def test_errors_are_drawn_by_trial_over_those_that_were_accepted(workspace: Work
 
 
 def test_a_call_is_told_without_what_says_nothing() -> None:
-    assert call_text(TOLD) == "trials · filter verdict=accepted · sort number · limit 5"
-    assert call_text(CURVES) == "curves · numbers 1, 6 · metric val_mse"
+    assert call_text(TOLD) == "Trials · filter verdict=accepted · sort number · limit 5"
+    assert call_text(CURVES) == "Curves · numbers 1, 6 · metric val_mse"
 
 
 def test_totals_name_the_budget_and_suggestions_fit_any_search(workspace: Workspace) -> None:
