@@ -56,6 +56,12 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Tell a search something: constraints, words, and what it has learned.",
                 ),
                 st.Page(
+                    "pages/agent/ask.py",
+                    title="Ask",
+                    url_path="ask",
+                    help="Ask about a search; answers rest on its rows, which stand below them.",
+                ),
+                st.Page(
                     "pages/agent/transcript.py",
                     title="Transcript",
                     url_path="transcript",

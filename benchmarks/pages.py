@@ -177,6 +177,7 @@ PAGES = {
     "live": ("pages/search/live.py", "search=1"),
     "review": ("pages/agent/review.py", "search=1"),
     "steer": ("pages/agent/steer.py", "search=1"),
+    "ask": ("pages/agent/ask.py", "search=1"),
     "compare": ("pages/runs/compare.py", "search=1"),
     "compare: filtered": (
         "pages/runs/compare.py",

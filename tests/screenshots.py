@@ -41,6 +41,7 @@ PAGES = {
     "compare-trade-offs": "compare?search=1&tab=tradeoffs",
     "trial": "trial?trial=1.{best}",
     "lineage": "lineage?search=1",
+    "ask": "ask?search=1",
     "transcript": "transcript?search=2",
     "data": "data",
     "settings": "settings",
@@ -91,6 +92,17 @@ def reviewed_search(workspace: Workspace, environment: dict[str, str]) -> Iterat
         follower.wait(timeout=60)
 
 
+def ask(workspace: Workspace, environment: dict[str, str], question: str) -> None:
+    """Have a question about the first search answered."""
+    subprocess.run(
+        [*(sys.executable, "-m", "nas_engine", "ask", "1", question), "--db", str(workspace.db)],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
 def photograph(page: Page, url: str, target: Path) -> None:
     """Open an address and keep a picture of the whole page."""
     width = page.viewport_size["width"] if page.viewport_size else 1280
@@ -100,7 +112,9 @@ def photograph(page: Page, url: str, target: Path) -> None:
     page.wait_for_timeout(500)
     page.wait_for_selector(at_rest, state="attached", timeout=60_000)
     page.wait_for_timeout(2500)  # charts are drawn after the script has ended
-    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    # Pages with a chat scroll in another container.
+    main = "[data-testid=stMain], [data-testid=stAppScrollToBottomContainer]"
+    height = page.evaluate(f"document.querySelector('{main}').scrollHeight")
     page.set_viewport_size({"width": width, "height": min(TALLEST, max(600, height))})
     page.wait_for_timeout(800)
     page.screenshot(path=target)
@@ -127,6 +141,7 @@ def main(folder: Path, keep: Path | None, width: int) -> None:
                 "LLM_MAX_TOKENS": "160",
                 "LLM_DEADLINE_SECONDS": "300",
             }
+            ask(workspace, environment, "what is the best val_mse?")
             log = Path(temporary) / "server.log"
             with (
                 reviewed_search(workspace, environment),

@@ -299,7 +299,7 @@ class TurnRow:
     stopping: bool
     answer: str
     looked_up: list[dict[str, Any]]  # see chat.LookedUp
-    drafted: int | None  # the trial that the answer proposed
+    draft: int | None  # the trial that the answer proposed
     problem: str
     created_at: float
     ended_at: float | None
@@ -637,7 +637,7 @@ class Reader:
             coalesce(sum(completion_tokens), 0) AS completion_tokens,
             coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(booked_tokens), 0) AS booked_tokens,
             coalesce(sum(booked_usd), 0.0) AS booked_usd FROM llm_calls
-            WHERE search_id = ? AND number IS NOT ?""",
+            WHERE search_id = ?1 AND (?2 IS NULL OR number IS NOT ?2)""",
             (search_id, without),
         )
         return row
@@ -687,6 +687,15 @@ class Reader:
     def turns(self, search_id: int) -> list[TurnRow]:
         """Return the questions about a search with their answers, oldest first."""
         return self._rows(TurnRow, f"{_TURN} WHERE t.search_id = ? ORDER BY t.id", (search_id,))
+
+    def turn(self, turn_id: int) -> TurnRow | None:
+        """Return one question with its answer."""
+        return self._first(TurnRow, f"{_TURN} WHERE t.id = ?", (turn_id,))
+
+    def turn_states(self, search_id: int) -> dict[int, str]:
+        """Return how each question about a search stands, by the id of its turn."""
+        rows = self.fetch("SELECT id, state FROM turns WHERE search_id = ?", (search_id,))
+        return dict(rows)
 
     def replays(self, search_id: int, number: int | None = None) -> list[ReplayRow]:
         """Return what other planners would have proposed, newest first."""
@@ -849,8 +858,8 @@ _CALL = """
 """
 
 _TURN = """
-    SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up, t.drafted,
-        t.problem, t.created_at, t.ended_at,
+    SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up,
+        t.drafted AS draft, t.problem, t.created_at, t.ended_at,
         (SELECT total(c.booked_usd) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.turn_id = t.id) AS cost_usd,
         (SELECT coalesce(sum(c.booked_tokens), 0) FROM llm_calls c

@@ -24,6 +24,7 @@ COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "tria
 DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
 REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
 STEER = "pages/agent/steer.py"
+ASK = "pages/agent/ask.py"
 
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""

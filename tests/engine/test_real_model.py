@@ -10,12 +10,19 @@ import pytest
 
 from informer.config import problems
 from nas_engine.api import AgentState, get_best_run
+from nas_engine.chat.answering import answer
+from nas_engine.facts import checked
+from nas_engine.llm import LanguageModel
+from nas_engine.service.patience import Patience
+from nas_engine.settings import load_settings
 from nas_engine.store.reader import LLMCallRow, reading
+from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
 from tests.fakes.recorded import RecordedTrainer, noise
 from tests.fakes.small_model import serving_model
+from tests.pages import seed
 
 
 @pytest.fixture
@@ -56,6 +63,31 @@ def test_a_small_real_model_plans_and_every_bad_value_is_caught(tmp_path: Path) 
     assert all(call.reply and call.completion_tokens for call in planned)
     assert {call.outcome for call in planned} <= {"used", "refused"}
     assert all(call.problem for call in planned if call.outcome == "refused")
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_small_real_model_answers_and_its_figures_are_held_against_the_store(
+    workspace: Workspace,
+) -> None:
+    search_id = seed.small(workspace, 2)
+    writer = Writer(workspace)
+    turn_id = writer.add_turn(search_id, "what is the best val_mse?", "ada")
+    model = LanguageModel(
+        *(load_settings(), writer, Patience(), search_id, None, "chat"), turn_id=turn_id
+    )
+    answer(writer, model, search_id, turn_id, set, lambda: None)
+    read = writer.read
+    turn, trials, baselines = read.turn(turn_id), read.trials(search_id), read.baselines(search_id)
+    writer.close()
+    assert turn is not None and turn.state == "answered", turn
+    assert turn.answer and turn.looked_up and turn.tokens > 100
+    stored = {trial.number: trial.val_mse for trial in trials}
+    facts = checked(turn.answer, trials, baselines, incumbent=1)
+    for fact in facts:  # whatever it says, what is not as stored is not called right
+        if fact.subject.endswith("val_mse") and fact.trial in stored and fact.verdict == "right":
+            assert float(fact.said) == pytest.approx(stored[fact.trial], rel=0.02)
+    (wrong,) = checked(f"{turn.answer}\n\nTrial 1 has val_mse 0.1234.", trials, baselines)[-1:]
+    assert (wrong.said, wrong.verdict) == ("0.1234", "wrong")
 
 
 @pytest.mark.usefixtures("asked")

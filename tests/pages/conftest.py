@@ -20,6 +20,7 @@ PAGES = {  # that read the workspace
     "live": "pages/search/live.py",
     "review": "pages/agent/review.py",
     "steer": "pages/agent/steer.py",
+    "ask": "pages/agent/ask.py",
     "compare": "pages/runs/compare.py",
     "trial": "pages/runs/trial.py",
     "lineage": "pages/runs/lineage.py",

@@ -106,6 +106,7 @@ PAGES = {
     "review": "Review",
     "steer": "Steer",
     "transcript": "Transcript",
+    "ask": "Ask",
     "compare": "Compare",
     "trial": "Trial",
     "lineage": "Lineage",

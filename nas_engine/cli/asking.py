@@ -1,0 +1,109 @@
+"""`ask`: put a question about a search, and print the answer as it comes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from nas_engine.chat.looked_up import looked_up
+from nas_engine.cli.common import Refused, db_option, known_search, plainly, workspace_of
+from nas_engine.cli.output import table
+from nas_engine.commands import Ask, StopAnswer
+from nas_engine.liveness import LIVING, engine_state
+from nas_engine.store.reader import TurnRow, reading
+from nas_engine.supervisor import request
+from nas_engine.workspace import Workspace
+
+LOOK_SECONDS = 0.2
+LOST_SECONDS = 10.0
+"""For which an answer may have no engine before it is given up."""
+
+STOPPED = 130
+"""Exit code after Ctrl-C."""
+
+
+@click.command()
+@click.argument("search_id", metavar="SEARCH", type=int)
+@click.argument("question")
+@db_option
+@plainly
+def ask(search_id: int, question: str, db: Path | None) -> None:
+    """Ask about a search; the answer and the rows that it rests on are printed.
+
+    It is kept, and stands on the page Ask too. Ctrl-C stops it.
+    """
+    workspace = workspace_of(db)
+    known_search(workspace, search_id)
+    before = _turns(workspace, search_id)
+    command = Ask(question=question)
+    answer = request(workspace, command, search_id)
+    if not answer.ok:
+        raise Refused(answer.text)
+    after = _turns(workspace, search_id)
+    turn_id = min(key for key in after.keys() - before.keys() if after[key] == command.question)
+    try:
+        turn = _follow(workspace, search_id, turn_id)
+    except KeyboardInterrupt:
+        stopped = request(workspace, StopAnswer(turn_id=turn_id), search_id)
+        click.echo(f"\n{stopped.text}", err=True)
+        raise SystemExit(STOPPED) from None
+    _print_rows(turn)
+    if turn.draft is not None:
+        click.echo(f"Trial {turn.draft} is drafted; `decide {search_id} {turn.draft}` decides.")
+    click.echo(f"{turn.tokens:,} tokens, {turn.cost_usd:.4f} USD booked.", err=True)
+    if turn.state == "failed":
+        raise Refused(turn.problem)
+    if turn.problem:
+        click.echo(turn.problem, err=True)
+
+
+def _turns(workspace: Workspace, search_id: int) -> dict[int, str]:
+    """Return the questions of a search by their turns."""
+    with reading(workspace) as reader:
+        return {turn.id: turn.question for turn in reader.turns(search_id)} if reader else {}
+
+
+def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
+    """Print an answer as it comes, and return its turn when it has ended."""
+    shown, seen = "", time.monotonic()
+    while True:
+        with reading(workspace) as reader:
+            assert reader is not None, "a question was put"
+            turn = reader.turn(turn_id)
+            lives = engine_state(reader.engine(search_id)) in LIVING
+        assert turn is not None, "turns are never deleted"
+        if not turn.answer.startswith(shown):  # it began anew, in another engine
+            click.echo()
+            shown = ""
+        click.echo(_safe(turn.answer[len(shown) :]), nl=False)
+        shown = turn.answer
+        if turn.state not in ("asked", "answering"):
+            click.echo()
+            return turn
+        seen = time.monotonic() if lives else seen
+        if time.monotonic() - seen > LOST_SECONDS:
+            raise Refused(
+                f"The engine of search {search_id} was lost; ask again, and both are answered."
+            )
+        time.sleep(LOOK_SECONDS)
+
+
+def _print_rows(turn: TurnRow) -> None:
+    """Print the rows that an answer was given."""
+    for found in map(looked_up, turn.looked_up):
+        given = ", ".join(f"{name}={value!r}" for name, value in found.arguments.items() if value)
+        note = f": {found.note}" if found.note else ""
+        click.echo(f"\n{found.tool}({_safe(given)}){note}")
+        if found.rows:
+            rows = (dict(zip(found.columns, row, strict=True)) for row in found.rows)
+            click.echo(_safe(table(list(rows))))
+
+
+def _safe(text: str) -> str:
+    """Return text without what a terminal would take for a command."""
+    return "".join(sign for sign in text if sign.isprintable() or sign in "\n\t")
+
+
+COMMANDS = (ask,)
