@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from informer.config import from_flat
 from informer.failpoint import failpoint
+from nas_engine.foresight import Foresight
 from nas_engine.planners.base import Planner, View, first_proposal
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
@@ -36,6 +37,7 @@ class Planning:
         self._planner = planner
         self._told: dict[int, tuple[int, float | None]] = {}  # by trial, which of its ends
         self._turn = threading.Lock()
+        self._foresight = Foresight(search_id)
 
     def close(self) -> None:
         """Close the writer."""
@@ -67,6 +69,10 @@ class Planning:
                 + (" It waits for a decision." if waits else ""),
                 number,
             )
+
+    def foresee(self, writer: Writer, number: int) -> None:
+        """Keep what the surrogate expects of a proposal; waits for no planner."""
+        self._foresight.foresee(writer, number)
 
     def _proposal(self, view: View) -> Proposal:
         for trial in view.trials:

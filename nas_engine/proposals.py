@@ -34,6 +34,9 @@ Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", 
 TIMED = 50
 """Newest trials from which the pace of this machine is taken; an estimate takes 0.3 ms."""
 
+LEVEL = 0.8
+"""Probability with which an expected interval of improvements is meant to hold the actual one."""
+
 NEAR = 0.02
 """Share of an interval within which two values of a setting are as good as the same."""
 
@@ -48,7 +51,7 @@ class Proposal(BaseModel):
     changes: dict[str, Value]
     hypothesis: str = Field("", max_length=4000)
     reasons: str = Field("", max_length=20_000)
-    # Interval of the expected relative improvement over the parent, such as (-0.01, 0.05).
+    # Interval of the relative improvement over the parent, such as (-0.01, 0.05), at `LEVEL`.
     expected: tuple[float, float] | None = None
 
     @property
