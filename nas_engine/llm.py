@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -38,7 +38,8 @@ from nas_engine.service.reply import (
     read_answer,
     read_completion,
 )
-from nas_engine.settings import Settings
+from nas_engine.settings import RoleName, Settings
+from nas_engine.store.reader import ReplayRow
 from nas_engine.store.writer import LimitReached, Writer
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -72,7 +73,7 @@ def prompt(name: str, **values: str) -> str:
 
 
 class LanguageModel:
-    """The model of one role, for one trial."""
+    """The model of one role, for one trial or for one replay."""
 
     def __init__(
         self,
@@ -80,18 +81,33 @@ class LanguageModel:
         writer: Writer,
         patience: Patience,
         search_id: int,
-        number: int,
-        role: Literal["planner", "evaluator"],
+        number: int | None,
+        role: RoleName,
         on_limit: Callable[[Booking], None] = lambda worst: None,
+        replay: ReplayRow | None = None,
     ) -> None:
-        """Prepare to ask; `on_limit` is told what a call could have cost that was not allowed."""
+        """Prepare to ask.
+
+        Args:
+            settings: keys, addresses and models.
+            writer: of whoever asks.
+            patience: with the services.
+            search_id: the search, whose budget it counts against.
+            number: the trial that it is about, if it is about one.
+            role: who is asked.
+            on_limit: is told what a call could have cost that was not allowed.
+            replay: that it is for, which may name another model.
+        """
         self._settings = settings
         self._on_limit = on_limit
         self._writer = writer
         self._patience = patience
         self._search_id = search_id
         self._number = number
+        self._replay_id = replay.id if replay else None
         self._role = settings.role(role)
+        if replay and replay.model:
+            self._role = dataclasses.replace(self._role, model=replay.model)
         self._redact = Redaction(settings.secrets())
         self._attempts = 0
 
@@ -136,7 +152,7 @@ class LanguageModel:
 
     def conclude(self) -> None:
         """Have what was answered about this trial taken no more: the next question is put anew."""
-        self._writer.forget_answers(self._search_id, self._number, self._role.name)
+        self._writer.forget_answers(self._search_id, self._number, self._role.name, self._replay_id)
 
     def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
         if waits := self._patience.waiting(self._role.base_url, self._role.model):
@@ -183,7 +199,9 @@ class LanguageModel:
     def _kept(self, messages: list[dict[str, str]]) -> _Exchange | None:
         """Return the answer that an engine which was lost has had to the same question."""
         read = self._writer.read
-        call = read.answered_call(self._search_id, self._number, self._role.name, messages)
+        call = read.answered_call(
+            *(self._search_id, self._number, self._role.name, messages, self._replay_id)
+        )
         if call is None:
             return None
         self._attempts = call.attempt + 1
@@ -209,6 +227,7 @@ class LanguageModel:
                 base_url=self._role.public_url,
                 temperature=self._role.temperature,
                 max_tokens=max_tokens,
+                replay_id=self._replay_id,
             )
         except LimitReached:
             self._on_limit(worst)
@@ -277,7 +296,7 @@ class LanguageModel:
         return max(own, asked or 0.0)
 
     def _advice(self, fault: Fault) -> str:
-        name = self._role.name.upper()
+        name = "EVALUATOR" if self._role.name == "evaluator" else "PLANNER"
         advice = {
             401: "check OPENROUTER_API_KEY in .env",
             402: "add credit to the account, or choose a cheaper model",
