@@ -34,12 +34,13 @@ from nas_engine.commands import (
     changed,
     started_again,
 )
+from nas_engine.guidance import in_force, steered, understood
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
 from nas_engine.search import ASKING, CHANGEABLE, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
-from nas_engine.space import problems_of, step_type
+from nas_engine.space import SpaceError, problems_of, step_type
 from nas_engine.standing import budgets
 from nas_engine.store.reader import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
@@ -105,8 +106,7 @@ def apply(scope: Scope, command: Command, author: str) -> str:
         case AskAgain():
             return _ask_again(scope, command, author)
         case Guide():
-            scope.writer.steer(scope.search_id, command.words, "", author)
-            return "The planner is told."
+            return _guide(scope, command, author)
         case Lift():
             return _lift(scope, command, author)
         case Ask():
@@ -289,7 +289,8 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
     parent = _parent(command.parent, trials, search.spec)
     if parent is None:
         raise Refused(f"{scope.name} has no trial {command.parent}.")
-    _demand(check(Record(search.spec, trials), parent, command.changes, by="person"))
+    record = Record(scope.writer.read.steered_spec(scope.search_id), trials)
+    _demand(check(record, parent, command.changes, by="person"))
     numbers = scope.writer.read.numbers(scope.search_id) | scope.at_work
     number = max(numbers, default=0) + 1
     proposal = Proposal(
@@ -365,7 +366,7 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
     edited = None
     if command.decision == "edited":
-        spec = scope.search.spec
+        spec = scope.writer.read.steered_spec(scope.search_id)
         parent = _parent(trial.parent, trials, spec)
         assert parent is not None, "a proposal's parent is a trial"
         others = [other for other in trials if other.number != trial.number]
@@ -398,13 +399,49 @@ def _ask_again(scope: Scope, command: AskAgain, author: str) -> str:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
     if not scope.writer.ask_again(command.proposal_id, command.version, author, command.hint):
         raise Refused(_gone(trial))
-    return f"The planner is asked again for trial {trial.number}."
+    done = f"The planner is asked again for trial {trial.number}."
+    planner = scope.search.spec.planner
+    if command.hint and planner not in ASKING:
+        done += f" The planner {planner} reads no hints: it only proposes something else."
+    return done
+
+
+def _guide(scope: Scope, command: Guide, author: str) -> str:
+    search, read, writer = scope.search, scope.writer.read, scope.writer
+    parent = _parent(search.incumbent, read.trials(scope.search_id), search.spec)
+    assert parent is not None, "an incumbent is a trial"
+    told = read.steering(scope.search_id)
+    held = [row.constraint for row in told if row.constraint is not None]
+    try:
+        found = understood(command.words, search.spec, parent)
+        steered(search.spec, in_force(held, found.constraints))
+    except SpaceError as error:
+        raise Refused(str(error)) from None
+    for row in told:
+        if row.constraint and any(new.replaces(row.constraint) for new in found.constraints):
+            writer.lift(scope.search_id, row.id, author)
+    for constraint in found.constraints:
+        writer.steer(scope.search_id, command.words, constraint.model_dump_json(), author)
+    said = []
+    if found.constraints:
+        said.append(f"Enforced: {'; '.join(one.text for one in found.constraints)}.")
+    if found.rest:
+        writer.steer(scope.search_id, found.rest, "", author)
+        planner = search.spec.planner
+        reads = planner in ASKING
+        heard = (
+            "Told to the planner" if reads else f"Kept, but the planner {planner} reads no words"
+        )
+        said.append(f"{heard}: {found.rest}")
+    return " ".join(said)
 
 
 def _lift(scope: Scope, command: Lift, author: str) -> str:
-    if not scope.writer.lift(scope.search_id, command.steering_id, author):
+    told = scope.writer.read.steering(scope.search_id)
+    row = next((row for row in told if row.id == command.steering_id), None)
+    if row is None or not scope.writer.lift(scope.search_id, row.id, author):
         raise Refused("That holds no longer: somebody has lifted or replaced it meanwhile.")
-    return "It holds no longer."
+    return f"Lifted: {row.constraint.text if row.constraint else row.words}"
 
 
 def _ask(scope: Scope, command: Ask, author: str) -> str:

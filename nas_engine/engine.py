@@ -41,6 +41,7 @@ from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
+from nas_engine.standing import due_at
 from nas_engine.store.reader import EngineRow, Errand, SearchRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
@@ -263,6 +264,7 @@ class Engine:
     def _schedule(self) -> bool:
         """Begin what there is room for; False when nothing is left to do."""
         search = self._search()
+        self._decide_overdue(search)
         opened = self._writer.read.open_trials(self._search_id)
         self._stopping = frozenset(trial.number for trial in opened if trial.stopping)
         self._begin_errands()
@@ -287,6 +289,26 @@ class Engine:
             return True
         self._end("completed", spent or self._exhausted)
         return bool(self._errands)
+
+    def _decide_overdue(self, search: SearchRow) -> None:
+        """Have the timer decide on what nobody has decided on in time."""
+        timer, engine = search.spec.timer, self._writer.read.engine(self._search_id)
+        if timer is None or engine is None or search.state != "running":
+            return
+        for opened in self._writer.read.open_trials(self._search_id):
+            if opened.state != "proposed" or opened.drafted:
+                continue
+            trial = self._writer.read.trial(self._search_id, opened.number)
+            due = None if trial is None else due_at(trial, search, engine.started_at)
+            if trial is not None and due is not None and time.time() >= due:
+                decision: Literal["approved", "rejected"] = (
+                    "approved" if timer.then == "approve" else "rejected"
+                )
+                why = f"Nobody decided within {timer.minutes:g} minutes."
+                proposal = (trial.proposal_id, trial.version)
+                if self._writer.decide(*proposal, decision, author="timer", comment=why):
+                    text = f"Trial {trial.number} {decision} by the timer: {why}"
+                    self._writer.log(self._search_id, text, trial.number)
 
     def _begin_errands(self) -> None:
         """Begin what people want beside the trials: it holds up none of them."""
@@ -451,7 +473,7 @@ class Engine:
             self._workspace.checkpoints, timeout=30, check_same_thread=False
         )
         try:
-            spec = self._search(writer).spec
+            spec = writer.read.steered_spec(self._search_id)
             evaluator_key = self._settings.role("evaluator").key.get_secret_value()
             asks = spec.planner in ASKING and bool(evaluator_key)
             resources = graph.Resources(
@@ -478,7 +500,12 @@ class Engine:
         """Do what a person wants beside the trials; whatever goes wrong stands in its row."""
         writer = self._writer.another()
         try:
-            raise AssertionError(f"{errand} is of no known kind")
+            match errand.kind:
+                case "plan again":
+                    planning, _ = self._prepared()
+                    planning.again(errand.id)
+                case _:
+                    raise AssertionError(f"{errand} is of no known kind")
         finally:
             writer.close()
 

@@ -23,6 +23,7 @@ from informer.config import (
 )
 from informer.cost import parameters
 from informer.estimate import training_seconds
+from nas_engine.guidance import Constraint
 from nas_engine.machine import memory_allowed, memory_needed
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
@@ -68,8 +69,9 @@ Tried = TrialRow | TriedRow
 class Record:
     """What a search has tried so far: what its proposals are checked against."""
 
-    spec: SearchSpec
+    spec: SearchSpec  # with the limits and the space that are in force
     trials: Sequence[Tried]
+    constraints: Sequence[Constraint] = ()  # of `spec`, those that people gave on the way
 
     @cached_property
     def space(self) -> dict[str, Search]:
@@ -101,8 +103,9 @@ def check(
     """Return a sentence for each reason why the changes cannot be tried; none means they can.
 
     Each sentence names its setting and is short, whatever the changes hold. A person may set any
-    valid value; a planner only what the space of the search offers, and nothing so near to an
-    earlier trial that the difference could not be told from chance.
+    valid value; a planner only what the space of the search offers, nothing that breaks a
+    constraint, be it by what it leaves as it was, and nothing so near to an earlier trial that the
+    difference could not be told from chance. The limits hold for both.
 
     Args:
         record: the search and the trials that the proposal must differ from.
@@ -122,6 +125,8 @@ def check(
     except ConfigError as error:
         return error.problems
     found = [*_beyond_limits(record, config, changes), *_repeated(record, config, changes)]
+    if by == "planner":
+        found += _breaking(record, config)
     if by == "planner" and not found:
         found += [
             f"{_named(changes)}: too near to trial {trial.number} ({outcome(trial)}) to tell the "
@@ -174,8 +179,12 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
 
 def near_duplicates(record: Record, config: RunConfig) -> list[Tried]:
     """Return the trials that differ from `config` by less than `NEAR` of an interval at most."""
-    values = _active(config)
-    return [trial for trial in record.trials if _near(record.space, values, trial.config)]
+    return [trial for trial in record.trials if alike(record.space, config, trial.config)]
+
+
+def alike(space: Mapping[str, Search], config: RunConfig, other: Mapping[str, Value]) -> bool:
+    """Tell whether `other` differs from `config` by less than `NEAR` of an interval at most."""
+    return _near(space, _active(config), other)
 
 
 def outcome(trial: Tried) -> str:
@@ -204,6 +213,14 @@ def _outside(
             yield f"{key} is pinned to {short(parent.get(key))} in this search."
         else:
             yield f"{short(key)} is not a setting that this search varies."
+
+
+def _breaking(record: Record, config: RunConfig) -> Iterator[str]:
+    values = _active(config)
+    for constraint in record.constraints:
+        key = constraint.key
+        if key in values and not constraint.allows(values[key]):
+            yield f"{key} would be {short(values[key])}: {constraint.sentence}"
 
 
 def _beyond_limits(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from informer.config import (
     PRESETS,
@@ -40,7 +40,25 @@ def space(spec: SearchSpec) -> dict[str, Search]:
     Raises:
         SpaceError: the search narrows a setting to something that cannot be.
     """
-    return {key: search for key, search in _dimensions(spec) if not _pinned(search)}
+    return {key: search for key, search in dimensions(spec).items() if not _pinned(search)}
+
+
+def dimensions(spec: SearchSpec) -> dict[str, Search]:
+    """Return what the settings of a search may be, by dotted key, pinned ones with one value.
+
+    Raises:
+        SpaceError: the search narrows a setting to something that cannot be.
+    """
+    start, found = spec.start(), {}
+    for key, field in fields().items():
+        if key in TASK_KEYS:
+            continue
+        offered = _offered(spec, key)
+        if key in spec.space:
+            found[key] = _narrowed(field, offered, spec.space[key])
+        elif offered is not None:
+            found[key] = _including(offered, field.in_type(start[key]))
+    return found
 
 
 def problems_of(spec: SearchSpec) -> list[str]:
@@ -190,18 +208,6 @@ def step_type(changes: Mapping[str, Value]) -> StepType:
 # -- one dimension ------------------------------------------------------------------------------
 
 
-def _dimensions(spec: SearchSpec) -> Iterator[tuple[str, Search]]:
-    start = spec.start()
-    for key, field in fields().items():
-        if key in TASK_KEYS:
-            continue
-        offered = _offered(spec, key)
-        if key in spec.space:
-            yield key, _narrowed(field, offered, spec.space[key])
-        elif offered is not None:
-            yield key, _including(offered, field.in_type(start[key]))
-
-
 def _offered(spec: SearchSpec, key: str) -> Search | None:
     """Return what definition and preset offer for a field; None where planners leave it alone."""
     search = fields()[key].search
@@ -213,14 +219,14 @@ def _narrowed(field: FieldSpec, offered: Search | None, narrowing: Narrowing) ->
     """Return the dimension that a search gives to a field; raises SpaceError."""
     step = offered.step if offered is not None else "small"
     if narrowing.values:
-        return Choices(step, _unique(_typed(field, value) for value in narrowing.values))
+        return Choices(step, _unique(typed(field, value) for value in narrowing.values))
     if narrowing.without:
         return _without(field, offered, narrowing)
     low, high = narrowing.low, narrowing.high
     assert low is not None and high is not None, "a narrowing has one of its three forms"
     if field.type is float:
         for bound in (low, high):
-            _typed(field, bound)
+            typed(field, bound)
         log = isinstance(offered, Interval) and offered.log and low > 0
         return Interval(step, low, high, log)
     kept = tuple(
@@ -236,7 +242,7 @@ def _narrowed(field: FieldSpec, offered: Search | None, narrowing: Narrowing) ->
 def _without(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> Search:
     if not isinstance(offered, Choices):
         raise SpaceError(f"{field.key} offers no list from which values could be banned.")
-    banned = [_typed(field, value) for value in narrowing.without]
+    banned = [typed(field, value) for value in narrowing.without]
     kept = tuple(value for value in offered.values if value not in banned)
     if not kept:
         raise SpaceError(f"{field.key} would have no value left; leave at least one.")
@@ -246,7 +252,7 @@ def _without(field: FieldSpec, offered: Search | None, narrowing: Narrowing) -> 
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-def _typed(field: FieldSpec, value: Value) -> Value:
+def typed(field: FieldSpec, value: Value) -> Value:
     """Return `value` in the type of the field; raises SpaceError where the field cannot hold it."""
     value = field.in_type(value)
     options, low, high = field.options, field.low, field.high

@@ -61,6 +61,20 @@ def ends_first(found: Sequence[Budget]) -> Budget | None:
     return max(used, key=lambda budget: budget.share, default=None)
 
 
+def due_at(trial: TrialRow, search: SearchRow, engine_started_at: float) -> float | None:
+    """Return when the timer decides on a proposal, in seconds since 1970; None where it does not.
+
+    The time counts from when the proposal began to wait, or from the start of the engine where
+    that is later: nobody had the chance to see it decided before. What a chat drafted, and what is
+    being proposed again, is left to people.
+    """
+    timer, since = search.spec.timer, trial.waiting_since
+    waits = trial.state == "proposed" and not trial.drafted and not trial.asked_again
+    if timer is None or since is None or not waits or search.state != "running":
+        return None
+    return max(since, engine_started_at) + 60 * timer.minutes
+
+
 def run_seconds_left(run: TrainingRow) -> float | None:
     """Return how long a training goes on if it gets all its epochs; None before one has ended."""
     if run.epoch_seconds is None:

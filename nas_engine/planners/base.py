@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Protocol
 
-from informer.config import Search, Value
+from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise
-from nas_engine.proposals import Proposal, Record, check
+from nas_engine.guidance import Constraint, SteeringRow
+from nas_engine.planners.inside import moved
+from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import BaselineRow, EpochRow, Reader, Spend, TrialRow
+from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
 
 OPEN = frozenset({"proposed", "queued", "running", "stalled", "paused"})
 """States of trials that have yet to show what their configuration is worth."""
@@ -23,6 +25,7 @@ class View:
     """A search as its planner sees it, before trial `number`.
 
     `trials` are all others: with several slots, or where a person enqueued some, also later ones.
+    `spec` has the constraints that are in force.
     """
 
     search_id: int
@@ -35,6 +38,8 @@ class View:
     epochs: Callable[[list[int]], Sequence[EpochRow]]  # of trials by number, read when asked for
     noise: Noise | None
     spend: Spend  # without what planning this trial has taken
+    steering: Sequence[SteeringRow] = ()  # what people told on the way and is in force
+    withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
 
     @classmethod
     def of(cls, reader: Reader, search_id: int, number: int) -> View:
@@ -45,7 +50,7 @@ class View:
         return cls(
             search_id=search_id,
             number=number,
-            spec=search.spec,
+            spec=reader.steered_spec(search_id),
             max_trials=search.max_trials,
             incumbent=search.incumbent,
             trials=trials,
@@ -53,12 +58,21 @@ class View:
             epochs=partial(reader.epochs, search_id),
             noise=reader.noise(search_id),
             spend=reader.spend(search_id, without=number),
+            steering=reader.steering(search_id),
+            withdrawn=[
+                row for row in reader.revisions(search_id, number) if row.why == "asked again"
+            ],
         )
 
     @cached_property
     def record(self) -> Record:
         """What proposals are checked against."""
-        return Record(self.spec, self.trials)
+        return Record(self.spec, self.trials, self.constraints)
+
+    @property
+    def constraints(self) -> list[Constraint]:
+        """What code enforces of what people told, oldest first."""
+        return [row.constraint for row in self.steering if row.constraint is not None]
 
     @property
     def space(self) -> Mapping[str, Search]:
@@ -66,12 +80,33 @@ class View:
         return self.record.space
 
     @cached_property
-    def parent(self) -> Mapping[str, Value]:
-        """The configuration that is changed: the incumbent's, or trial 0's where there is none."""
+    def base(self) -> Mapping[str, Value]:
+        """The incumbent's configuration as it was trained; trial 0's where there is none."""
         for trial in self.trials:
             if trial.number == self.incumbent:
                 return trial.config
         return self.spec.base().flat()
+
+    @cached_property
+    def moved(self) -> Mapping[str, Value]:
+        """What is other than in `base` because of the constraints in force."""
+        return moved(self.record, self.base) if self.constraints else {}
+
+    @cached_property
+    def parent(self) -> Mapping[str, Value]:
+        """The configuration that planners change: the base, moved to where it may start from."""
+        return {**self.base, **self.moved}
+
+    def whole(self, proposal: Proposal) -> Proposal:
+        """Return a planner's proposal as changes to the base: with what was moved beforehand."""
+        values = {**self.parent, **proposal.changes}
+        moved = {key: self.moved[key] for key in self.moved if fields()[key].active(values)}
+        if not moved:
+            return proposal
+        changes = {**moved, **proposal.changes}
+        kept = {key: value for key, value in changes.items() if value != self.base[key]}
+        reasons = f"{proposal.reasons}\n{told_moves(self)}".strip()
+        return proposal.model_copy(update={"changes": kept, "reasons": reasons[:20_000]})
 
     @cached_property
     def curves(self) -> Mapping[int, Curve]:
@@ -89,7 +124,26 @@ class View:
 
     def check(self, changes: Mapping[str, Value]) -> list[str]:
         """Return a sentence for each reason why a planner may not propose `changes`."""
-        return check(self.record, self.parent, changes, by="planner")
+        found = check(self.record, self.parent, changes, by="planner")
+        return found or list(self._turned_back({**self.parent, **changes}))
+
+    def _turned_back(self, values: Mapping[str, Value]) -> Iterator[str]:
+        config = from_flat(values)
+        for row in self.withdrawn:
+            if alike(self.space, config, row.config):
+                hint = f" with the hint {short(row.comment)}" if row.comment else ""
+                yield (
+                    f"This is as good as what {row.author or 'a person'} has turned back for trial "
+                    f"{self.number}{hint}; propose something else."
+                )
+
+
+def told_moves(view: View) -> str:
+    """Return what was moved in the parent, in a sentence; empty where nothing was."""
+    if not view.moved:
+        return ""
+    moves = [f"{key} {view.base[key]!r} to {value!r}" for key, value in view.moved.items()]
+    return f"Moved to keep the constraints in force: {', '.join(moves)}."
 
 
 class Planner(Protocol):

@@ -64,10 +64,14 @@ class HybridPlanner:
     def propose(self, view: View) -> Proposal:
         """Return the proposal of whoever's turn it is; raises AccessDenied, SpaceExhausted."""
         model, results = self._model(view.number), self._results.of(view)
-        if not model_turn(results, view, startup_trials(view)) or model.unavailable():
+        hinted = any(row.comment for row in view.withdrawn)  # which the model alone can read
+        its_turn = hinted or model_turn(results, view, startup_trials(view))
+        if not its_turn or model.unavailable():
             return self._optimiser.propose(view)
         try:
             candidates = ask_for_candidates(model, view, self._optimiser.study(view))
+            if hinted:
+                return candidates[0].model_copy(update={"source": "hybrid"})
             return best_of(candidates, results, view)
         except (NoAnswer, Unconvincing) as error:
             proposal = self._optimiser.propose(view)

@@ -17,12 +17,18 @@ from data.registry import find
 from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
-from nas_engine.planners.base import OPEN, View
+from nas_engine.planners.base import OPEN, View, told_moves
 from nas_engine.planners.findings import failures, findings
 from nas_engine.planners.tpe import RESULTS, ordered
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
-from nas_engine.store.reader import EpochRow, TrialRow
+from nas_engine.store.reader import EpochRow, RevisionRow, TrialRow
+
+WORDS = 4000
+"""Characters of what people said on the way, about."""
+
+WITHDRAWN = 5
+"""Proposals that were turned back, of which is told."""
 
 BEST = 5
 """Trials that are told one by one for their result, besides the newest."""
@@ -87,11 +93,9 @@ def _filled(
         f"{facts.season} rows, {facts.split_rows[0]} rows to train on. Features {data.features}, "
         f"target {data.target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows.",
         budget=_budget(view),
-        guidance=view.spec.guidance.strip() or "None was given.",
+        guidance=_guidance(view),
         noise=_noise(view.noise),
-        parent="the starting configuration"
-        if view.incumbent is None
-        else f"trial {view.incumbent}, the best so far",
+        parent=_parent(view),
         space="\n".join(_setting(view, key, fullness.help) for key in view.space),
         baselines=_listed(
             f"{row.name}: val_mse {row.mse:.6g}" for row in view.baselines if row.split == "val"
@@ -145,6 +149,54 @@ def _setting(view: View, key: str, helped: bool) -> str:
     if conditions:
         line += f"; only with {', '.join(conditions)}"
     return f"{line}. {field.help}." if helped else line
+
+
+def _parent(view: View) -> str:
+    parent = (
+        "the starting configuration"
+        if view.incumbent is None
+        else f"trial {view.incumbent}, the best so far"
+    )
+    return f"{parent}. {told_moves(view)}".removesuffix(".") if view.moved else parent
+
+
+def _guidance(view: View) -> str:
+    """Return what people say: at the start, on the way, by constraints, of proposals turned back.
+
+    Of the words on the way the newest are told, as far as `WORDS` goes.
+    """
+    words = [row for row in view.steering if row.constraint is None]
+    newest: list[str] = []
+    for row in reversed(words):
+        line = f"trial {_trial_at(view, row.created_at)}, {row.author}: {row.words!r}"
+        if sum(map(len, newest)) + len(line) <= WORDS:
+            newest.insert(0, line)
+    left_out = len(words) - len(newest)
+    parts = [view.spec.guidance.strip()] if view.spec.guidance.strip() else []
+    if newest:
+        more = f" ({left_out} more are left out)" if left_out else ""
+        parts.append(f"Said on the way, by the trial before which, oldest first{more}:")
+        parts.append(_listed(newest))
+    if view.constraints:
+        parts.append("Enforced by code; what breaks it is refused:")
+        parts.append(_listed(one.sentence for one in view.constraints))
+    if view.withdrawn:
+        parts.append("Your proposals for this trial that a person turned back; propose otherwise:")
+        parts.append(_listed(_withdrawn(view, row) for row in view.withdrawn[-WITHDRAWN:]))
+    return "\n".join(parts) or "None was given."
+
+
+def _trial_at(view: View, moment: float) -> int:
+    """Return the number of the first trial that was proposed after a moment."""
+    later = [trial.number for trial in view.trials if (trial.created_at or 0.0) > moment]
+    return min(later, default=view.number)
+
+
+def _withdrawn(view: View, row: RevisionRow) -> str:
+    changed = differences(view.parent, row.config)
+    settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "the parent"
+    hint = f"with the hint {row.comment!r}" if row.comment else "without a hint"
+    return f"{settings}: turned back by {row.author or 'a person'} {hint}"
 
 
 def _budget(view: View) -> str:

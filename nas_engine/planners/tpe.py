@@ -46,6 +46,7 @@ class OptunaPlanner:
         self._kind = kind
         self._results = Results()
         self._told: dict[int, FrozenTrial] = {}  # what the study is told of the results, by number
+        self._space: Mapping[str, Search] = {}  # in whose terms it is told
 
     def observe(self, result: TrialRow) -> None:
         """Take a result as evidence; a failure is told as a failure."""
@@ -84,6 +85,8 @@ class OptunaPlanner:
 
     def study(self, view: View) -> optuna.Study:
         """Return what is known as a study: results, and what still runs (the constant liar's)."""
+        if view.space != self._space:  # a person has given or lifted a constraint
+            self._told, self._space = {}, view.space
         results = [trial for trial in self._results.of(view) if trial.state in _TOLD]
         new = [trial for trial in results if trial.number not in self._told]
         ends = view.last_epochs([trial.number for trial in new if trial.state == "pruned"])

@@ -17,6 +17,7 @@ import orjson
 
 from informer.config import Value
 from nas_engine.evaluator import Figures, Noise, pooled_noise
+from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.search import SearchSpec
 from nas_engine.store.schema import explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
@@ -678,6 +679,23 @@ class Reader:
             (search_id, number),
         )
 
+    def steering(self, search_id: int, in_force: bool = True) -> list[SteeringRow]:
+        """Return what people told a search, oldest first: what holds, or all of it."""
+        return self._rows(
+            SteeringRow,
+            """SELECT id, words, nullif(constraint_, '') AS "constraint", author, created_at,
+            ended_by, ended_at
+            FROM steering WHERE search_id = ?1 AND (ended_at IS NULL OR NOT ?2) ORDER BY id""",
+            (search_id, in_force),
+        )
+
+    def steered_spec(self, search_id: int) -> SearchSpec:
+        """Return what defines a search, with the constraints that are in force."""
+        search = self.search(search_id)
+        assert search is not None, f"search {search_id} has just been read"
+        told = self.steering(search_id)
+        return steered(search.spec, [row.constraint for row in told if row.constraint is not None])
+
     def turns(self, search_id: int) -> list[TurnRow]:
         """Return the questions about a search with their answers, oldest first."""
         return self._rows(TurnRow, f"{_TURN} WHERE t.search_id = ? ORDER BY t.id", (search_id,))
@@ -857,5 +875,6 @@ _CONVERTED: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("changes", "original", "messages", "spark", "tags", "looked_up"), json.loads),
     "config": orjson.loads,  # of all that a page reads each second, the most text by far
     "spec": SearchSpec.model_validate_json,
+    "constraint": Constraint.model_validate_json,
 }
 """How columns become what their names mean; NULL stays None."""
