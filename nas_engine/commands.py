@@ -176,6 +176,9 @@ class Ask(_Command):
     question: Words
 
 
+ANSWER_NEEDS_KEY = "An answer needs a language model: set OPENROUTER_API_KEY in .env."
+
+
 class StopAnswer(_Command):
     """Stop an answer that is being written; what there is of it stays."""
 

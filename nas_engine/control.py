@@ -17,6 +17,7 @@ from informer.config import Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import (
+    ANSWER_NEEDS_KEY,
     Ask,
     AskAgain,
     Change,
@@ -446,7 +447,7 @@ def _lift(scope: Scope, command: Lift, author: str) -> str:
 
 def _ask(scope: Scope, command: Ask, author: str) -> str:
     if not scope.settings.has_key:
-        raise Refused("An answer needs a language model: set OPENROUTER_API_KEY in .env.")
+        raise Refused(ANSWER_NEEDS_KEY)
     scope.writer.add_turn(scope.search_id, command.question, author)
     return "The question is put."
 

@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from informer.failpoint import failpoint
 from informer.rundir import RunDir
-from nas_engine.commands import COMMAND, Control, Start
+from nas_engine.commands import ANSWER_NEEDS_KEY, COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices, gpus
@@ -504,14 +504,43 @@ class Engine:
                 case "plan again":
                     planning, _ = self._prepared()
                     planning.again(errand.id)
+                case "answer":
+                    self._answer(writer, errand.id)
                 case _:
                     raise AssertionError(f"{errand} is of no known kind")
         finally:
             writer.close()
 
-    def _ending(self, number: int) -> Ended | None:
+    def _answer(self, writer: Writer, turn_id: int) -> None:
+        """Answer a question about the search; the turn says what came of it."""
+        if not self._settings.has_key:
+            writer.end_turn(turn_id, "failed", f"{ANSWER_NEEDS_KEY} Then ask again.")
+            return
+        from nas_engine.chat.answering import answer
+        from nas_engine.llm import LanguageModel
+
+        model = LanguageModel(
+            *(self._settings, writer, self._patience, self._search_id, None, "chat"),
+            turn_id=turn_id,
+        )
+        try:
+            answer(writer, model, self._search_id, turn_id, self._at_work, self._go_on)
+        except (EngineClosed, LeaseLost):
+            raise
+        except Exception as error:
+            if _cannot_be_written(error):
+                raise
+            _log.error("Turn %d was not answered", turn_id, exc_info=error)
+            name, log = type(error).__name__, self._workspace.launch_log
+            problem = f"The engine met an error ({name}); {log} has it in full."
+            writer.end_turn(turn_id, "failed", problem)
+
+    def _go_on(self) -> None:
         if self._closing:
             raise EngineClosed
+
+    def _ending(self, number: int) -> Ended | None:
+        self._go_on()
         return STOPPED if self._cancelled or number in self._stopping else None
 
     def _held(self, writer: Writer) -> bool:
@@ -568,7 +597,8 @@ class Engine:
         return search
 
     def _at_work(self) -> set[int]:
-        return {number for number in self._work if number is not None}
+        # As a tuple first: other threads ask while this one begins and ends work.
+        return {number for number in tuple(self._work) if number is not None}
 
 
 def _cannot_be_written(error: BaseException) -> bool:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.stop import stop_after_attempt, stop_after_delay
@@ -27,8 +26,9 @@ from tenacity.wait import wait_exponential_jitter
 from informer.failpoint import failpoint
 from nas_engine.planners.base import AccessDenied
 from nas_engine.service.cost import Booking, beyond, reported, settle, worst_case
-from nas_engine.service.fault import ErrorClass, Fault
-from nas_engine.service.http import post
+from nas_engine.service.fault import ErrorClass, Fault, Stopped
+from nas_engine.service.form import plain, text_form, tool_form, tools_form
+from nas_engine.service.http import LISTEN_SECONDS, Listen, post, stream
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import Redaction
 from nas_engine.service.reply import (
@@ -37,6 +37,7 @@ from nas_engine.service.reply import (
     ToolCall,
     read_answer,
     read_completion,
+    unfinished,
 )
 from nas_engine.settings import RoleName, Settings
 from nas_engine.store.reader import ReplayRow
@@ -73,7 +74,7 @@ def prompt(name: str, **values: str) -> str:
 
 
 class LanguageModel:
-    """The model of one role, for one trial or for one replay."""
+    """The model of one role, for one trial, one replay or one turn of a chat."""
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class LanguageModel:
         role: RoleName,
         on_limit: Callable[[Booking], None] = lambda worst: None,
         replay: ReplayRow | None = None,
+        turn_id: int | None = None,
     ) -> None:
         """Prepare to ask.
 
@@ -97,6 +99,7 @@ class LanguageModel:
             role: who is asked.
             on_limit: is told what a call could have cost that was not allowed.
             replay: that it is for, which may name another model.
+            turn_id: the turn of a chat that it is for.
         """
         self._settings = settings
         self._on_limit = on_limit
@@ -105,6 +108,7 @@ class LanguageModel:
         self._search_id = search_id
         self._number = number
         self._replay_id = replay.id if replay else None
+        self._turn_id = turn_id
         self._role = settings.role(role)
         if replay and replay.model:
             self._role = dataclasses.replace(self._role, model=replay.model)
@@ -131,7 +135,7 @@ class LanguageModel:
             AccessDenied: the key, the account or the model is refused.
         """
         messages: list[BaseMessage] = [SystemMessage(system), HumanMessage(question)]
-        form = _tool_form(schema)
+        form = tool_form(schema)
         repairs = 0
         while True:
             exchange = self._complete(messages, form)
@@ -146,12 +150,39 @@ class LanguageModel:
                 sentence = f"{1 + REPAIRS} answers were refused, the last because: {reasons}"
                 raise NoAnswer(sentence, found.error_class)
             if not exchange.completion.calls:
-                form = _text_form(schema)  # it has shown that it does not call tools
+                form = text_form(schema)  # it has shown that it does not call tools
             messages += _repair(exchange.completion, found)
             repairs += 1
 
+    def say(
+        self,
+        messages: list[BaseMessage],
+        tools: Sequence[type[BaseModel]],
+        may_call: bool,
+        listen: Listen,
+    ) -> Completion:
+        """Return what the model says next in a conversation: text, calls of tools, or both.
+
+        Args:
+            messages: the conversation.
+            tools: what it may call, if it may.
+            may_call: whether it may; else it can only answer.
+            listen: hears it as it comes, and tells when it is enough.
+
+        Raises:
+            NoAnswer: as `ask` does; also where the service broke off or the model declined.
+            AccessDenied: the key, the account or the model is refused.
+            Stopped: it was enough.
+        """
+        exchange = self._complete(messages, tools_form(tools, may_call), listen)
+        objection = unfinished(exchange.completion)
+        self._book(exchange, objection)
+        if objection is not None and objection.error_class == "refused":
+            raise NoAnswer(" ".join(objection.sentences), "refused")
+        return exchange.completion
+
     def conclude(self) -> None:
-        """Have what was answered about this trial taken no more: the next question is put anew."""
+        """Have what was answered so far taken no more: the next question is put anew."""
         self._writer.forget_answers(self._search_id, self._number, self._role.name, self._replay_id)
 
     def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
@@ -167,9 +198,11 @@ class LanguageModel:
 
     # -- one answer, for as many requests as it takes -------------------------------------------
 
-    def _complete(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
+    def _complete(
+        self, messages: list[BaseMessage], form: Mapping[str, Any], listen: Listen | None = None
+    ) -> _Exchange:
         """Return the service's next answer; raises NoAnswer and AccessDenied."""
-        if (kept := self._kept(_plain(messages))) is not None:
+        if (kept := self._kept(plain(messages))) is not None:
             return kept
         if reason := self._reason_not_to_ask():
             raise NoAnswer(reason[1], reason[0])
@@ -181,10 +214,11 @@ class LanguageModel:
             # A service that hangs is asked twice, not more.
             | stop_after_delay(1.5 * self._settings.llm_deadline_seconds),
             wait=self._pause,
+            sleep=lambda seconds: _rest(seconds, listen),
             reraise=True,
         )
         try:
-            exchange = requests(self._request, messages, form)
+            exchange = requests(self._request, messages, form, listen)
         except LimitReached as error:
             raise NoAnswer(str(error), "limit") from None
         except Fault as fault:
@@ -198,6 +232,8 @@ class LanguageModel:
 
     def _kept(self, messages: list[dict[str, str]]) -> _Exchange | None:
         """Return the answer that an engine which was lost has had to the same question."""
+        if self._number is None and self._replay_id is None:
+            return None
         read = self._writer.read
         call = read.answered_call(
             *(self._search_id, self._number, self._role.name, messages, self._replay_id)
@@ -209,11 +245,13 @@ class LanguageModel:
         completion = _COMPLETION.validate_json(call.completion)
         return _Exchange(call.id, booked, call.seconds or 0.0, completion)
 
-    def _request(self, messages: list[BaseMessage], form: Mapping[str, Any]) -> _Exchange:
-        """Make one HTTP request, booked before it is made; raises Fault and LimitReached."""
-        plain = _plain(messages)
+    def _request(
+        self, messages: list[BaseMessage], form: Mapping[str, Any], listen: Listen | None
+    ) -> _Exchange:
+        """Make one HTTP request, booked before it is made; raises Fault, Stopped, LimitReached."""
+        told = plain(messages)
         max_tokens = self._settings.llm_max_tokens
-        worst = worst_case(json.dumps([plain, form], ensure_ascii=False), max_tokens, self._role)
+        worst = worst_case(json.dumps([told, form], ensure_ascii=False), max_tokens, self._role)
         failpoint("llm.before_booking")
         try:
             call = self._writer.reserve_call(
@@ -222,12 +260,13 @@ class LanguageModel:
                 role=self._role.name,
                 attempt=self._attempts,
                 model=self._role.model,
-                messages=plain,
+                messages=told,
                 worst=worst,
                 base_url=self._role.public_url,
                 temperature=self._role.temperature,
                 max_tokens=max_tokens,
                 replay_id=self._replay_id,
+                turn_id=self._turn_id,
             )
         except LimitReached:
             self._on_limit(worst)
@@ -236,10 +275,16 @@ class LanguageModel:
         self._attempts += 1
         began = time.monotonic()
         try:
-            response = post(
-                self._role, messages, form, max_tokens, self._settings.llm_deadline_seconds
+            completion = self._sent(messages, form, listen)
+        except Stopped as stopped:
+            self._writer.finish_call(
+                call,
+                "used",
+                reply=self._redact(str(stopped))[:KEPT_CHARACTERS],
+                problem="It was stopped before its end; the worst case stays booked.",
+                seconds=time.monotonic() - began,
             )
-            completion = read_completion(response.status, response.headers, response.body)
+            raise
         except Fault as fault:
             self._writer.finish_call(
                 call,
@@ -252,6 +297,20 @@ class LanguageModel:
             )
             raise
         return _Exchange(call, worst, time.monotonic() - began, self._without_key(completion))
+
+    def _sent(
+        self, messages: list[BaseMessage], form: Mapping[str, Any], listen: Listen | None
+    ) -> Completion:
+        """Return what the service answers; raises Fault and Stopped."""
+        max_tokens, deadline = self._settings.llm_max_tokens, self._settings.llm_deadline_seconds
+        if listen is None:
+            response = post(self._role, messages, form, max_tokens, deadline)
+            return read_completion(response.status, response.headers, response.body)
+        heard = listen
+        return stream(
+            *(self._role, messages, form, max_tokens, deadline),
+            listen=lambda text: heard(self._redact.of_beginning(text)),
+        )
 
     def _book(self, exchange: _Exchange, objection: Objection | None) -> None:
         """Record what an answer said, cost and was good for."""
@@ -277,7 +336,11 @@ class LanguageModel:
 
     def _without_key(self, completion: Completion) -> Completion:
         calls = (
-            ToolCall(self._redact(call.name), call.arguments and self._redact(call.arguments))
+            ToolCall(
+                self._redact(call.name),
+                call.arguments and self._redact(call.arguments),
+                self._redact(call.id),
+            )
             for call in completion.calls
         )
         return dataclasses.replace(
@@ -297,6 +360,7 @@ class LanguageModel:
 
     def _advice(self, fault: Fault) -> str:
         name = "EVALUATOR" if self._role.name == "evaluator" else "PLANNER"
+        again = "ask again" if self._role.name in ("chat", "replay") else "resume"
         advice = {
             401: "check OPENROUTER_API_KEY in .env",
             402: "add credit to the account, or choose a cheaper model",
@@ -305,7 +369,7 @@ class LanguageModel:
         }[fault.status or 401]
         return (
             f"The language model service refused the request (HTTP {fault.status}): {advice}, then "
-            "resume. Everything so far is kept."
+            f"{again}. Everything so far is kept."
         )
 
 
@@ -329,10 +393,6 @@ def _checked(
     return Objection("unacceptable", sentences) if sentences else answer
 
 
-def _plain(messages: list[BaseMessage]) -> list[dict[str, str]]:
-    return [{"role": message.type, "content": str(message.text)} for message in messages]
-
-
 def _repair(completion: Completion, objection: Objection) -> list[BaseMessage]:
     """Return what is said after an answer that cannot be used: the answer, and why."""
     said = completion.said()[:ECHOED_CHARACTERS]
@@ -340,19 +400,16 @@ def _repair(completion: Completion, objection: Objection) -> list[BaseMessage]:
     return [AIMessage(said or "(empty)"), HumanMessage(prompt("repair", problems=problems))]
 
 
+def _rest(seconds: float, listen: Listen | None) -> None:
+    """Wait before the next request; raises Stopped where a listener has enough of waiting."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(left if listen is None else min(left, LISTEN_SECONDS))
+        if listen is not None and listen(""):
+            raise Stopped("")
+
+
 def _worth_another(error: BaseException) -> bool:
     if not isinstance(error, Fault) or not error.retryable:
         return False
     return (error.retry_after or 0.0) <= LONGEST_RETRY_AFTER
-
-
-def _tool_form(schema: type[BaseModel]) -> dict[str, Any]:
-    """Return what asks for a call of the one tool, whose arguments are the answer."""
-    choice = {"type": "function", "function": {"name": schema.__name__}}
-    return {"tools": [convert_to_openai_tool(schema)], "tool_choice": choice}
-
-
-def _text_form(schema: type[BaseModel]) -> dict[str, Any]:
-    """Return what asks for JSON in the text."""
-    form = {"name": schema.__name__, "schema": schema.model_json_schema()}
-    return {"response_format": {"type": "json_schema", "json_schema": form}}

@@ -110,7 +110,7 @@ class LLMPlanner:
         if plan.stop:
             model.conclude()  # a person who resumes wants another answer
             raise Stopped(f"The planner sees nothing more worth a trial: {plan.hypothesis}")
-        return _proposal(view, plan)
+        return proposal_of(view, plan)
 
 
 def ask_for_candidates(model: LanguageModel, view: View, study: optuna.Study) -> list[Proposal]:
@@ -148,7 +148,8 @@ def fallback(proposal: Proposal, why: str) -> Proposal:
 # -- what is made of an answer ------------------------------------------------------------------
 
 
-def _proposal(view: View, candidate: Candidate) -> Proposal:
+def proposal_of(view: View, candidate: Candidate) -> Proposal:
+    """Return a candidate without faults as a proposal that changes the view's parent."""
     expected = candidate.expected
     return Proposal(
         source="llm",
@@ -168,10 +169,11 @@ def objections(view: View, plan: ProposeChange) -> list[str]:
         if view.number < startup_trials(view):
             return [f"stop: at least {startup_trials(view)} trials are tried before a stop."]
         return []
-    return _faults(view, plan)
+    return faults(view, plan)
 
 
-def _faults(view: View, candidate: Candidate) -> list[str]:
+def faults(view: View, candidate: Candidate) -> list[str]:
+    """Return a sentence for each reason why a candidate cannot be tried on the view's parent."""
     paths = [change.path for change in candidate.changes]
     if twice := [path for path in dict.fromkeys(paths) if paths.count(path) > 1]:
         return [f"changes: {twice[0][:60]!r} is changed twice; give it one value."]
@@ -200,7 +202,7 @@ def _without_effect(view: View, paths: list[str]) -> str:
 def _usable(view: View, answer: ProposeCandidates) -> list[Proposal]:
     found: list[Proposal] = []
     for candidate in answer.candidates:
-        proposal = None if _faults(view, candidate) else _proposal(view, candidate)
+        proposal = None if faults(view, candidate) else proposal_of(view, candidate)
         if proposal is not None and proposal.changes not in [other.changes for other in found]:
             found.append(proposal)
     return found
@@ -213,7 +215,7 @@ def _none_usable(view: View, answer: ProposeCandidates) -> list[str]:
     return [
         f"candidate {number}: {sentence}"
         for number, candidate in enumerate(answer.candidates, start=1)
-        for sentence in _faults(view, candidate)[:3]
+        for sentence in faults(view, candidate)[:3]
     ][:SENTENCES]
 
 

@@ -85,13 +85,9 @@ def _filled(
 ) -> str:
     told = _worth_telling(view, fullness)
     untold = len(view.trials) - len(told)
-    data = view.spec.base().data
-    facts = find(data.dataset)
     return prompt(
         "planner",
-        task=f"{data.dataset} ({facts.description}): a row every {facts.frequency}, seasons of "
-        f"{facts.season} rows, {facts.split_rows[0]} rows to train on. Features {data.features}, "
-        f"target {data.target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows.",
+        task=task_text(view),
         budget=_budget(view),
         guidance=_guidance(view),
         noise=_noise(view.noise),
@@ -102,9 +98,20 @@ def _filled(
         ),
         failures=_listed(failed[: fullness.failures]),
         findings=_listed(found[: fullness.findings]),
-        trials=_listed(_trial(view, trial) for trial in told)
+        trials=_listed(trial_text(view, trial) for trial in told)
         + (f"\n- {untold} more, counted in the findings" if untold else ""),
         request=request,
+    )
+
+
+def task_text(view: View) -> str:
+    """Return what is forecast from what."""
+    data = view.spec.base().data
+    facts = find(data.dataset)
+    return (
+        f"{data.dataset} ({facts.description}): a row every {facts.frequency}, seasons of "
+        f"{facts.season} rows, {facts.split_rows[0]} rows to train on. Features {data.features}, "
+        f"target {data.target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows."
     )
 
 
@@ -223,7 +230,8 @@ def _noise(noise: Noise | None) -> str:
     )
 
 
-def _trial(view: View, trial: TrialRow) -> str:
+def trial_text(view: View, trial: TrialRow) -> str:
+    """Return what a trial tried and what became of it, in one line."""
     changed = differences(view.spec.start(), trial.config)
     settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "start"
     line = f"trial {trial.number} ({trial.source}): {settings} -> {_outcome(view, trial)}"

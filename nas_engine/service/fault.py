@@ -33,7 +33,7 @@ class Fault(Exception):
     """An exchange that brought no completion; the text is one sentence, not yet cut or redacted.
 
     `status` is the HTTP status, `retry_after` the seconds that the service asked to be left alone,
-    and `free` says that it cannot have been charged.
+    `free` says that it cannot have been charged, and `begun` that a part of an answer came before.
     """
 
     def __init__(
@@ -50,16 +50,21 @@ class Fault(Exception):
         self.status = status
         self.retry_after = retry_after
         self.free = free
+        self.begun = False
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may succeed a little later."""
-        return self.error_class in _RETRYABLE
+        """Whether the same request may succeed a little later, and nothing was heard yet."""
+        return self.error_class in _RETRYABLE and not self.begun
 
     @property
     def of_service(self) -> bool:
         """Whether the service as a whole seems to be ill."""
         return self.error_class in _OF_SERVICE
+
+
+class Stopped(Exception):
+    """Who listened to an answer wanted no more of it; the text is what there was."""
 
 
 def fault_of_status(status: int, message: str, retry_after: float | None = None) -> Fault:

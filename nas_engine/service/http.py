@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,16 @@ import httpx2
 from langchain_core.messages import BaseMessage
 from langchain_openai import ChatOpenAI
 
-from nas_engine.service.fault import Fault
-from nas_engine.service.reply import MAX_BYTES
+from nas_engine.service.fault import Fault, Stopped
+from nas_engine.service.reply import MAX_BYTES, Completion, read_completion
+from nas_engine.service.stream import MAX_STREAM_BYTES, EventStream, is_stream
 from nas_engine.settings import Role
+
+LISTEN_SECONDS = 0.25
+"""Between two moments at which a listener is told what was said so far."""
+
+Listen = Callable[[str], bool]
+"""Takes all that was said so far and returns whether that is enough."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,37 @@ def post(
         max_tokens: tokens of the answer, at most.
         deadline_seconds: for all of it, from the connection to the last byte.
     """
-    return asyncio.run(_post(role, messages, form, max_tokens, deadline_seconds))
+    client = asyncio.run(_post(role, messages, form, max_tokens, deadline_seconds, None))
+    assert client.response is not None, "a call that ends well has had a response"
+    return client.response
+
+
+def stream(
+    role: Role,
+    messages: list[BaseMessage],
+    form: Mapping[str, Any],
+    max_tokens: int,
+    deadline_seconds: float,
+    listen: Listen,
+) -> Completion:
+    """Ask for a completion, let `listen` hear it as it comes, and return it.
+
+    The other arguments are those of `post`.
+
+    Raises:
+        Fault: as in `post` and `read_completion`; `begun` where something was heard already.
+        Stopped: it was enough; the connection is closed.
+    """
+    client = asyncio.run(_post(role, messages, form, max_tokens, deadline_seconds, listen))
+    assert client.response is not None, "a call that ends well has had a response"
+    try:
+        if client.events is not None:
+            return client.events.completion()
+        response = client.response
+        return read_completion(response.status, response.headers, response.body)
+    except Fault as fault:
+        fault.begun = bool(client.said)
+        raise
 
 
 @functools.cache
@@ -58,34 +95,51 @@ async def _post(
     form: Mapping[str, Any],
     max_tokens: int,
     deadline_seconds: float,
-) -> Response:
+    listen: Listen | None,
+) -> _Recorder:
     # ChatOpenAI makes the request; the response is read from its bytes. The parser of
     # langchain-openai 1.7 keeps the last of two equal keys, takes NaN for a number, reads empty
     # arguments as {} and raises five kinds of error of its own on bodies that it does not know.
     async with _Recorder(timeout=None, verify=certificates()) as client:
+        client.streaming = listen is not None
+        model = ChatOpenAI(
+            model=role.model,
+            api_key=role.key,
+            base_url=role.base_url,
+            temperature=role.temperature,
+            max_completion_tokens=max_tokens,
+            use_responses_api=False,
+            max_retries=0,
+            http_async_client=client,
+            extra_body={"usage": {"include": True}} if role.is_openrouter else None,
+            streaming=client.streaming,
+            stream_usage=client.streaming,
+        )
+        asked = asyncio.ensure_future(model.bind(**form).ainvoke(messages))
         try:
-            model = ChatOpenAI(
-                model=role.model,
-                api_key=role.key,
-                base_url=role.base_url,
-                temperature=role.temperature,
-                max_completion_tokens=max_tokens,
-                use_responses_api=False,
-                max_retries=0,
-                http_async_client=client,
-                extra_body={"usage": {"include": True}} if role.is_openrouter else None,
-            )
             async with asyncio.timeout(deadline_seconds):
-                await model.bind(**form).ainvoke(messages)
+                await _heard(asked, client, listen)
         except TimeoutError:
-            raise _too_late(deadline_seconds) from None
-        except Exception as error:
+            raise client.begun(_too_late(deadline_seconds)) from None
+        finally:
+            asked.cancel()
+        if (error := asked.exception()) is not None:
             if client.fault is not None:
-                raise client.fault from None
+                raise client.begun(client.fault) from None
             if client.response is None:
-                raise _of_client(error, deadline_seconds) from None
-        assert client.response is not None, "a call that ends well has had a response"
-        return client.response
+                raise client.begun(_of_client(error, deadline_seconds)) from None
+        return client
+
+
+async def _heard(asked: asyncio.Future[Any], client: _Recorder, listen: Listen | None) -> None:
+    """Wait for a response, and tell the listener meanwhile; raises Stopped."""
+    if listen is None:
+        await asyncio.wait({asked})
+        return
+    while not asked.done():
+        await asyncio.wait({asked}, timeout=LISTEN_SECONDS)
+        if listen(client.said):
+            raise Stopped(client.said)
 
 
 class _Recorder(httpx2.AsyncClient):
@@ -94,14 +148,29 @@ class _Recorder(httpx2.AsyncClient):
     Nothing is decompressed: `Accept-Encoding: identity` is asked for, all else is refused.
     """
 
+    streaming = False  # whether a stream was asked for
     response: Response | None = None
+    events: EventStream | None = None  # that the response consists of
     fault: Fault | None = None
 
+    @property
+    def said(self) -> str:
+        """What was said so far, of a stream."""
+        return self.events.text if self.events else ""
+
+    def begun(self, fault: Fault) -> Fault:
+        """Return a fault that says whether a part of the answer came before it."""
+        fault.begun = bool(self.said)
+        return fault
+
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
-        """Send a request, follow no redirect, and read at most MAX_BYTES."""
+        """Send a request, follow no redirect, and read at most MAX_BYTES, of a stream more."""
         request.headers["Accept-Encoding"] = "identity"
         options |= {"stream": True, "follow_redirects": False}
         response = await super().send(request, **options)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        if self.streaming and is_stream(response.status_code, headers):
+            self.events = EventStream()
         try:
             body = await self._read(response)
         except Fault as fault:
@@ -109,7 +178,6 @@ class _Recorder(httpx2.AsyncClient):
             raise
         finally:
             await response.aclose()
-        headers = {name.lower(): value for name, value in response.headers.items()}
         self.response = Response(response.status_code, headers, body)
         return httpx2.Response(
             response.status_code, headers=response.headers, content=body, request=request
@@ -120,11 +188,16 @@ class _Recorder(httpx2.AsyncClient):
         if encoding not in ("", "identity"):
             sentence = f"The service compressed its answer ({encoding}) unasked"
             raise Fault("bad_gateway", sentence)
-        body = bytearray()
+        most = MAX_STREAM_BYTES if self.events else MAX_BYTES
+        body, size = bytearray(), 0
         async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise Fault("too_large", f"The service sent more than {MAX_BYTES:,} bytes")
+            size += len(chunk)
+            if size > most:
+                raise Fault("too_large", f"The service sent more than {most:,} bytes")
+            if self.events:
+                self.events.feed(chunk)  # nobody reads it again
+            else:
+                body += chunk
         return bytes(body)
 
 

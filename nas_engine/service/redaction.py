@@ -11,6 +11,9 @@ from urllib.parse import quote
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder, as local servers take one."""
 
+SHORTEST_BEGINNING = 4
+"""Characters at the end of a text that may be the beginning of a key; fewer end many words."""
+
 REDACTED = "[key]"
 _ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 
@@ -21,8 +24,8 @@ class Redaction:
     def __init__(self, secrets: Iterable[str]) -> None:
         self._secrets = [secret for secret in secrets if len(secret) >= SHORTEST_SECRET]
         forms = {form for secret in self._secrets for form in _forms(secret)}
-        longest_first = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if forms else None
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, self._forms))) if forms else None
 
     def __call__(self, text: str) -> str:
         """Return the text without secrets; withheld as a whole where escapes spell one."""
@@ -34,6 +37,16 @@ class Redaction:
             if self._pattern.search(plain):
                 return "[withheld: it spelt the key in escapes]"
         return text
+
+    def of_beginning(self, text: str) -> str:
+        """Return the beginning of a text without secrets, nor an end where one may have begun."""
+        begun = (
+            length
+            for form in self._forms
+            for length in range(len(form) - 1, SHORTEST_BEGINNING - 1, -1)
+            if text.endswith(form[:length])
+        )
+        return self(text[: len(text) - max(begun, default=0)])
 
 
 class RedactingFormatter(logging.Formatter):

@@ -42,6 +42,7 @@ class ToolCall:
 
     name: str
     arguments: str | None
+    id: str = ""  # by which its result is sent back
 
 
 @dataclass(frozen=True)
@@ -82,19 +83,19 @@ def read_completion(status: int, headers: Mapping[str, str], body: bytes) -> Com
         value = strict_json(body.decode("utf-8-sig"), MAX_BYTES, constants=True)
     except (ValueError, RecursionError) as error:
         kind = headers.get("content-type", "no content type")
-        raise _unreadable(f"{len(body):,} bytes of {kind} that are no JSON: {error}") from None
+        raise unreadable(f"{len(body):,} bytes of {kind} that are no JSON: {error}") from None
     if not isinstance(value, dict):
-        raise _unreadable("JSON that is no object")
+        raise unreadable("JSON that is no object")
     if value.get("error"):
-        raise _error_inside(value["error"])
+        raise error_inside(value["error"])
     choices = value.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise _unreadable("no choices")
+        raise unreadable("no choices")
     if choices[0].get("error"):
-        raise _error_inside(choices[0]["error"])
+        raise error_inside(choices[0]["error"])
     message = choices[0].get("message")
     if not isinstance(message, dict):
-        raise _unreadable("a choice without a message")
+        raise unreadable("a choice without a message")
     usage = value.get("usage")
     return Completion(
         text=_content(message.get("content")),
@@ -109,12 +110,19 @@ def read_completion(status: int, headers: Mapping[str, str], body: bytes) -> Com
     )
 
 
-def read_answer(completion: Completion, schema: type[Answer]) -> Answer | Objection:
-    """Return the answer of the form `schema` in a completion, or what is wrong with it."""
+def unfinished(completion: Completion) -> Objection | None:
+    """Return why a completion is not all that was to be said; None where it is."""
     if any(reason in _CUT_OFF for reason in completion.finish_reasons):
         return Objection("truncated", ["The answer was cut off at the length limit; be brief."])
     if completion.refusal or any(reason in _DECLINED for reason in completion.finish_reasons):
         return Objection("refused", ["The model or a filter of the service declined to answer."])
+    return None
+
+
+def read_answer(completion: Completion, schema: type[Answer]) -> Answer | Objection:
+    """Return the answer of the form `schema` in a completion, or what is wrong with it."""
+    if (objection := unfinished(completion)) is not None:
+        return objection
     name = schema.__name__
     if len(completion.calls) > 1:
         return _malformed(f"Call {name} once; {len(completion.calls)} calls came.")
@@ -122,15 +130,20 @@ def read_answer(completion: Completion, schema: type[Answer]) -> Answer | Object
         call = completion.calls[0]
         if call.name != name:
             return _malformed(f"There is no tool {call.name!r}; call {name}.")
-        if call.arguments is None:
-            return _malformed(f"The arguments of {name} were no JSON text.")
-        return _validated(schema, call.arguments, f"The arguments of {name} were not valid JSON")
+        return read_arguments(call, schema)
     fenced = _FENCE.findall(completion.text)
     if len(fenced) > 1:
         return _malformed(f"{len(fenced)} blocks of JSON came; answer with one.")
     text = fenced[0] if fenced else completion.text
     wanted = f"Answer by calling {name}, or with one JSON object of its form and no other text"
     return _validated(schema, text, wanted)
+
+
+def read_arguments(call: ToolCall, schema: type[Answer]) -> Answer | Objection:
+    """Return the arguments of a call in the form `schema`, or what is wrong with them."""
+    if call.arguments is None:
+        return _malformed(f"The arguments of {call.name} were no JSON text.")
+    return _validated(schema, call.arguments, f"The arguments of {call.name} were not valid JSON")
 
 
 def _validated(schema: type[Answer], text: str, otherwise: str) -> Answer | Objection:
@@ -166,11 +179,12 @@ def _malformed(*sentences: str) -> Objection:
     return Objection("malformed", [sentence[:LONGEST_SENTENCE] for sentence in sentences])
 
 
-def _unreadable(what: str) -> Fault:
+def unreadable(what: str) -> Fault:
+    """Return the fault of a service that sent something else than a completion."""
     return Fault("bad_gateway", f"The service sent {what}")
 
 
-def _error_inside(error: object) -> Fault:
+def error_inside(error: object) -> Fault:
     """Return the fault that an error in an answer with status 200 means; it may be charged."""
     told: dict[str, Any] = error if isinstance(error, dict) else {"message": error}
     message, code = str(told.get("message")), told.get("code")
@@ -205,8 +219,11 @@ def _call(call: object) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     function = function if isinstance(function, dict) else {}
     name, arguments = function.get("name"), function.get("arguments")
+    identity = call.get("id") if isinstance(call, dict) else None
     return ToolCall(
-        name if isinstance(name, str) else "", arguments if isinstance(arguments, str) else None
+        name if isinstance(name, str) else "",
+        arguments if isinstance(arguments, str) else None,
+        identity if isinstance(identity, str) else "",
     )
 
 

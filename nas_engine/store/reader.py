@@ -299,7 +299,7 @@ class TurnRow:
     stopping: bool
     answer: str
     looked_up: list[dict[str, Any]]  # see chat.LookedUp
-    drafted: int | None  # the trial that the answer proposed
+    draft: int | None  # the trial that the answer proposed
     problem: str
     created_at: float
     ended_at: float | None
@@ -700,6 +700,10 @@ class Reader:
         """Return the questions about a search with their answers, oldest first."""
         return self._rows(TurnRow, f"{_TURN} WHERE t.search_id = ? ORDER BY t.id", (search_id,))
 
+    def turn(self, turn_id: int) -> TurnRow | None:
+        """Return one question with its answer."""
+        return self._first(TurnRow, f"{_TURN} WHERE t.id = ?", (turn_id,))
+
     def replays(self, search_id: int, number: int | None = None) -> list[ReplayRow]:
         """Return what other planners would have proposed, newest first."""
         return self._rows(
@@ -850,8 +854,8 @@ _TRIAL = f"""
 """  # noqa: S608
 
 _TURN = """
-    SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up, t.drafted,
-        t.problem, t.created_at, t.ended_at,
+    SELECT t.id, t.author, t.question, t.state, t.stopping, t.answer, t.looked_up,
+        t.drafted AS draft, t.problem, t.created_at, t.ended_at,
         (SELECT total(c.booked_usd) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.turn_id = t.id) AS cost_usd,
         (SELECT coalesce(sum(c.booked_tokens), 0) FROM llm_calls c

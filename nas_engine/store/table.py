@@ -145,17 +145,31 @@ def keys(reader: Reader, query: Query) -> list[tuple[int, int]]:
     Raises:
         QueryError: there is nothing to sort by with that name.
     """
+    return [(search_id, number) for search_id, number in cells(reader, query, ("search", "number"))]
+
+
+def cells(reader: Reader, query: Query, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return some columns or settings of the trials of one page; of all where the limit is `ALL`.
+
+    Raises:
+        QueryError: there is no column or setting of a name, or none to sort by.
+    """
     where, parameters = _where(reader, query)
+    chosen = [_expression(reader, query.searches, column(name)) for name in names]
     order, more = _expression(reader, query.searches, column(query.sort))
     direction = "DESC" if query.descending else "ASC"
     # An order that the index has is read from it, without looking at all trials.
     empty_last = "" if query.sort == "number" else "sorted IS NULL, "
     rows = reader.fetch(
-        f"""SELECT t.search_id, t.number, {order} AS sorted {_FROM} WHERE {where}
-        ORDER BY {empty_last}sorted {direction}, t.search_id, t.number LIMIT ? OFFSET ?""",
-        (*more, *parameters, query.limit, query.offset),
+        f"""SELECT {", ".join(expression for expression, _ in chosen)}, {order} AS sorted {_FROM}
+        WHERE {where} ORDER BY {empty_last}sorted {direction}, t.search_id, t.number
+        LIMIT ? OFFSET ?""",
+        (
+            *(value for _, values in chosen for value in values),
+            *(*more, *parameters, query.limit, query.offset),
+        ),
     )
-    return [(search_id, number) for search_id, number, _ in rows]
+    return [row[:-1] for row in rows]
 
 
 def used_answers(reader: Reader, search_id: int) -> int:
@@ -386,6 +400,9 @@ class TriedRow:
     error_class: str
     seconds: float | None
     epochs: int | None
+    parent: int | None = None
+    val_mae: float | None = None
+    spread: float | None = None
 
 
 def tried(found: Results) -> list[TriedRow]:
@@ -400,6 +417,7 @@ def tried(found: Results) -> list[TriedRow]:
         for row in zip(
             *(found.number, configs, found.state, found.val_mse, accepted),
             *(found.error_class, found.seconds, found.epochs),
+            *(found.parent, found.val_mae, found.spread),
             strict=True,
         )
     ]

@@ -501,12 +501,17 @@ class Writer:
         turn_id: int,
         state: Literal["answered", "stopped", "failed"],
         problem: str = "",
-        drafted: int | None = None,
     ) -> None:
         """Record how an answer ended; what there is of it stays."""
         self._execute(
-            "UPDATE turns SET state = ?, problem = ?, drafted = ?, ended_at = ? WHERE id = ?",
-            (state, _storable(problem), drafted, time.time(), turn_id),
+            "UPDATE turns SET state = ?, problem = ?, ended_at = ? WHERE id = ?",
+            (state, _storable(problem), time.time(), turn_id),
+        )
+
+    def note_draft(self, turn_id: int, number: int) -> None:
+        """Record which trial an answer has proposed; it proposes one at most."""
+        self._execute(
+            "UPDATE turns SET drafted = ? WHERE id = ? AND drafted IS NULL", (number, turn_id)
         )
 
     def add_replay(self, search_id: int, number: int, planner: str, model: str, author: str) -> int:

@@ -174,6 +174,56 @@ def serving(script: Callable[[Request, int], Reply]) -> Iterator[LLMServer]:
 
 Answer = tuple[int, dict[str, Any]]
 
+REPORTED = {
+    "prompt_tokens": 100,
+    "completion_tokens": 20,
+    "total_tokens": 120,
+    "cost": ANSWERED.usd,
+}
+
+
+def event(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) -> bytes:
+    """Return a chunk of a streamed completion as a server-sent event."""
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    chunk = {"id": "c1", "object": "chat.completion.chunk", "choices": [choice], **more}
+    return f"data: {json.dumps(chunk)}\n\n".encode()
+
+
+def ending(finish_reason: str = "stop") -> bytes:
+    """Return the events that end a stream: the reason, what it took, and the last one."""
+    usage = {"id": "c1", "object": "chat.completion.chunk", "choices": [], "usage": REPORTED}
+    last = f"data: {json.dumps(usage)}\n\ndata: [DONE]\n\n".encode()
+    return event({}, finish_reason) + last
+
+
+def streamed(*parts: bytes, pause: float = 0.0) -> Wire:
+    """Return a reply of server-sent events, with a pause before each part."""
+
+    def act(line: Line) -> None:
+        line.send(head(200, kind="text/event-stream"))
+        for part in parts:
+            line.wait(pause)
+            line.send(part)
+
+    return Wire(act)
+
+
+def saying(*words: str, pause: float = 0.0) -> Wire:
+    """Return a streamed reply of text, word by word."""
+    return streamed(*(event({"content": word}) for word in words), ending(), pause=pause)
+
+
+def calling(*calls: tuple[str, dict[str, Any] | str]) -> Wire:
+    """Return a streamed reply that calls tools; arguments come in two halves."""
+    parts = []
+    for index, (name, arguments) in enumerate(calls):
+        text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+        first = {"name": name, "arguments": text[: len(text) // 2]}
+        begun = {"index": index, "id": f"call_{index}", "type": "function", "function": first}
+        rest = {"index": index, "function": {"arguments": text[len(text) // 2 :]}}
+        parts += [event({"tool_calls": [begun]}), event({"tool_calls": [rest]})]
+    return streamed(*parts, ending("tool_calls"))
+
 
 def tool_call(name: str, arguments: dict[str, Any] | str) -> Answer:
     """Return a reply that calls a tool; arguments given as text are sent as they are."""
@@ -236,10 +286,5 @@ def completion(message: dict[str, Any], finish_reason: str | None = "stop") -> A
         "created": 1,
         "model": "scripted",
         "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-        "usage": {
-            "prompt_tokens": 100,
-            "completion_tokens": 20,
-            "total_tokens": 120,
-            "cost": ANSWERED.usd,
-        },
+        "usage": REPORTED,
     }

@@ -1,0 +1,1 @@
+"""Questions about a search, answered by a language model from the rows of the store."""
