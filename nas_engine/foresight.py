@@ -35,27 +35,30 @@ class Foresight:
         self._failed = False
 
     def foresee(self, writer: Writer, number: int) -> None:
-        """Keep what is expected of a trial that has not been trained, where that is still missing.
-
-        Whatever goes wrong but in the database is a warning in the log, once: the trial goes on.
-        """
+        """Keep what is expected of a trial that has not been trained, where that is missing."""
         trial = writer.read.trial(self._search_id, number)
         if trial is None or trial.number == 0 or trial.started_at or trial.ended_at:
             return
         if trial.surrogate_low is not None:
             return
+        interval = self.expected(writer, trial.parent, trial.config)
+        if interval is not None:
+            writer.foresee(trial.proposal_id, trial.version, interval)
+
+    def expected(
+        self, writer: Writer, parent: int | None, config: Mapping[str, Value]
+    ) -> tuple[float, float] | None:
+        """Return what `interval` does; None where it fails, with a warning in the log, once."""
         try:
-            interval = self.interval(writer.read, trial.parent, trial.config)
+            return self.interval(writer.read, parent, config)
         except sqlite3.Error:
             raise
         except Exception as error:  # a model is fitted to whatever results there are
             if not self._failed:
                 text = f"What the surrogate expects is not known ({type(error).__name__}: {error})."
-                writer.log(self._search_id, text, number, "warning")
+                writer.log(self._search_id, text, level="warning")
             self._failed = True
-            return
-        if interval is not None:
-            writer.foresee(trial.proposal_id, trial.version, interval)
+            return None
 
     def interval(
         self, read: Reader, parent: int | None, config: Mapping[str, Value]
