@@ -42,6 +42,9 @@ PAGES = {
     "trial": "trial?trial=1.{best}",
     "lineage": "lineage?search=1",
     "transcript": "transcript?search=2",
+    "hindsight-what-if": "hindsight?search=1&accept=6",
+    "hindsight-right": "hindsight?search=1&tab=right",
+    "hindsight-replay": "hindsight?search=1&tab=replay",
     "data": "data",
     "settings": "settings",
 }

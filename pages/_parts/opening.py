@@ -23,6 +23,7 @@ LIVE = "pages/search/live.py"
 COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "trial", "lineage"))
 DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
 REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
+HINDSIGHT = "pages/agent/hindsight.py"
 
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""
