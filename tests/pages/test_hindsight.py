@@ -183,15 +183,15 @@ def test_the_sliders_of_the_address_give_the_verdicts_anew(seeded: Seed, open_pa
     app = open_page("hindsight", search="1")
     assert "None of 3 verdicts changes" in words(app)
     assert app.button(key="hindsight-reset").disabled
-    app.slider(key="hindsight-noise").set_value(4.0).run()
-    assert app.query_params["noise"] == "4"
+    app.slider(key="hindsight-noise").set_value(3.0).run()
+    assert app.query_params["noise"] == "3"
     assert "1 of 3 verdicts change" in words(app)
     assert "would be rejected" in {trace["name"] for trace in figure(app)["data"]}  # type: ignore[attr-defined]
     (table,) = [frame.value for frame in app.dataframe]
     assert list(table["Trial"]) == [1]
     app.button(key="hindsight-reset").click().run()
     assert "noise" not in app.query_params and "None of 3 verdicts" in words(app)
-    again = open_page("hindsight", search="1", noise="4", accept="nonsense")
+    again = open_page("hindsight", search="1", noise="3", accept="nonsense")
     assert "1 of 3 verdicts change" in words(again)
 
 
