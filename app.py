@@ -67,6 +67,13 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     url_path="transcript",
                     help="Who proposed, decided, trained and judged each trial, word for word.",
                 ),
+                st.Page(
+                    "pages/agent/hindsight.py",
+                    title="Hindsight",
+                    url_path="hindsight",
+                    help="What other rules would have decided, who was right, and what others "
+                    "would have proposed.",
+                ),
             ],
             "Results": [
                 st.Page(

@@ -189,6 +189,9 @@ PAGES = {
     "trial": ("pages/runs/trial.py", "trial=1.{last}"),
     "lineage": ("pages/runs/lineage.py", "search=1"),
     "transcript": ("pages/agent/transcript.py", "search=1"),
+    "hindsight": ("pages/agent/hindsight.py", "search=1&accept=3"),
+    "hindsight: right": ("pages/agent/hindsight.py", "search=1&tab=right"),
+    "hindsight: replay": ("pages/agent/hindsight.py", "search=1&tab=replay"),
     "data": ("pages/data/data.py", ""),
     "settings": ("pages/settings/settings.py", ""),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from informer.config import Value
-from nas_engine.search import Mode, PlannerName, SearchSpec, Timer
+from nas_engine.search import SPENDING, Mode, PlannerName, SearchSpec, Timer
 from nas_engine.store.schema import explained, open_database
 from nas_engine.workspace import Workspace
 
@@ -218,6 +218,33 @@ class Describe(_Command):
 Steering = AskAgain | Guide | Lift | Ask | StopAnswer | Replay
 Command = Start | Control | Change | Enqueue | OnTrial | Decide | Steering | Describe
 COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
+
+
+def started_again(before: SearchSpec, spec: SearchSpec) -> SearchSpec:
+    """Return what a search becomes where it is started again with the settings of `spec`.
+
+    A budget that is not given stays as it was, lest a search lose it unawares, and so does a
+    review.
+    """
+    given = spec.limits.model_dump(include=set(SPENDING), exclude_none=True)
+    changed = {
+        "max_trials": max(spec.max_trials, before.max_trials),
+        "limits": before.limits.model_copy(update=given),
+        "slots": spec.slots,
+        "mode": max(spec.mode, before.mode, key=get_args(Mode).index),
+        "timer": spec.timer or before.timer,
+    }
+    return before.model_copy(update=changed)
+
+
+def changed(before: SearchSpec, command: Change) -> SearchSpec:
+    """Return what a search becomes by a change; raises ValidationError."""
+    names = {"max_trials", "slots", "mode", "timer"}
+    given = command.model_dump(include=names, exclude_none=True)
+    if given.get("timer") == "none":
+        given["timer"] = None
+    limits = before.limits.model_dump() | command.limits
+    return SearchSpec.model_validate(before.model_dump() | given | {"limits": limits})
 
 
 def send(workspace: Workspace, command: Command, search_id: int | None = None) -> int:

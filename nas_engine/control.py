@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import ValidationError
 
@@ -32,11 +32,13 @@ from nas_engine.commands import (
     Replay,
     Start,
     StopAnswer,
+    changed,
+    started_again,
 )
 from nas_engine.guidance import in_force, steered, understood
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.proposals import Proposal, Record, check, too_large
-from nas_engine.search import ASKING, CHANGEABLE, SPENDING, Mode, SearchSpec
+from nas_engine.search import ASKING, CHANGEABLE, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, problems_of, step_type
@@ -187,18 +189,12 @@ def _start(scope: Scope, spec: SearchSpec) -> str:
             f"{scope.name} has already finished its {search.max_trials} trials with these "
             "settings; give a larger number of trials to continue it."
         )
-    # A budget that is not given stays as it was, lest a search lose it unawares.
-    given = spec.limits.model_dump(include=set(SPENDING), exclude_none=True)
-    limits = search.spec.limits.model_copy(update=given)
-    budget = max(spec.max_trials, search.max_trials)
-    mode = max(spec.mode, search.spec.mode, key=get_args(Mode).index)  # no review is given up so
-    changed = {"max_trials": budget, "limits": limits, "slots": spec.slots, "mode": mode}
-    changed["timer"] = spec.timer or search.spec.timer
-    scope.writer.change(scope.search_id, search.spec.model_copy(update=changed))
+    new = started_again(_as_it_stands(search), spec)
+    scope.writer.change(scope.search_id, new)
     _go_on(scope)
     if search.finished == 0:
         return f"{scope.name} has started."
-    return f"{scope.name} continues with trial {search.finished} of {budget}."
+    return f"{scope.name} continues with trial {search.finished} of {new.max_trials}."
 
 
 def _control(scope: Scope, command: Control) -> str:
@@ -240,20 +236,14 @@ def _change(scope: Scope, command: Change) -> str:
             f"{', '.join(sorted(unknown))} cannot be changed while a search runs; what can is "
             f"{', '.join(CHANGEABLE)}."
         )
-    names = {"max_trials", "slots", "mode", "timer"}
-    given = command.model_dump(include=names, exclude_none=True)
-    if given.get("timer") == "none":
-        given["timer"] = None
-    limits = search.spec.limits.model_dump() | command.limits
-    facts = search.spec.model_dump() | {"max_trials": search.max_trials} | given
+    before = _as_it_stands(search)
     try:
-        spec = SearchSpec.model_validate(facts | {"limits": limits})
+        spec = changed(before, command)
     except ValidationError as error:
         fault = error.errors()[0]
         raise Refused(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
     if spec.max_trials < (known := len(scope.writer.read.numbers(scope.search_id))):
         raise Refused(f"{scope.name} has {known} trials already; it cannot be held to fewer.")
-    before = search.spec.model_copy(update={"max_trials": search.max_trials})
     told = [
         f"{name} {'none' if value is None else value}"
         for name, value in _changeable(spec).items()
@@ -268,6 +258,10 @@ def _change(scope: Scope, command: Change) -> str:
     if search.state == "completed":
         _go_on(scope)
     return f"{scope.name} now has {', '.join(told)}."
+
+
+def _as_it_stands(search: SearchRow) -> SearchSpec:
+    return search.spec.model_copy(update={"max_trials": search.max_trials})
 
 
 def _changeable(spec: SearchSpec) -> dict[str, Value | None]:

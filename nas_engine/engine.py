@@ -17,9 +17,9 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -518,6 +518,8 @@ class Engine:
                     planning.again(errand.id)
                 case "answer":
                     self._answer(writer, errand.id)
+                case "replay":
+                    self._replay(writer, errand.id)
                 case _:
                     raise AssertionError(f"{errand} is of no known kind")
         finally:
@@ -546,17 +548,42 @@ class Engine:
             *(self._settings, writer, self._patience, self._search_id, None, "chat"),
             turn_id=turn_id,
         )
-        try:
+        with self._failing(lambda problem: writer.end_turn(turn_id, "failed", problem)):
             answer(writer, model, self._search_id, turn_id, self._at_work, self._go_on)
+
+    def _replay(self, writer: Writer, replay_id: int) -> None:
+        """Have a planner propose at a past moment; the replay says what came of it."""
+        rows = writer.read.replays(self._search_id)
+        row = next((row for row in rows if row.id == replay_id and row.state == "asked"), None)
+        if row is None:
+            return
+        with self._failing(lambda problem: writer.fail_replay(replay_id, problem)):
+            from nas_engine.replay import replay
+
+            def model(number: int) -> LanguageModel:
+                from nas_engine.llm import LanguageModel
+
+                self._go_on()
+                return LanguageModel(
+                    *(self._settings, writer, self._patience, self._search_id, None, "replay"),
+                    replay=row,
+                )
+
+            replay(writer, self._search_id, row, model)
+
+    @contextmanager
+    def _failing(self, fail: Callable[[str], None]) -> Iterator[None]:
+        """Have an error written by `fail`, in a sentence; the end of the engine is none."""
+        try:
+            yield
         except (EngineClosed, LeaseLost):
             raise
         except Exception as error:
             if _cannot_be_written(error):
                 raise
-            _log.error("Turn %d was not answered", turn_id, exc_info=error)
+            _log.error("An errand failed", exc_info=error)
             name, log = type(error).__name__, self._workspace.launch_log
-            problem = f"The engine met an error ({name}); {log} has it in full."
-            writer.end_turn(turn_id, "failed", problem)
+            fail(f"The engine met an error ({name}); {log} has it in full.")
 
     def _go_on(self) -> None:
         if self._closing:

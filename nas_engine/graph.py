@@ -131,6 +131,7 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
 
 def _plan(use: Resources, state: TrialState) -> TrialState:
     use.planning.plan(state["number"])
+    use.planning.foresee(use.writer, state["number"])
     failpoint("plan.end")
     return {}
 
@@ -155,6 +156,7 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
         return {}
     if trial.state == "queued" and use.held(use.writer):
         raise Held
+    use.planning.foresee(use.writer, trial.number)  # of one that was edited, or a person's own
     at_once = use.spec.slots
     for first in range(0, wanted, at_once):
         repeats = range(first, min(first + at_once, wanted))

@@ -40,6 +40,7 @@ from nas_engine.service.reply import (
     unfinished,
 )
 from nas_engine.settings import RoleName, Settings
+from nas_engine.store.reader import ReplayRow
 from nas_engine.store.writer import LimitReached, Writer
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -73,7 +74,7 @@ def prompt(name: str, **values: str) -> str:
 
 
 class LanguageModel:
-    """The model of one role, for one trial or one turn of a chat."""
+    """The model of one role, for one trial, one replay or one turn of a chat."""
 
     def __init__(
         self,
@@ -84,17 +85,33 @@ class LanguageModel:
         number: int | None,
         role: RoleName,
         on_limit: Callable[[Booking], None] = lambda worst: None,
+        replay: ReplayRow | None = None,
         turn_id: int | None = None,
     ) -> None:
-        """Prepare to ask; `on_limit` is told what a call could have cost that was not allowed."""
+        """Prepare to ask.
+
+        Args:
+            settings: keys, addresses and models.
+            writer: of whoever asks.
+            patience: with the services.
+            search_id: the search, whose budget it counts against.
+            number: the trial that it is about, if it is about one.
+            role: who is asked.
+            on_limit: is told what a call could have cost that was not allowed.
+            replay: that it is for, which may name another model.
+            turn_id: the turn of a chat that it is for.
+        """
         self._settings = settings
         self._on_limit = on_limit
         self._writer = writer
         self._patience = patience
         self._search_id = search_id
         self._number = number
+        self._replay_id = replay.id if replay else None
         self._turn_id = turn_id
         self._role = settings.role(role)
+        if replay and replay.model:
+            self._role = dataclasses.replace(self._role, model=replay.model)
         self._redact = Redaction(settings.secrets())
         self._attempts = 0
 
@@ -166,9 +183,8 @@ class LanguageModel:
         return exchange.completion
 
     def conclude(self) -> None:
-        """Have what was answered about this trial taken no more: the next question is put anew."""
-        assert self._number is not None, "what is taken again is about a trial"
-        self._writer.forget_answers(self._search_id, self._number, self._role.name)
+        """Have what was answered so far taken no more: the next question is put anew."""
+        self._writer.forget_answers(self._search_id, self._number, self._role.name, self._replay_id)
 
     def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
         if waits := self._patience.waiting(self._role.base_url, self._role.model):
@@ -217,10 +233,12 @@ class LanguageModel:
 
     def _kept(self, messages: list[dict[str, str]]) -> _Exchange | None:
         """Return the answer that an engine which was lost has had to the same question."""
-        if self._number is None:
+        if self._number is None and self._replay_id is None:
             return None
         read = self._writer.read
-        call = read.answered_call(self._search_id, self._number, self._role.name, messages)
+        call = read.answered_call(
+            *(self._search_id, self._number, self._role.name, messages, self._replay_id)
+        )
         if call is None:
             return None
         self._attempts = call.attempt + 1
@@ -248,6 +266,7 @@ class LanguageModel:
                 base_url=self._role.public_url,
                 temperature=self._role.temperature,
                 max_tokens=max_tokens,
+                replay_id=self._replay_id,
                 turn_id=self._turn_id,
             )
         except LimitReached:
@@ -342,7 +361,7 @@ class LanguageModel:
 
     def _advice(self, fault: Fault) -> str:
         name = "EVALUATOR" if self._role.name == "evaluator" else "PLANNER"
-        again = "ask again" if self._role.name == "chat" else "resume"
+        again = "ask again" if self._role.name in ("chat", "replay") else "resume"
         advice = {
             401: "check OPENROUTER_API_KEY in .env",
             402: "add credit to the account, or choose a cheaper model",

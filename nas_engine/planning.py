@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from informer.config import from_flat
 from informer.failpoint import failpoint
+from nas_engine.foresight import Foresight
 from nas_engine.planners.base import (
     AccessDenied,
     Planner,
@@ -48,6 +49,7 @@ class Planning:
         self._planner = planner
         self._told: dict[int, tuple[int, float | None]] = {}  # by trial, which of its ends
         self._turn = threading.Lock()
+        self._foresight = Foresight(search_id)
 
     def close(self) -> None:
         """Close the writer."""
@@ -81,6 +83,10 @@ class Planning:
                 + (" It waits for a decision." if waits else ""),
             )
 
+    def foresee(self, writer: Writer, number: int) -> None:
+        """Keep what the surrogate expects of a proposal; waits for no planner."""
+        self._foresight.foresee(writer, number)
+
     def again(self, number: int) -> None:
         """Have something else proposed for a trial that waits, as a person wished.
 
@@ -105,6 +111,7 @@ class Planning:
                 if problem:
                     text = f"Nothing else is proposed for trial {number}: {problem}"
                     self._log(number, text, "warning")
+            self.foresee(self._writer, number)
 
     def _propose_again(self, trial: TrialRow) -> bool:
         """Put something else in the place of a proposal; False where it was decided meanwhile."""

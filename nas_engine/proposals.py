@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -35,6 +35,9 @@ Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", 
 TIMED = 50
 """Newest trials from which the pace of this machine is taken; an estimate takes 0.3 ms."""
 
+LEVEL = 0.8
+"""Probability with which an expected interval of improvements is meant to hold the actual one."""
+
 NEAR = 0.02
 """Share of an interval within which two values of a setting are as good as the same."""
 
@@ -49,7 +52,7 @@ class Proposal(BaseModel):
     changes: dict[str, Value]
     hypothesis: str = Field("", max_length=4000)
     reasons: str = Field("", max_length=20_000)
-    # Interval of the expected relative improvement over the parent, such as (-0.01, 0.05).
+    # Interval of the relative improvement over the parent, such as (-0.01, 0.05), at `LEVEL`.
     expected: tuple[float, float] | None = None
 
     @property
@@ -184,6 +187,16 @@ def alike(space: Mapping[str, Search], config: RunConfig, other: Mapping[str, Va
     return _near(space, _active(config), other)
 
 
+def repeats(config: RunConfig, trials: Iterable[Tried]) -> list[Tried]:
+    """Return the trials that train the same, whatever their seeds and what has no part to play."""
+    values = {key: value for key, value in _active(config).items() if key != "training.seed"}
+    return [
+        trial
+        for trial in trials
+        if all(trial.config.get(key) == value for key, value in values.items())
+    ]
+
+
 def outcome(trial: Tried) -> str:
     """Return what became of a trial, in a few words."""
     if trial.val_mse is not None:
@@ -243,12 +256,10 @@ def _seconds_estimated(trial: Tried) -> float | None:
 
 
 def _repeated(record: Record, config: RunConfig, changes: Mapping[str, Value]) -> list[str]:
-    values = _active(config)
     return [
         f"{_named(changes)}: this is the configuration of trial {trial.number} "
         f"({outcome(trial)}), which need not be trained again."
-        for trial in record.trials
-        if all(trial.config.get(key) == value for key, value in values.items())
+        for trial in repeats(config, record.trials)
     ]
 
 

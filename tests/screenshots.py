@@ -43,6 +43,9 @@ PAGES = {
     "lineage": "lineage?search=1",
     "ask": "ask?search=1",
     "transcript": "transcript?search=2",
+    "hindsight-what-if": "hindsight?search=1&accept=6",
+    "hindsight-right": "hindsight?search=1&tab=right",
+    "hindsight-replay": "hindsight?search=1&tab=replay",
     "data": "data",
     "settings": "settings",
 }

@@ -9,9 +9,10 @@ from typing import Protocol
 
 from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
-from nas_engine.evaluator import Noise
-from nas_engine.guidance import Constraint, SteeringRow
+from nas_engine.evaluator import Noise, pooled_noise
+from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.planners.inside import moved, shrunk
+from nas_engine.planners.past import incumbent_of, spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
@@ -62,6 +63,40 @@ class View:
             withdrawn=[
                 row for row in reader.revisions(search_id, number) if row.why == "asked again"
             ],
+        )
+
+    @classmethod
+    def before(cls, reader: Reader, search_id: int, number: int) -> View:
+        """Read a search as it was known when trial `number` was first proposed.
+
+        Nothing that came later is in it. Where a language model was asked for a while, it holds
+        what ended meanwhile too.
+
+        Raises:
+            SpaceError: what was in force then left nothing to choose from.
+        """
+        search, trial = reader.search(search_id), reader.trial(search_id, number)
+        assert search is not None and trial is not None, "what is looked back at exists"
+        moment, trials = trial.created_at, trials_before(reader, trial)
+        ended = {row.number for row in trials if row.ended_at is not None}
+        steering = steering_at(reader, search_id, moment)
+        spec = spec_at(reader, search, moment)
+        return cls(
+            search_id=search_id,
+            number=number,
+            spec=steered(spec, [row.constraint for row in steering if row.constraint is not None]),
+            max_trials=spec.max_trials,
+            incumbent=incumbent_of(trials),
+            trials=trials,
+            baselines=reader.baselines(search_id),
+            epochs=lambda numbers: reader.epochs(search_id, [n for n in numbers if n in ended]),
+            noise=pooled_noise(
+                (row.seeds, row.val_mse, row.spread)
+                for row in trials
+                if row.val_mse is not None and row.spread is not None
+            ),
+            spend=reader.spend(search_id, without=number, before=moment),
+            steering=steering,
         )
 
     @cached_property

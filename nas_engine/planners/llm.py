@@ -13,7 +13,7 @@ from nas_engine.llm import LanguageModel, NoAnswer, prompt
 from nas_engine.planners.base import SpaceExhausted, View
 from nas_engine.planners.question import ask_text, optimiser_text
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
-from nas_engine.proposals import Proposal, active_changes
+from nas_engine.proposals import LEVEL, Proposal, active_changes
 from nas_engine.store.reader import TrialRow
 
 CANDIDATES = 5
@@ -36,11 +36,18 @@ class Change(Answer):
     value: int | float | bool | str = Field(description="The new value")
 
 
+TAIL = f"{(1 - LEVEL) / 2:.0%}"
+
+
 class Expected(Answer):
     """Relative improvement of val_mse over the parent, in percent; negative means worse."""
 
-    low: float = Field(ge=-1000, le=100, description="Lower end of the interval")
-    high: float = Field(ge=-1000, le=100, description="Upper end of the interval")
+    low: float = Field(
+        ge=-1000, le=100, description=f"It will be below this with a probability of {TAIL}"
+    )
+    high: float = Field(
+        ge=-1000, le=100, description=f"It will be above this with a probability of {TAIL}"
+    )
 
 
 class Candidate(Answer):
@@ -54,7 +61,11 @@ class Candidate(Answer):
         max_length=4000, description="The evidence in the trials, and what the result will teach"
     )
     changes: list[Change] = Field(description="The settings to change", max_length=12)
-    expected: Expected | None = Field(None, description="Expected improvement over the parent")
+    expected: Expected | None = Field(
+        None,
+        description="Expected improvement over the parent: an interval that holds it with a "
+        f"probability of {LEVEL:.0%}; it is compared with the result afterwards",
+    )
 
 
 class ProposeChange(Candidate):

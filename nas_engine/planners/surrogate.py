@@ -2,6 +2,12 @@
 
 The forest and its use follow SMAC (Hutter, Hoos and Leyton-Brown 2011, sections 4.1 and 4.2): the
 trees' mean is the expected error, their deviation its uncertainty.
+
+What it expects of a proposal is kept as an interval that should hold the improvement with
+probability `LEVEL`, 80 %. In 9 searches of 40 trials on the recorded table (6 by TPE, 3 at random;
+`python -m benchmarks.foresight`) such intervals held 100 % of 36 with 8 to 11 results known, 91 %
+of 162 with 12 to 29, and 87 % of 90 from 30 on, where TPE tries corners that no result is near to;
+by the spread of the trees alone it would be 69 % of these last.
 """
 
 from __future__ import annotations
@@ -17,7 +23,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from informer.config import Interval, Search, Value, fields
 from nas_engine.planners.tpe import ordered
-from nas_engine.store.reader import TrialRow
+from nas_engine.proposals import LEVEL, Tried
 
 TREES = 100
 LEAST = 1e-12
@@ -38,7 +44,7 @@ class Expected:
 class Surrogate:
     """A model of val_mse over the space, learned from the trials with a result."""
 
-    def __init__(self, space: Mapping[str, Search], trials: Sequence[TrialRow]) -> None:
+    def __init__(self, space: Mapping[str, Search], trials: Sequence[Tried]) -> None:
         """Learn from `trials`; at least two must have a result.
 
         Those that were pruned have none: an error after fewer epochs is no error at the end.
@@ -46,11 +52,12 @@ class Surrogate:
         known = [trial for trial in trials if trial.val_mse is not None]
         self._space = space
         self.results = [trial.val_mse for trial in known if trial.val_mse is not None]
-        self._forest = RandomForestRegressor(n_estimators=TREES, random_state=0, n_jobs=1)
-        self._forest.fit(
-            self._encoded([trial.config for trial in known]),
-            np.log(np.maximum(self.results, LEAST)),
+        self._forest = RandomForestRegressor(
+            n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
         )
+        errors = np.log(np.maximum(self.results, LEAST))
+        self._forest.fit(self._encoded([trial.config for trial in known]), errors)
+        self._missed = float(np.mean((errors - self._forest.oob_prediction_) ** 2))
 
     def expect(self, configs: Sequence[Mapping[str, Value]]) -> list[Expected]:
         """Return what is expected of each configuration.
@@ -58,13 +65,29 @@ class Surrogate:
         The improvement is E[max(best - y, 0)] for y normal with the trees' mean and deviation
         (Jones et al. 1998), y being log val_mse.
         """
-        encoded = self._encoded(configs)
-        trees = np.stack([tree.predict(encoded) for tree in self._forest.estimators_])  # (T, N)
+        trees = self._trees(configs)
         best = math.log(max(min(self.results), LEAST))
         return [
             Expected(math.exp(mean), _improvement(best - mean, deviation))
             for mean, deviation in zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True)
         ]
+
+    def interval(self, config: Mapping[str, Value], parent: float) -> tuple[float, float]:
+        """Return between which improvements over a parent's val_mse a configuration should lie.
+
+        They are relative to the parent's, from least to most. log val_mse is taken as normal: its
+        variance is that of the trees and the mean square by which each result was missed by the
+        trees that had not seen it.
+        """
+        trees = self._trees([config])
+        reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(trees.var() + self._missed)
+        above = float(trees.mean()) - math.log(max(parent, LEAST))
+        return 1 - math.exp(above + reach), 1 - math.exp(above - reach)
+
+    def _trees(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+        """Return what each tree expects of log val_mse, (trees, configurations)."""
+        encoded = self._encoded(configs)
+        return np.stack([tree.predict(encoded) for tree in self._forest.estimators_])
 
     def _encoded(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Return configurations as rows, (N, columns): a column for each number or choice."""

@@ -324,6 +324,8 @@ class ReplayRow:
     reasons: str
     expected_low: float | None
     expected_high: float | None
+    surrogate_low: float | None  # expected by the surrogate, from what was known when it ended
+    surrogate_high: float | None
     problem: str
     author: str
     created_at: float
@@ -615,21 +617,29 @@ class Reader:
         return self._first(LLMCallRow, f"{_CALL} {where}", (search_id, call_id))
 
     def answered_call(
-        self, search_id: int, number: int, role: str, messages: list[dict[str, str]]
+        self,
+        search_id: int,
+        number: int | None,
+        role: str,
+        messages: list[dict[str, str]],
+        replay_id: int | None = None,
     ) -> AnsweredCall | None:
-        """Return the call about a trial that has answered these messages, if there is one."""
+        """Return the call about a trial or a replay that has answered these messages, if any."""
         return self._first(
             AnsweredCall,
             """SELECT id, attempt, completion, booked_tokens, booked_usd, seconds FROM llm_calls
-            WHERE search_id = ? AND number = ? AND role = ? AND messages = ? AND completion <> ''
-            ORDER BY id""",
-            (search_id, number, role, json.dumps(messages)),
+            WHERE search_id = ? AND number IS ? AND role = ? AND messages = ? AND replay_id IS ?
+            AND completion <> '' ORDER BY id""",
+            (search_id, number, role, json.dumps(messages), replay_id),
         )
 
-    def spend(self, search_id: int, without: int | None = None) -> Spend:
+    def spend(
+        self, search_id: int, without: int | None = None, before: float | None = None
+    ) -> Spend:
         """Return what the calls of a search came to, but for those about the trial `without`.
 
-        Calls in flight count at their worst case.
+        Calls in flight count at their worst case. Of a past moment, `before`, only those count that
+        had been answered.
         """
         (row,) = self._rows(
             Spend,
@@ -637,8 +647,9 @@ class Reader:
             coalesce(sum(completion_tokens), 0) AS completion_tokens,
             coalesce(sum(cost_usd), 0.0) AS usd, coalesce(sum(booked_tokens), 0) AS booked_tokens,
             coalesce(sum(booked_usd), 0.0) AS booked_usd FROM llm_calls
-            WHERE search_id = ?1 AND (?2 IS NULL OR number IS NOT ?2)""",
-            (search_id, without),
+            WHERE search_id = ?1 AND (?2 IS NULL OR number IS NOT ?2)
+            AND (?3 IS NULL OR created_at + seconds <= ?3)""",
+            (search_id, without, before),
         )
         return row
 
@@ -702,8 +713,9 @@ class Reader:
         return self._rows(
             ReplayRow,
             """SELECT id, number, planner, model, state, source, parent, changes, config,
-            hypothesis, reasons, expected_low, expected_high, problem, author, created_at, ended_at
-            FROM replays WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id DESC""",
+            hypothesis, reasons, expected_low, expected_high, surrogate_low, surrogate_high,
+            problem, author, created_at, ended_at FROM replays
+            WHERE search_id = ?1 AND (?2 IS NULL OR number = ?2) ORDER BY id DESC""",
             (search_id, number),
         )
 

@@ -618,6 +618,8 @@ _AGENT = (
         reasons TEXT NOT NULL DEFAULT '',
         expected_low REAL,
         expected_high REAL,
+        surrogate_low REAL,
+        surrogate_high REAL,
         problem TEXT NOT NULL DEFAULT '',
         author TEXT NOT NULL,
         created_at REAL NOT NULL,

@@ -531,16 +531,23 @@ class Writer:
         assert row is not None
         return int(row[0])
 
-    def end_replay(self, replay_id: int, proposal: Proposal, config: RunConfig) -> None:
-        """Record what would have been proposed."""
+    def end_replay(
+        self,
+        replay_id: int,
+        proposal: Proposal,
+        config: RunConfig,
+        foreseen: tuple[float, float] | None = None,
+    ) -> None:
+        """Record what would have been proposed, and what the surrogate expects of it now."""
         self._execute(
             """UPDATE replays SET state = 'answered', source = ?, parent = ?, changes = ?,
             config = ?, hypothesis = ?, reasons = ?, expected_low = ?, expected_high = ?,
-            ended_at = ? WHERE id = ?""",
+            surrogate_low = ?, surrogate_high = ?, ended_at = ? WHERE id = ?""",
             (
                 *(proposal.source, proposal.parent, json.dumps(proposal.changes)),
                 *(json.dumps(config.flat()), _storable(proposal.hypothesis)),
                 *(_storable(proposal.reasons), *(proposal.expected or (None, None))),
+                *(foreseen or (None, None)),
                 *(time.time(), replay_id),
             ),
         )
@@ -928,11 +935,14 @@ class Writer:
             ),
         )
 
-    def forget_answers(self, search_id: int, number: int, role: str) -> None:
-        """Keep the whole answers about a trial no longer; the transcript stays."""
+    def forget_answers(
+        self, search_id: int, number: int | None, role: str, replay_id: int | None = None
+    ) -> None:
+        """Keep the whole answers about a trial or a replay no longer; the transcript stays."""
         self._execute(
-            "UPDATE llm_calls SET completion = '' WHERE search_id = ? AND number = ? AND role = ?",
-            (search_id, number, role),
+            """UPDATE llm_calls SET completion = ''
+            WHERE search_id = ? AND number IS ? AND role = ? AND replay_id IS ?""",
+            (search_id, number, role, replay_id),
         )
 
     def _execute(

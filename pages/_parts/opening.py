@@ -25,6 +25,7 @@ DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
 REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
 STEER = "pages/agent/steer.py"
 ASK = "pages/agent/ask.py"
+HINDSIGHT = "pages/agent/hindsight.py"
 
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""

@@ -25,6 +25,7 @@ PAGES = {  # that read the workspace
     "trial": "pages/runs/trial.py",
     "lineage": "pages/runs/lineage.py",
     "transcript": "pages/agent/transcript.py",
+    "hindsight": "pages/agent/hindsight.py",
     "settings": "pages/settings/settings.py",
 }
 OF_NO_SEARCH = ("overview", "start", "settings")
