@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "pages._parts",
         "nas_engine.audit",
         "nas_engine.commands",
+        "nas_engine.comparisons",
         "nas_engine.curves",
         "nas_engine.dry_run",
         "nas_engine.evaluator",
