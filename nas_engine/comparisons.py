@@ -77,7 +77,7 @@ class Comparisons:
 
     @cached_property
     def changed(self) -> dict[str, Mask]:
-        """Where a setting is another one than the parent's, and has a part to play."""
+        """Where a setting is another one than the parent's."""
         return {key: self.after[key] != self.before[key] for key in self.after}
 
     @cached_property
