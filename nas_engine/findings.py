@@ -14,23 +14,19 @@ of all that is as strong would be false, over all conditions that were tried
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
-import orjson
-from numpy.typing import NDArray
 
 from informer.config import Choices, Interval, Search, Value, fields
-from nas_engine.evaluator import Noise, student_t
+from nas_engine.comparisons import Comparisons, Mask, Outcome, compared
+from nas_engine.evaluator import Noise
 from nas_engine.guidance import Constraint
-from nas_engine.search import TASK_KEYS, SearchSpec
+from nas_engine.search import SearchSpec
 from nas_engine.significance import aligned_rank_test, false_discovery_rates, sign_test
 from nas_engine.space import space
-from nas_engine.store.reader import TrialRow
-from nas_engine.store.table import Results
 
 FALSE = 0.05
 """Share of the findings that may be false."""
@@ -40,18 +36,6 @@ HINT = 0.1
 """The p up to which something is a hint."""
 
 Relation = Literal["is", "at most", "above", "raised", "lowered"]
-Mask = NDArray[np.bool_]
-Column = NDArray[Any]
-
-
-class Outcome(NamedTuple):
-    """What a trial with a result came to."""
-
-    number: int
-    parent: int | None  # None: it changed the start, which is trial 0
-    val_mse: float
-    seeds: int
-    differences: Mapping[str, Value]  # from trial 0's configuration
 
 
 @dataclass(frozen=True)
@@ -141,33 +125,6 @@ class Found:
     noise_known: bool  # else every difference counts
 
 
-def of_results(found: Results) -> list[Outcome]:
-    """Return what came of the trials of the one search in `found`."""
-    columns = (found.number, found.parent, found.val_mse, found.seeds, found.differences)
-    return [
-        Outcome(number, parent, value, seeds, orjson.loads(differences))
-        for state, (number, parent, value, seeds, differences) in zip(
-            found.state, zip(*columns, strict=True), strict=True
-        )
-        if state == "completed" and value is not None
-    ]
-
-
-def of_trials(trials: Iterable[TrialRow], start: Mapping[str, Value]) -> list[Outcome]:
-    """Return what came of trials of one search; `start` is the configuration of its trial 0."""
-    return [
-        Outcome(
-            trial.number,
-            trial.parent,
-            trial.val_mse,
-            trial.seeds or 1,
-            {key: value for key, value in trial.config.items() if start.get(key) != value},
-        )
-        for trial in trials
-        if trial.state == "completed" and trial.val_mse is not None
-    ]
-
-
 def learned(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) -> Found:
     """Return what the trials of a search say about its settings.
 
@@ -176,7 +133,7 @@ def learned(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) ->
         spec: of the search, for its start, its space and its rules.
         noise: of the search; None while it is not known.
     """
-    comparisons = _compared(trials, spec, noise)
+    comparisons = compared(trials, spec, noise)
     looked_at = [
         finding
         for key in comparisons.varied
@@ -223,98 +180,10 @@ def constraint(finding: Finding, offered: Search | None) -> Constraint | None:
     return Constraint(key=key, high=value) if below else Constraint(key=key, low=value)
 
 
-# -- trials beside their parents ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Comparisons:
-    """Trials beside their parents, in arrays of equal length."""
-
-    numbers: NDArray[np.int64]
-    parents: NDArray[np.int64]  # numbered from 0
-    improvement: NDArray[np.float64]  # of the trial over its parent, relative
-    tie: Mask
-    after: Mapping[str, Column]  # values of each setting that varies
-    before: Mapping[str, Column]  # the parents' values
-    active: Mapping[str, Mask]  # where the setting has a part to play in both
-
-    @property
-    def varied(self) -> Sequence[str]:
-        """The settings that are not the same in all of the trials and parents."""
-        return list(self.after)
-
-    @cached_property
-    def changed(self) -> dict[str, Mask]:
-        """Where a setting is another one than the parent's, and has a part to play."""
-        return {key: self.after[key] != self.before[key] for key in self.after}
-
-    @cached_property
-    def changes(self) -> NDArray[np.int64]:
-        """How many settings each trial changed."""
-        counts = np.zeros(len(self.numbers), int)
-        for changed in self.changed.values():
-            counts += changed
-        return counts
-
-
-def _compared(trials: Sequence[Outcome], spec: SearchSpec, noise: Noise | None) -> _Comparisons:
-    good = [trial for trial in trials if trial.val_mse > 0]
-    place = {trial.number: at for at, trial in enumerate(good)}
-    pairs = [
-        (at, place[trial.parent or 0])
-        for at, trial in enumerate(good)
-        if trial.number and (trial.parent or 0) in place
-    ]
-    child, parent = np.array(pairs, int).reshape(-1, 2).T
-    values = np.array([trial.val_mse for trial in good], float)
-    seeds = np.array([trial.seeds for trial in good], float)
-    improvement = (values[parent] - values[child]) / values[parent]
-    margin = np.zeros(len(child))
-    if noise is not None:  # as Figures.margin
-        deviation = student_t(spec.rules.noise_multiple, noise.degrees) * noise.relative
-        margin = deviation * np.sqrt(1 / seeds[child] + 1 / seeds[parent])
-    columns, active = _columns([trial.differences for trial in good], spec.start())
-    return _Comparisons(
-        numbers=np.array([trial.number for trial in good], int)[child],
-        parents=np.unique(parent, return_inverse=True)[1],
-        improvement=improvement,
-        tie=np.abs(improvement) <= margin,
-        after={key: column[child] for key, column in columns.items()},
-        before={key: column[parent] for key, column in columns.items()},
-        active={key: active[key][child] & active[key][parent] for key in columns},
-    )
-
-
-def _columns(
-    differences: Sequence[Mapping[str, Value]], start: Mapping[str, Value]
-) -> tuple[dict[str, Column], dict[str, Mask]]:
-    """Return the values of the settings that vary, and where they have a part to play."""
-    varied = set[str]().union(*differences) - set(TASK_KEYS)
-    columns = {
-        key: np.full(len(differences), start.get(key), object if field.type is str else float)
-        for key, field in fields().items()
-        if key in varied
-    }
-    for at, change in enumerate(differences):
-        for key in change.keys() & columns.keys():
-            columns[key][at] = change[key]
-    active = {}
-    for key in columns:
-        plays = np.ones(len(differences), bool)
-        for only in fields()[key].only:
-            if only.key in columns:
-                column = columns[only.key]
-                plays &= np.isin(column, np.array(only.values, column.dtype))
-            else:
-                plays &= start.get(only.key) in only.values
-        active[key] = plays
-    return columns, active
-
-
 # -- conditions ---------------------------------------------------------------------------------
 
 
-def _conditions(key: str, spec: SearchSpec, comparisons: _Comparisons) -> Iterator[Condition]:
+def _conditions(key: str, spec: SearchSpec, comparisons: Comparisons) -> Iterator[Condition]:
     """Yield what is looked at for a setting: few conditions, since each may be right by chance.
 
     Numbers are parted at the thirds of what the search offers; others are taken value by value.
@@ -332,7 +201,7 @@ def _conditions(key: str, spec: SearchSpec, comparisons: _Comparisons) -> Iterat
         yield Condition(key, "is", value)
 
 
-def _tried(comparisons: _Comparisons, key: str) -> list[Value]:
+def _tried(comparisons: Comparisons, key: str) -> list[Value]:
     """Return the values that a setting had where it has a part to play, in their order."""
     active, kind = comparisons.active[key], fields()[key].type
     held = {*comparisons.after[key][active].tolist(), *comparisons.before[key][active].tolist()}
@@ -352,7 +221,7 @@ def _cuts(key: str, search: Search | None, tried: Sequence[Value]) -> Iterator[C
     yield Condition(key, "above", upper)
 
 
-def _look(comparisons: _Comparisons, condition: Condition) -> Finding | None:
+def _look(comparisons: Comparisons, condition: Condition) -> Finding | None:
     """Return what a condition did; None where too few trials moved into it or out of it."""
     active = comparisons.active[condition.key]
     moved, inward = _moved(comparisons, condition)
@@ -382,7 +251,7 @@ def _look(comparisons: _Comparisons, condition: Condition) -> Finding | None:
     )
 
 
-def _moved(comparisons: _Comparisons, condition: Condition) -> tuple[Mask, Mask]:
+def _moved(comparisons: Comparisons, condition: Condition) -> tuple[Mask, Mask]:
     """Return which trials moved into or out of a condition, and where it was into it."""
     after, before = comparisons.after[condition.key], comparisons.before[condition.key]
     match condition.relation:
@@ -400,9 +269,7 @@ def _moved(comparisons: _Comparisons, condition: Condition) -> tuple[Mask, Mask]
     return holds != held, ~np.asarray(held, bool)
 
 
-def _beside(
-    comparisons: _Comparisons, key: str, mine: Mask, others: Mask
-) -> tuple[str, int] | None:
+def _beside(comparisons: Comparisons, key: str, mine: Mask, others: Mask) -> tuple[str, int] | None:
     """Return the setting that changed with this one, more often by half than with the others."""
     found, most = None, 0.5
     for other, changed in comparisons.changed.items():

@@ -33,6 +33,7 @@ PAGES = {
     "start": "start",
     "live": "live?search=1",
     "review": "review?search=2",
+    "steer": "steer?search=1",
     "compare-curves": "compare?search=1",
     "compare-differences": "compare?search=1&tab=differences",
     "compare-errors": "compare?search=1&tab=errors",

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.chat.looked_up",
         "nas_engine.calibration",
         "nas_engine.commands",
+        "nas_engine.comparisons",
         "nas_engine.curves",
         "nas_engine.dry_run",
         "nas_engine.evaluator",

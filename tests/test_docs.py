@@ -10,6 +10,8 @@ import pytest
 from nas_engine.cli.main import main
 from nas_engine.cli.output import settings_table
 from nas_engine.commands import COMMAND
+from nas_engine.guidance import understood
+from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.store.schema import open_database
 from nas_engine.workspace import Workspace
@@ -41,6 +43,17 @@ def test_the_page_of_the_engine_names_every_table_state_and_command(workspace: W
     assert len(tables) > 10 and len(kinds) > 10 and len(states) > 8
     for name in tables | kinds | (states - {"stalled", "paused"}):
         assert f"`{name}`" in page, name
+
+
+def test_what_is_understood_of_words_is_what_the_table_says() -> None:
+    page = (PROJECT / "docs" / "agent.md").read_text("utf-8")
+    table = page.partition("| you say | what becomes of it |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert len(rows) > 10
+    for words, becomes in rows:
+        meant = understood(words, SearchSpec(), SearchSpec().start())
+        assert (meant.rest and "in words") or [one.text for one in meant.constraints] == [becomes]
+        assert (becomes == "in words") == bool(meant.rest), words
 
 
 def test_every_environment_setting_is_in_the_example() -> None:

@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from informer.config import Interval, Search, Value, fields
+from nas_engine.comparisons import of_trials
 from nas_engine.evaluator import Noise
-from nas_engine.findings import learned, of_trials
+from nas_engine.findings import learned
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 

@@ -9,8 +9,9 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from nas_engine.comparisons import of_results
 from nas_engine.evaluator import Noise
-from nas_engine.findings import FALSE, Finding, Found, constraint, learned, of_results
+from nas_engine.findings import FALSE, Finding, Found, constraint, learned
 from nas_engine.search import SearchSpec
 from nas_engine.space import SpaceError, space
 from nas_engine.store.reader import Reader, SearchRow

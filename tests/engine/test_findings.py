@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from informer.config import Choices, Value
+from nas_engine.comparisons import Outcome
 from nas_engine.evaluator import Noise
-from nas_engine.findings import FALSE, Condition, Finding, Outcome, Relation, constraint, learned
+from nas_engine.findings import FALSE, Condition, Finding, Relation, constraint, learned
 from nas_engine.guidance import understood
 from nas_engine.planners.findings import borne_out
 from nas_engine.search import SearchSpec

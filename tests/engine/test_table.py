@@ -11,7 +11,7 @@ import pytest
 from informer.config import Value, from_flat
 from informer.rundir import Success
 from nas_engine.commands import Decide
-from nas_engine.findings import of_results, of_trials
+from nas_engine.comparisons import of_results, of_trials
 from nas_engine.proposals import Record, check, near_duplicates
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.table import (
