@@ -6,6 +6,7 @@ answer. A process of its own, because an audit hook can never be removed.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import sys
@@ -14,16 +15,20 @@ from typing import Any
 from pydantic import ValidationError
 
 from informer.config import fields
+from nas_engine.facts import checked
+from nas_engine.plaintext import code_span, fenced
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import ProposeChange, objections
 from nas_engine.proposals import Record, check
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains
 from nas_engine.store.reader import Spend
+from nas_engine.store.table import TriedRow
 from tests.engine.rows import no_epochs
 
 FORBIDDEN = ("exec", "compile", "import", "open", "socket.", "subprocess.", "os.", "ctypes.")
 SPEC = SearchSpec(planner="llm")
+TRIED = TriedRow(0, SPEC.start(), "completed", 0.5, True, "", 9.0, 3)
 VIEW = View(1, 5, SPEC, 20, None, [], [], no_epochs, None, Spend(0, 0, 0, 0.0, 0, 0.0))
 
 CODE = (
@@ -108,8 +113,17 @@ def answer(changes: dict[Any, Any]) -> Any:
     return {"step_type": "small", "hypothesis": "h", "plan": "p", "changes": listed}
 
 
+@functools.cache
+def read(text: str) -> None:
+    """Read a text about trials for the fact check, and write it for a transcript; once each."""
+    checked(f"trial 0 ({text}) reached {text}, trial 0 used {text} 0.3", [TRIED])
+    fenced(text), code_span(text)
+
+
 def judge(changes: dict[Any, Any]) -> tuple[bool, list[str]]:
     """Return whether any way in accepted the changes, and all sentences that came back."""
+    for part in (part for pair in changes.items() for part in pair if isinstance(part, str)):
+        read(part)
     sentences = check(Record(SPEC, []), VIEW.parent, changes, by="planner")
     accepted = not sentences
     try:

@@ -132,6 +132,7 @@ def test_no_foreign_host_is_asked_and_hostile_text_stays_text(
         page.on("request", note)
         for path in (
             *("", *PAGES, "trial?trial=1.3", "trial?trial=1.4", "transcript?search=1&trial=3"),
+            "transcript?search=1&call=2",
             *(f"compare?searches=1&tab={tab}" for tab in tabs),
         ):
             page.goto(f"{dashboard.url}/{path}")
