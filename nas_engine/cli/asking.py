@@ -37,12 +37,11 @@ def ask(search_id: int, question: str, db: Path | None) -> None:
     workspace = workspace_of(db)
     known_search(workspace, search_id)
     before = _turns(workspace, search_id)
-    command = Ask(question=question)
-    answer = request(workspace, command, search_id)
+    answer = request(workspace, Ask(question=question), search_id)
     if not answer.ok:
         raise Refused(answer.text)
     after = _turns(workspace, search_id)
-    turn_id = min(key for key in after.keys() - before.keys() if after[key] == command.question)
+    turn_id = max(after - before)
     try:
         turn = _follow(workspace, search_id, turn_id)
     except KeyboardInterrupt:
@@ -59,10 +58,10 @@ def ask(search_id: int, question: str, db: Path | None) -> None:
         click.echo(turn.problem, err=True)
 
 
-def _turns(workspace: Workspace, search_id: int) -> dict[int, str]:
-    """Return the questions of a search by their turns."""
+def _turns(workspace: Workspace, search_id: int) -> set[int]:
+    """Return the turns that a search has had."""
     with reading(workspace) as reader:
-        return {turn.id: turn.question for turn in reader.turns(search_id)} if reader else {}
+        return set(reader.turn_states(search_id)) if reader else set()
 
 
 def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
