@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nas_engine.chat.looked_up import looked_up
+from nas_engine.chat.looked_up import WITH_QUESTION, looked_up
 from nas_engine.cli.common import Refused, db_option, known_search, plainly, workspace_of
 from nas_engine.cli.output import table
 from nas_engine.commands import Ask, StopAnswer
@@ -90,11 +90,13 @@ def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
 
 
 def _print_rows(turn: TurnRow) -> None:
-    """Print the rows that an answer was given."""
-    for found in map(looked_up, turn.looked_up):
+    """Print the rows that an answer was given: looked up by the model, then told unasked."""
+    for found in sorted(
+        map(looked_up, turn.looked_up), key=lambda rows: rows.tool == WITH_QUESTION
+    ):
         given = ", ".join(f"{name}={value!r}" for name, value in found.arguments.items() if value)
-        note = f": {found.note}" if found.note else ""
-        click.echo(f"\n{found.tool}({_safe(given)}){note}")
+        call = f"{found.tool} ({_safe(given)})" if given else found.tool
+        click.echo(f"\n{call}: {found.note}" if found.note else f"\n{call}")
         if found.rows:
             rows = (dict(zip(found.columns, row, strict=True)) for row in found.rows)
             click.echo(_safe(table(list(rows))))
