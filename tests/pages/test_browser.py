@@ -105,10 +105,10 @@ PAGES = {
     "live": "Live",
     "review": "Review",
     "ask": "Ask",
+    "transcript": "Transcript",
     "compare": "Compare",
     "trial": "Trial",
     "lineage": "Lineage",
-    "transcript": "Transcript",
     "data": "Data",
     "settings": "Settings",
 }
