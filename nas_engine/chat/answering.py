@@ -27,6 +27,7 @@ from nas_engine.llm import LanguageModel, NoAnswer, prompt
 from nas_engine.planners.base import AccessDenied
 from nas_engine.planners.question import estimated_tokens
 from nas_engine.service.fault import ErrorClass, Stopped
+from nas_engine.service.form import tools_form
 from nas_engine.service.reply import Completion, Objection, ToolCall, read_arguments, unfinished
 from nas_engine.store.reader import SearchRow, TurnRow
 from nas_engine.store.table import QueryError
@@ -43,6 +44,9 @@ LEAST_ROOM = 1200
 
 _FORMS: tuple[type[BaseModel], ...] = (*LOOKING, DraftProposal)
 TOOLS = {name_of(form): form for form in _FORMS}
+
+_OFFER = estimated_tokens(json.dumps(tools_form(list(TOOLS.values()), may_call=True)))
+"""Tokens in which they are offered, about."""
 
 
 def answer(
@@ -86,7 +90,7 @@ _OTHERWISE = "Ask again, or in other words."
 _ADVICE: dict[ErrorClass, str] = {
     "limit": "Raise that limit under Change on the Live page, then ask again.",
     "waiting": "Ask again then.",
-    "rejected": "Ask more briefly, or set PLANNER_MODEL in .env to a model that calls tools.",
+    "rejected": "Ask more briefly, or set another PLANNER_MODEL in .env.",
     **dict.fromkeys(
         ("connection", "timeout", "rate_limit", "server", "bad_gateway", "too_large", "redirect"),
         _LATER,
@@ -107,6 +111,8 @@ class _Speaker:
     said: list[str] = field(default_factory=list)  # in the rounds so far
     looked_up: list[LookedUp] = field(default_factory=list)
     kept: tuple[str, int] | None = None  # what of it stands in the store
+    tools: list[type[BaseModel]] = field(default_factory=lambda: list(TOOLS.values()))
+    opened: int = 0  # messages up to the question
 
     def speak(self) -> str:
         """Answer; return what is wrong with the answer, in a sentence, or nothing.
@@ -117,7 +123,7 @@ class _Speaker:
         messages = self._opening()
         for round_ in range(ROUNDS + 1):
             may_call = round_ < ROUNDS and self._room(messages) > 0
-            completion = self.model.say(messages, list(TOOLS.values()), may_call, self._listen)
+            completion = self._next(messages, may_call)
             if text := completion.text.strip():
                 self.said.append(text)
             if not completion.calls or not may_call:
@@ -129,6 +135,16 @@ class _Speaker:
         cut = unfinished(completion)
         return "It was cut off at its length limit (LLM_MAX_TOKENS in .env)." if cut else ""
 
+    def _next(self, messages: list[BaseMessage], may_call: bool) -> Completion:
+        """Return what the model says next; one that knows no tools has what it was told."""
+        try:
+            return self.model.say(messages, self.tools, may_call, self._listen)
+        except NoAnswer as error:
+            if error.error_class != "rejected" or not self.tools or len(messages) > self.opened:
+                raise
+        self.tools = []
+        return self.model.say(messages, [], False, self._listen)
+
     def _opening(self) -> list[BaseMessage]:
         """Return the conversation up to the question."""
         read, spec = self.writer.read, self.search.spec
@@ -138,7 +154,9 @@ class _Speaker:
         messages: list[BaseMessage] = [SystemMessage(prompt("chat_system"))]
         for question, said in earlier(before, spec.limits.prompt_tokens // 4):
             messages += [HumanMessage(question), AIMessage(said)]
-        return [*messages, HumanMessage(known.text)]
+        messages.append(HumanMessage(known.text))
+        self.opened = len(messages)
+        return messages
 
     def _listen(self, text: str) -> bool:
         """Keep what is said so far; return whether somebody wants it stopped."""
@@ -154,7 +172,7 @@ class _Speaker:
 
     def _room(self, messages: list[BaseMessage]) -> int:
         """Return for how many more characters there is room in the conversation."""
-        used = sum(estimated_tokens(str(message.text)) for message in messages)
+        used = sum(estimated_tokens(str(message.text)) for message in messages) + _OFFER
         return 3 * (self.search.spec.limits.prompt_tokens - used)
 
     # -- tools ----------------------------------------------------------------------------------

@@ -171,13 +171,9 @@ class Verdicts(Tool):
 
     def look(self, reader: Reader, search: SearchRow) -> LookedUp:
         """Return the newest verdicts, oldest first."""
-        judged = [
-            trial
-            for trial in reader.trials(search.id)
-            if trial.accepted is not None and (trial.accepted or not self.only_accepted)
-        ]
-        judged.sort(key=lambda trial: trial.ended_at or 0.0)
-        used = reader.judged_by(search.id)
+        terms = parse("verdict=accepted" if self.only_accepted else "verdict=accepted,rejected")
+        everything = Query((search.id,), terms, "ended", descending=True, limit=ALL)
+        found, used = keys(reader, everything), reader.judged_by(search.id)
         names = ("trial", "accepted", "rule", "val_mse", "improvement", "inside the spread up to")
         rows = [
             (
@@ -185,12 +181,12 @@ class Verdicts(Tool):
                 *(trial.margin, used[trial.number].incumbent, used[trial.number].incumbent_value),
                 trial.verdict,
             )
-            for trial in judged[-self.limit :]
+            for trial in reader.listed(found[: self.limit][::-1])
         ]
         return self.found(
             (*names, "against trial", "its val_mse", "sentence"),
             rows,
-            note=f"{len(rows)} of {len(judged)} verdicts; improvements are relative",
+            note=f"{len(rows)} of {len(found)} verdicts; improvements are relative",
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nas_engine.chat.looked_up import looked_up
+from nas_engine.chat.looked_up import WITH_QUESTION, looked_up
 from nas_engine.cli.common import Refused, db_option, known_search, plainly, workspace_of
 from nas_engine.cli.output import table
 from nas_engine.commands import Ask, StopAnswer
@@ -37,12 +37,11 @@ def ask(search_id: int, question: str, db: Path | None) -> None:
     workspace = workspace_of(db)
     known_search(workspace, search_id)
     before = _turns(workspace, search_id)
-    command = Ask(question=question)
-    answer = request(workspace, command, search_id)
+    answer = request(workspace, Ask(question=question), search_id)
     if not answer.ok:
         raise Refused(answer.text)
     after = _turns(workspace, search_id)
-    turn_id = min(key for key in after.keys() - before.keys() if after[key] == command.question)
+    turn_id = max(after - before)
     try:
         turn = _follow(workspace, search_id, turn_id)
     except KeyboardInterrupt:
@@ -59,10 +58,10 @@ def ask(search_id: int, question: str, db: Path | None) -> None:
         click.echo(turn.problem, err=True)
 
 
-def _turns(workspace: Workspace, search_id: int) -> dict[int, str]:
-    """Return the questions of a search by their turns."""
+def _turns(workspace: Workspace, search_id: int) -> set[int]:
+    """Return the turns that a search has had."""
     with reading(workspace) as reader:
-        return {turn.id: turn.question for turn in reader.turns(search_id)} if reader else {}
+        return set(reader.turn_states(search_id)) if reader else set()
 
 
 def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
@@ -91,11 +90,13 @@ def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
 
 
 def _print_rows(turn: TurnRow) -> None:
-    """Print the rows that an answer was given."""
-    for found in map(looked_up, turn.looked_up):
+    """Print the rows that an answer was given: looked up by the model, then told unasked."""
+    for found in sorted(
+        map(looked_up, turn.looked_up), key=lambda rows: rows.tool == WITH_QUESTION
+    ):
         given = ", ".join(f"{name}={value!r}" for name, value in found.arguments.items() if value)
-        note = f": {found.note}" if found.note else ""
-        click.echo(f"\n{found.tool}({_safe(given)}){note}")
+        call = f"{found.tool} ({_safe(given)})" if given else found.tool
+        click.echo(f"\n{call}: {found.note}" if found.note else f"\n{call}")
         if found.rows:
             rows = (dict(zip(found.columns, row, strict=True)) for row in found.rows)
             click.echo(_safe(table(list(rows))))

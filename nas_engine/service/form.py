@@ -25,6 +25,8 @@ def text_form(schema: type[BaseModel]) -> dict[str, Any]:
 
 def tools_form(tools: Sequence[type[BaseModel]], may_call: bool) -> dict[str, Any]:
     """Return what offers tools, to be called or, where they have been, only to be known."""
+    if not tools:
+        return {}
     form: dict[str, Any] = {"tools": [convert_to_openai_tool(tool) for tool in tools]}
     return form | {"tool_choice": "auto" if may_call else "none"}
 

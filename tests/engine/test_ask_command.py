@@ -56,7 +56,7 @@ def test_an_answer_is_printed_with_the_rows_that_it_rests_on(ask: Callable[..., 
     ended = ask(act)
     assert ended.exit_code == 0, ended.output
     assert "Trial 1 [31mis best.\n" in ended.stdout and "\x1b" not in ended.stdout
-    assert "trials(limit=2): 2 of 2\nnumber  val_mse\n0       0.5\n1       0.48" in ended.stdout
+    assert "trials (limit=2): 2 of 2\nnumber  val_mse\n0       0.5\n1       0.48" in ended.stdout
     assert "Trial 2 is drafted" in ended.stdout and "0 tokens" in ended.stderr
 
 

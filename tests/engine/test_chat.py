@@ -334,12 +334,18 @@ def test_a_service_that_fails_before_a_word_is_asked_once_more(at_desk: Open) ->
     assert desk.ask().answer == "Trial 6." and len(desk.server.requests) == 2
 
 
+def test_a_model_that_knows_no_tools_answers_from_what_it_was_told(at_desk: Open) -> None:
+    desk = at_desk(in_turn(failure(400, "tools are not supported"), saying("Trial 6.")))
+    assert desk.ask().answer == "Trial 6."
+    assert ["tools" in request for request in desk.server.requests] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("reply", "sentence"),
     [
         (failure(401, "no such key"), "check OPENROUTER_API_KEY in .env, then ask again"),
         (failure(404, "no such model"), "check PLANNER_MODEL"),
-        (failure(400, "tools are not supported"), "set PLANNER_MODEL in .env to a model that"),
+        (failure(400, "too long"), "set another PLANNER_MODEL in .env"),
         (saying(""), "said nothing in words. Ask again"),
         (streamed(event({"refusal": "No."}), event({}, "stop")), "declined to answer"),
     ],
@@ -519,6 +525,21 @@ def test_a_refused_key_fails_the_turn_and_pauses_nothing(
         search = reader.search(1)
     assert turn.state == "failed" and "OPENROUTER_API_KEY" in turn.problem
     assert search is not None and search.state == "completed"
+
+
+def test_what_a_lost_engine_has_begun_is_answered_anew_by_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.search(max_trials=1, planner="random", settings={"training.epochs": 1})
+    writer = Writer(bench.workspace)
+    writer.answer_so_far(writer.add_turn(1, "Which?", "ada"), "Trial", [])
+    writer.close()
+    with service(monkeypatch, lambda request, index: saying("Trial 0.")):
+        bench.give(Ask(question="And now?"), 1)
+    with reading(bench.workspace) as reader:
+        assert reader is not None
+        turns = reader.turns(1)
+    assert [(turn.state, turn.answer) for turn in turns] == [("answered", "Trial 0.")] * 2
 
 
 def test_an_error_of_ours_ends_the_turn_with_a_sentence(
