@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 import click
 from pydantic import ValidationError
 
 from informer.config import Value
 from nas_engine.api import SearchError, load_agent_state
+from nas_engine.search import Timer
 from nas_engine.settings import SettingsError, load_settings
 from nas_engine.space import SpaceError, value_of
 from nas_engine.store.schema import StoreError
@@ -50,6 +51,29 @@ db_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 search_argument = click.argument("search_id", metavar="[SEARCH]", type=int, required=False)
+
+
+timer_option = click.option(
+    "--timer",
+    metavar="MINUTES:approve|reject",
+    help="What becomes of a proposal on which nobody has decided for so long; none: it waits.",
+)
+
+
+def timer_of(text: str | None) -> Timer | Literal["none"] | None:
+    """Read MINUTES:approve, MINUTES:reject or none; raises Refused."""
+    if text is None:
+        return None
+    if text == "none":
+        return "none"
+    minutes, _, then = text.partition(":")
+    try:
+        return Timer.model_validate({"minutes": minutes, "then": then})
+    except ValidationError:
+        raise Refused(
+            f"--timer {text[:40]}: write minutes above 0 and what is decided then, such as "
+            "30:approve or 30:reject, or none."
+        ) from None
 
 
 def workspace_of(db: Path | None) -> Workspace:

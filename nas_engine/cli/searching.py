@@ -19,11 +19,13 @@ from nas_engine.cli.common import (
     known_search,
     plainly,
     search_argument,
+    timer_of,
+    timer_option,
     workspace_of,
 )
 from nas_engine.cli.output import print_search
 from nas_engine.machine import default_slots, gpus
-from nas_engine.search import Limits, PlannerName, Pruning, Rules, SearchSpec, default_planner
+from nas_engine.search import Limits, Mode, PlannerName, Pruning, Rules, SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.space import parse_all, problems_of
 from nas_engine.store.reader import EventRow, reading
@@ -41,7 +43,11 @@ from nas_engine.workspace import Workspace
     type=click.Choice(get_args(PlannerName)),
     help="Default: hybrid with a key, else tpe.",
 )
-@click.option("--review", is_flag=True, help="Let each proposal wait for a person's decision.")
+@click.option(
+    "--review", "mode", flag_value="review", help="Let each proposal wait for a person's decision."
+)
+@click.option("--radical", "mode", flag_value="radical", help="Let radical proposals wait so.")
+@timer_option
 @click.option("--preset", type=click.Choice(list(PRESETS)), help="Default: paper on a GPU.")
 @click.option(
     "--set",
@@ -86,7 +92,8 @@ def search(
     dataset: str,
     max_iterations: int,
     planner: PlannerName | None,
-    review: bool,
+    mode: Mode | None,
+    timer: str | None,
     preset: Literal["small", "paper"] | None,
     settings: tuple[str, ...],
     slots: int | None,
@@ -110,7 +117,8 @@ def search(
         preset=preset or ("paper" if gpus() else "small"),
         settings={**_task(dataset), **assignments(settings)},
         planner=planner or default_planner(environment.has_key),
-        mode="review" if review else "auto",
+        mode=mode or "auto",
+        timer=None if (given := timer_of(timer)) == "none" else given,
         space=parse_all(narrowings),
         guidance=guidance,
         max_trials=max_iterations,

@@ -1,7 +1,8 @@
-"""Commands to a search that runs or rests: controls, changes, acts on trials, decisions, names."""
+"""Commands to a search that runs or rests: controls, changes, decisions, guidance, names."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -12,14 +13,30 @@ from nas_engine.cli.common import (
     Refused,
     assignments,
     db_option,
+    json_option,
     known_search,
     plainly,
     search_argument,
+    timer_of,
+    timer_option,
     workspace_of,
 )
-from nas_engine.commands import Change, Command, Control, Decide, Describe, Enqueue, OnTrial
+from nas_engine.cli.output import clock, table
+from nas_engine.commands import (
+    AskAgain,
+    Change,
+    Command,
+    Control,
+    Decide,
+    Describe,
+    Enqueue,
+    Guide,
+    Lift,
+    OnTrial,
+)
 from nas_engine.labels import describe as say
-from nas_engine.search import CHANGEABLE, Limits
+from nas_engine.search import CHANGEABLE, Limits, Mode
+from nas_engine.store.reader import TrialRow, reading
 from nas_engine.supervisor import Answer, request
 
 ACTS: dict[str, Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]] = {
@@ -73,6 +90,8 @@ reason_option = click.option("--reason", default="", help="Why; it is kept with 
 @click.option("--slots", type=int, help="Trials that are trained at once.")
 @click.option("--auto", "mode", flag_value="auto", help="Train proposals without a review.")
 @click.option("--review", "mode", flag_value="review", help="Let each proposal wait for a person.")
+@click.option("--radical", "mode", flag_value="radical", help="Let radical proposals wait so.")
+@timer_option
 @click.option(
     "--limit",
     "limits",
@@ -86,22 +105,25 @@ def change(
     search_id: int,
     max_trials: int | None,
     slots: int | None,
-    mode: Literal["auto", "review"] | None,
+    mode: Mode | None,
+    timer: str | None,
     limits: tuple[str, ...],
     db: Path | None,
 ) -> None:
-    """Change budgets, slots or mode of a search, while it runs or after it has ended."""
+    """Change budgets, slots, mode or timer of a search, while it runs or after it has ended."""
     given = {
         name: None if value == "none" else value for name, value in assignments(limits).items()
     }
     if unknown := [name for name in given if name not in CHANGEABLE]:
         raise Refused(f"{unknown[0]} cannot be changed; --limit takes {', '.join(CHANGEABLE)}.")
     Limits.model_validate(given)
-    if max_trials is None and slots is None and mode is None and not given:
-        raise Refused("Say what to change: --max-trials, --slots, --auto, --review or --limit.")
-    command = Change.model_validate(
-        {"max_trials": max_trials, "slots": slots, "mode": mode, "limits": given}
-    )
+    facts = {"max_trials": max_trials, "slots": slots, "mode": mode, "timer": timer_of(timer)}
+    if not given and all(value is None for value in facts.values()):
+        raise Refused(
+            "Say what to change: --max-trials, --slots, --auto, --radical, --review, --timer or "
+            "--limit."
+        )
+    command = Change.model_validate({**facts, "limits": given})
     _give(db, search_id, command)
 
 
@@ -167,10 +189,7 @@ def decide(
         raise Refused("A rejection needs a --reason: the planner reads it.")
     if (decision == "edit") != bool(settings):
         raise Refused("--set belongs to edit, and edit needs at least one --set.")
-    state = load_agent_state(workspace_of(db).db, search_id)
-    row = next((row for row in state.trials if row.number == number), None)
-    if row is None or row.state != "proposed":
-        raise Refused(f"Trial {number} of search {search_id} does not wait for a decision.")
+    row = _waiting(db, search_id, number)
     command = Decide(
         proposal_id=row.proposal_id,
         version=row.version,
@@ -179,6 +198,83 @@ def decide(
         comment=reason,
     )
     _give(db, search_id, command)
+
+
+def _waiting(db: Path | None, search_id: int, number: int) -> TrialRow:
+    """Return a trial whose proposal waits for a person."""
+    state = load_agent_state(workspace_of(db).db, search_id)
+    row = next((row for row in state.trials if row.number == number), None)
+    if row is None or row.state != "proposed":
+        raise Refused(f"Trial {number} of search {search_id} does not wait for a decision.")
+    return row
+
+
+@click.command("ask-again")
+@search_of
+@click.argument("number", metavar="TRIAL", type=int)
+@click.option("--hint", default="", help="What a language model is told of the first proposal.")
+@db_option
+@plainly
+def ask_again(search_id: int, number: int, hint: str, db: Path | None) -> None:
+    """Have something else proposed for a trial that waits for a decision."""
+    row = _waiting(db, search_id, number)
+    _give(db, search_id, AskAgain(proposal_id=row.proposal_id, version=row.version, hint=hint))
+
+
+@click.command()
+@search_of
+@click.argument("words")
+@db_option
+@plainly
+def guide(search_id: int, words: str, db: Path | None) -> None:
+    """Tell a search something: "stay under 2 M parameters, leave the learning rate alone".
+
+    What is plain becomes a constraint on all that planners propose from now on; the rest is told to
+    the language model, where one plans.
+    """
+    _give(db, search_id, Guide.model_validate({"words": words}))
+
+
+@click.command()
+@search_of
+@click.argument("steering_id", metavar="ID", type=int)
+@db_option
+@plainly
+def lift(search_id: int, steering_id: int, db: Path | None) -> None:
+    """Let a constraint or words hold no longer; `guidance` lists them with their IDs."""
+    _give(db, search_id, Lift(steering_id=steering_id))
+
+
+@click.command()
+@search_argument
+@click.option("--all", "everything", is_flag=True, help="What holds no longer, too.")
+@db_option
+@json_option
+@plainly
+def guidance(search_id: int | None, everything: bool, db: Path | None, as_json: bool) -> None:
+    """List what people told a search that is in force (the newest search by default)."""
+    workspace = workspace_of(db)
+    chosen = known_search(workspace, search_id)
+    with reading(workspace) as reader:
+        assert reader is not None, "a search is known"
+        told = reader.steering(chosen, in_force=not everything)
+    rows = [
+        {
+            "id": row.id,
+            "enforced": row.constraint.text if row.constraint else "",
+            "words": row.words,
+            "author": row.author,
+            "time": row.created_at if as_json else clock(row.created_at),
+            "ended by": row.ended_by,
+        }
+        for row in told
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif rows:
+        click.echo(table(rows))
+    else:
+        click.echo(f"Nothing was told to search {chosen} that is in force.")
 
 
 @click.command()
@@ -217,5 +313,9 @@ COMMANDS = (
     trial,
     enqueue,
     decide,
+    ask_again,
+    guide,
+    lift,
+    guidance,
     describe,
 )

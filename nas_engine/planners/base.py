@@ -11,7 +11,7 @@ from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise
 from nas_engine.guidance import Constraint, SteeringRow
-from nas_engine.planners.inside import moved
+from nas_engine.planners.inside import moved, shrunk
 from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
@@ -96,6 +96,12 @@ class View:
     def parent(self) -> Mapping[str, Value]:
         """The configuration that planners change: the base, moved to where it may start from."""
         return {**self.base, **self.moved}
+
+    def shrunk(self, changes: Mapping[str, Value]) -> dict[str, Value]:
+        """Return changes whose sizes keep limits that were lowered on the way."""
+        values = shrunk(self.record, {**self.parent, **changes})
+        changed = {key: value for key, value in values.items() if value != self.parent[key]}
+        return {key: value for key, value in changed.items() if fields()[key].active(values)}
 
     def whole(self, proposal: Proposal) -> Proposal:
         """Return a planner's proposal as changes to the base: with what was moved beforehand."""

@@ -23,9 +23,19 @@ def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
         key = constraint.key
         if key in allowed and not contains(allowed[key], values[key]):
             values[key] = _nearest(allowed[key], values[key])
+    values = shrunk(record, values)
+    return {key: value for key, value in values.items() if value != config[key]}
+
+
+def shrunk(record: Record, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a configuration with sizes so small that it keeps limits that were lowered.
+
+    Where that cannot be, or it is no valid configuration, they are as small as helps.
+    """
+    values = dict(values)
     while (smaller := _one_step_smaller(record, values)) is not None:
         values = smaller
-    return {key: value for key, value in values.items() if value != config[key]}
+    return values
 
 
 def _nearest(allowed: Search, value: Value) -> Value:

@@ -67,6 +67,8 @@ class OptunaPlanner:
             for _ in range(ATTEMPTS):
                 trial = study.ask()
                 changes = _sampled(trial, view, order)
+                if view.constraints:  # what TPE makes its model of may be larger than is allowed
+                    changes = view.shrunk(changes)
                 objections = view.check(changes) if changes else ["It is the parent itself."]
                 if not objections:
                     return Proposal(
