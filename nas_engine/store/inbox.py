@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from nas_engine.store.reader import Reader, TrialRow
 
+TOLD = ("edited", "rejected")
+"""Decisions of which planners are told."""
+
 LOOKED_AT = 10
 """Exchanges after a decision among which the one that tells of it is looked for."""
 
@@ -83,8 +86,9 @@ def told_at(reader: Reader, search_id: int, decided: Sequence[TrialRow]) -> dict
     """Return the trials in whose planning a language model was first told of decisions.
 
     By the trial that was decided on. One that is not among them has not been told yet, or not in
-    the `LOOKED_AT` exchanges after it.
+    the `LOOKED_AT` exchanges after it. Approvals are not told: the results are.
     """
+    decided = [trial for trial in decided if trial.decision in TOLD]
     moments = dict(
         reader.fetch(
             """SELECT number, decided_at FROM proposals WHERE search_id = ?

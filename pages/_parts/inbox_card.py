@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
 
 from informer.config import Value, fields
-from nas_engine.proposals import differences
+from nas_engine.proposals import Record, Tried, differences
 from nas_engine.space import step_type
 from nas_engine.store.reader import RevisionRow, SearchRow, TrialRow
 from pages._parts.editor import show_near, show_trials
@@ -46,9 +46,9 @@ def show_card(inbox: Inbox, trial: TrialRow) -> None:
         show_difference(parent, trial.config)
         left, right = st.columns(2, gap="medium")
         with left:
-            show_reasons(inbox, trial)
+            show_reasons(inbox, trial, record.trials)
         with right:
-            after = show_cost(inbox, trial)
+            after = show_cost(inbox, trial, record)
             show_near(record, trial.config, search.id)
             show_trials("Refers to:", references(trial, record.trials), search.id)
         for sentence in broken(inbox.constraints, trial.config, after):
@@ -124,7 +124,7 @@ def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) ->
     )
 
 
-def show_cost(inbox: Inbox, trial: TrialRow) -> Estimate | None:
+def show_cost(inbox: Inbox, trial: TrialRow, record: Record) -> Estimate | None:
     """Draw what is expected of the proposal and what it will take, and return the latter."""
     source = "The person" if trial.source == "human" else "The planner"
     expected = expectations(trial, source, inbox.parent_error(trial))
@@ -133,7 +133,6 @@ def show_cost(inbox: Inbox, trial: TrialRow) -> Estimate | None:
         st.caption(plain(sentence))
     if inbox.noise is not None:
         st.caption(f"Seeds alone make trainings differ by {inbox.noise.relative:.2%} here.")
-    record = inbox.record_before(trial)
     after, before = estimate(record, trial.config), estimate(record, inbox.parent_of(trial))
     if after is not None:
         st.caption(plain(estimate_text(after, before)))
@@ -143,10 +142,9 @@ def show_cost(inbox: Inbox, trial: TrialRow) -> Estimate | None:
     return after
 
 
-def show_reasons(inbox: Inbox, trial: TrialRow) -> None:
+def show_reasons(inbox: Inbox, trial: TrialRow, earlier: Sequence[Tried]) -> None:
     """Draw the hypothesis and the reasons, with what the fact check says of them."""
     search = inbox.search
-    earlier = [other for other in inbox.earlier if other.number < trial.number]
     st.markdown("**Hypothesis**")
     st.text(readable(trial.hypothesis) or "None was given.")
     show_facts(trial.hypothesis, earlier, inbox.baselines, search.incumbent, search.id)

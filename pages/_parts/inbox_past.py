@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from nas_engine.store.inbox import TOLD
 from nas_engine.store.reader import TrialRow
 from pages._parts.inbox import Inbox
 from pages._parts.states import SOURCES
@@ -54,7 +55,8 @@ def _row(inbox: Inbox, trial: TrialRow) -> dict[str, object]:
     }
     told = inbox.told.get(trial.number)
     if inbox.reads_words:
-        row["Planner told"] = "not yet" if told is None else f"at trial {told}"
+        known = "not yet" if told is None else f"at trial {told}"
+        row["Planner told"] = known if trial.decision in TOLD else "the result alone"
     row |= {
         "Proposed by": SOURCES.get(trial.source, trial.source),
         "Proposed": readable(changes_text(trial.original, parent)),

@@ -153,7 +153,7 @@ def test_the_exchange_in_which_a_decision_was_first_told_is_found(inbox: Seed) -
     three, four = decided[0].comment, decided[1].comment
     inbox.call(9, "used", told=f"- trial 3 (llm): start -> turned down: {quoted(three)}")
     inbox.call(10, "used", told=f"- trial 3 (llm): {quoted(three)}\n- trial 4 ({quoted(four)}")
-    inbox.call(11, "used", told=f"- trial 33 (llm): {quoted(three)} {quoted(decided[2].comment)}")
+    inbox.call(11, "used", told=f"- trial 6 (llm): {quoted(decided[2].comment)}")
     assert told_at(read, inbox.id, decided) == {3: 9, 4: 10}
 
 
@@ -173,6 +173,7 @@ def test_the_page_shows_whether_the_planner_was_told(open_page: Open, inbox: See
     assert table.loc[3, "Planner told"] == "at trial 8"
     assert table.loc[3, "Exchange"] == "./transcript?search=1&trial=8"
     assert table.loc[4, "Planner told"] == "not yet"
+    assert table.loc[6, "Planner told"] == "the result alone"
     assert table.loc[4, "vs parent"] == "−0.47 %"
 
 
