@@ -17,6 +17,7 @@ from nas_engine.store.reader import Reader, ReplayRow, SearchRow
 from nas_engine.store.table import Pulse, pulse
 from pages._parts.address import number, word, write
 from pages._parts.calibration import (
+    beyond_text,
     calibration,
     costs_frame,
     evaluator_text,
@@ -160,13 +161,13 @@ def show_changed(found: Sequence[Relabelled], search_id: int) -> None:
         column_config={
             "Trial": percent(width=60, format="%d", pinned=True),
             "val_mse": percent("val_mse ↓", format="%.4g", width=85),
-            "Was": text(width=200),
-            "Was against": text("Compared with", width=105),
-            "Was %": percent("Better by %", format="%+.2f", width=95),
-            "Would be": text(width=200),
-            "Against": text("Compared with", width=105),
-            "%": percent("Better by %", format="%+.2f", width=95),
-            "But": text("Not known", width=200),
+            "Was": text(width=190),
+            "Was against": text("Against", width=70),
+            "Was %": percent("Better %", format="%+.2f", width=75),
+            "Would be": text(width=190),
+            "Against": text("Against", width=70),
+            "%": percent("Better %", format="%+.2f", width=75),
+            "But": text("Not known", width=190),
             "Page": st.column_config.LinkColumn(display_text="open", width=65),
         },
         height="content" if changed < 12 else 440,
@@ -235,7 +236,7 @@ def show_predictions(found: Sequence[Any], search_id: int) -> None:
         st.switch_page(TRIAL, query_params={"trial": clicked})
     st.caption(
         "Bars that cross the dashed line held what came. All of it is the improvement over the "
-        "trial's own parent; the noise of both is in it."
+        f"trial's own parent; the noise of both is in it. {beyond_text(found)}"
     )
     number_column = st.column_config.NumberColumn
     st.dataframe(
