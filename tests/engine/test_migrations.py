@@ -189,7 +189,8 @@ FIRST_ROWS = (
 )
 STRIDE = 3
 """From one kill to the next, in statements."""
-EMPTY = frozenset({"engines", "views"})  # a lease of before says nothing after; new
+EMPTY = frozenset({"engines", "views", "revisions", "steering", "turns", "replays"})
+"""A lease of before says nothing after; the others are new."""
 
 
 def at_version(path: Path, before: str | None) -> None:
