@@ -84,11 +84,11 @@ def scores_frame(found: Sequence[Prediction]) -> pd.DataFrame:
         both = shared(found, (by, "surrogate"))
         if by == "surrogate" or not both:
             continue
-        for other in (by, "surrogate"):
-            if (told := score([each for each in of(found, other) if each.number in both])) is None:
-                continue
-            where = f"those that both predicted ({name.lower()})"
-            rows.append(_row(PREDICTORS[other], where, told))
+        pair: tuple[tuple[Predictor, str], ...] = ((by, "the surrogate"), ("surrogate", _the(name)))
+        for one, other in pair:
+            told = score([each for each in of(found, one) if each.number in both])
+            assert told is not None, "both have predicted these"
+            rows.append(_row(PREDICTORS[one], f"what {other} predicted too", told))
     return pd.DataFrame(rows)
 
 
@@ -107,7 +107,7 @@ def verdicts(found: Sequence[Prediction]) -> list[str]:
             continue
         honest = told.share_low <= LEVEL <= told.share_high
         how = (
-            "which is as it should be"
+            "which agrees with it"
             if honest
             else "which is too few: it is surer than it is right"
             if told.share < LEVEL
@@ -119,6 +119,15 @@ def verdicts(found: Sequence[Prediction]) -> list[str]:
             f"(should: {LEVEL:.0%}), {how}{hope}."
         )
     return sentences
+
+
+def beyond_text(found: Sequence[Prediction]) -> str:
+    """Return how much lies beyond what the figure shows at first, empty where nothing does."""
+    low, high = _reach([each.actual for each in found])
+    beyond = sum(not low <= 100 * each.actual <= high for each in found)
+    older = sum(max(0, len(of(found, by)) - MOST_POINTS) for by in PREDICTORS)
+    notes = [f"{beyond} lie beyond the edges; a double click shows them."] if beyond else []
+    return " ".join([*notes, *([f"The oldest {older:,} are not drawn."] if older else [])])
 
 
 def costs_frame(found: Sequence[Worth]) -> pd.DataFrame:
@@ -202,6 +211,10 @@ def _row(name: str, where: str, told: Score) -> dict[str, object]:
         "Hoped too much by": 100 * told.bias,
         "Interval score": 100 * told.score,
     }
+
+
+def _the(name: str) -> str:
+    return f"the {name.lower()}"
 
 
 def _hope(bias: float) -> str:

@@ -164,7 +164,7 @@ def show_replay(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayR
     with left.container(border=True, height="stretch"):
         show_proposed(reader, search, trial)
     with right.container(border=True, height="stretch"):
-        show_answer_of(reader, search, row)
+        show_answer_of(reader, search, trial, row)
 
 
 def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
@@ -178,13 +178,16 @@ def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
     if trial.decision == "edited":
         st.caption("A person edited it before it was trained: the result is that of the edit.")
     verdict = verdict_text(trial, search.incumbent)
-    if trial.val_mse is None:
-        st.markdown(f"Result: none, the trial is {trial.state}.")
-    else:
-        st.markdown(f"Result: val_mse **{error_text(trial.val_mse)}**, {plain(verdict)}.")
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        if trial.val_mse is None:
+            st.markdown(f"Result: none, the trial is {trial.state}.", width="content")
+        else:
+            result = f"Result: val_mse **{error_text(trial.val_mse)}**, {plain(verdict)}."
+            st.markdown(result, width="content")
+        show_link(search.id, search.id, trial.number)
 
 
-def show_answer_of(reader: Reader, search: SearchRow, row: ReplayRow) -> None:
+def show_answer_of(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
     """Draw what a replay has come to."""
     whose = f"{row.planner}, {plain(row.model, 80)}" if row.model else row.planner
     st.markdown(f"**What {whose} would have proposed**")
@@ -195,6 +198,8 @@ def show_answer_of(reader: Reader, search: SearchRow, row: ReplayRow) -> None:
         st.error(plain(row.problem))
         return
     st.badge(f"by {plain(SOURCES.get(row.source, row.source))}", color="blue")
+    if row.config == {**parent_config(reader, search, trial.parent), **trial.original}:
+        st.caption("This is the configuration that was proposed.")
     show_changes(parent_config(reader, search, row.parent), row.config, row.parent)
     show_expected(row.expected_low, row.expected_high)
     show_result(reader, search, row)
@@ -213,15 +218,20 @@ def show_result(reader: Reader, search: SearchRow, row: ReplayRow) -> None:
         st.markdown("Result: never trained on this task in this workspace.")
         show_surrogate(row.surrogate_low, row.surrogate_high, "now")
         return
-    where = f"trial {known.number}"
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"Result: val_mse **{error_text(known.val_mse)}**, trained as", width="content")
-        st.page_link(
-            TRIAL,
-            label=where if known.search_id == search.id else f"{where} of search {known.search_id}",
-            query_params={"trial": reference_of((known.search_id, known.number))},
-            icon=":material/arrow_forward:",
-        )
+        show_link(search.id, known.search_id, known.number)
+
+
+def show_link(search_id: int, of: int, number: int) -> None:
+    """Draw the way to a trial of the search `of`, on a page about `search_id`."""
+    st.page_link(
+        TRIAL,
+        label=f"Trial {number}" if of == search_id else f"Trial {number} of search {of}",
+        query_params={"trial": reference_of((of, number))},
+        icon=":material/arrow_forward:",
+        width="content",
+    )
 
 
 def parent_config(reader: Reader, search: SearchRow, number: int | None) -> Mapping[str, Value]:

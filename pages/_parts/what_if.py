@@ -114,10 +114,8 @@ def uncertain(found: Sequence[Relabelled]) -> list[str]:
             "was trained decides here."
         )
     if aside:
-        notes.append(
-            f"{aside:,} {'opinion' if aside == 1 else 'opinions'} of the language model do not "
-            "count, since the question would have been another one."
-        )
+        do = "opinion of the language model does" if aside == 1 else "opinions of the model do"
+        notes.append(f"{aside:,} {do} not count, since the question would have been another one.")
     return notes
 
 
@@ -127,6 +125,7 @@ def changed_frame(found: Sequence[Relabelled], search_id: int) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Trial": [row.number for row in rows],
+            "Page": [f"./trial?trial={reference_of((search_id, row.number))}" for row in rows],
             "val_mse": [row.figures.value for row in rows],
             "Was": [_verdict(row.was.accepted, row.was.rule) for row in rows],
             "Was against": [_against(row.was.figures.incumbent) for row in rows],
@@ -135,7 +134,6 @@ def changed_frame(found: Sequence[Relabelled], search_id: int) -> pd.DataFrame:
             "Against": [_against(row.figures.incumbent) for row in rows],
             "%": [_percent(row.figures.improvement) for row in rows],
             "But": [_doubt(row) for row in rows],
-            "Page": [f"./trial?trial={reference_of((search_id, row.number))}" for row in rows],
         }
     )
 

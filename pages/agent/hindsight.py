@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
 from nas_engine.calibration import opinions, predictions, worth
@@ -17,13 +18,14 @@ from nas_engine.store.reader import Reader, ReplayRow, SearchRow
 from nas_engine.store.table import Pulse, pulse
 from pages._parts.address import number, word, write
 from pages._parts.calibration import (
+    beyond_text,
     calibration,
     costs_frame,
     evaluator_text,
     scores_frame,
     verdicts,
 )
-from pages._parts.live_chart import chart
+from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import (
     TRIAL,
     choose_search,
@@ -160,13 +162,13 @@ def show_changed(found: Sequence[Relabelled], search_id: int) -> None:
         column_config={
             "Trial": percent(width=60, format="%d", pinned=True),
             "val_mse": percent("val_mse ↓", format="%.4g", width=85),
-            "Was": text(width=200),
-            "Was against": text("Compared with", width=105),
-            "Was %": percent("Better by %", format="%+.2f", width=95),
-            "Would be": text(width=200),
-            "Against": text("Compared with", width=105),
-            "%": percent("Better by %", format="%+.2f", width=95),
-            "But": text("Not known", width=200),
+            "Was": text(width=190),
+            "Was against": text("Against", width=70),
+            "Was %": percent("Better %", format="%+.2f", width=75),
+            "Would be": text(width=190),
+            "Against": text("Against", width=70),
+            "%": percent("Better %", format="%+.2f", width=75),
+            "But": text("Not known", width=190),
             "Page": st.column_config.LinkColumn(display_text="open", width=65),
         },
         height="content" if changed < 12 else 440,
@@ -180,21 +182,55 @@ def show_changed(found: Sequence[Relabelled], search_id: int) -> None:
 # -- who was right ------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Accounts:
+    """Who was right and at what cost, ready to be drawn."""
+
+    count: int  # of predictions
+    sentences: list[str]
+    figure: Figure
+    beyond: str
+    scores: pd.DataFrame
+    costs: pd.DataFrame
+    evaluator: str
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def accounts(db: str, of: Pulse, rules: Rules, _reader: Reader) -> Accounts:
+    """Return the accounts of a search; not to be changed, since all sessions share them."""
+    search_id = of.search_id
+    noise = _reader.noise(search_id)
+    found = predictions(outcomes(_reader, search_id), noise, rules.noise_multiple)
+    given = opinions(verdicts_of(db, of, _reader), rules)
+    return Accounts(
+        count=len(found),
+        sentences=verdicts(found),
+        figure=calibration(found, search_id),
+        beyond=beyond_text(found),
+        scores=scores_frame(found),
+        costs=costs_frame(worth(efforts(_reader, search_id))),
+        evaluator=evaluator_text(asked(_reader, search_id, "evaluator"), given),
+    )
+
+
 def show_calibration(reader: Reader, search: SearchRow) -> None:
     """Draw predictions beside results, and what each source cost and gained."""
-    rules, noise = search.spec.rules, reader.noise(search.id)
-    found = predictions(outcomes(reader, search.id), noise, rules.noise_multiple)
-    if found:
-        show_predictions(found, search.id)
+    db, of = str(settings().workspace.db), pulse(reader, search.id)
+    shown = accounts(db, of, search.spec.rules, reader)
+    if shown.count:
+        show_predictions(shown)
     else:
         st.info(
             "Nothing that was predicted has come out yet. Language models name what they expect "
             "with each proposal, people may when they edit or enqueue one, and the surrogate does "
             "from 8 results on."
         )
-    gained = worth(efforts(reader, search.id))
-    if not gained:
-        return
+    if not shown.costs.empty:
+        show_costs(shown)
+
+
+def show_costs(shown: Accounts) -> None:
+    """Draw what each source of proposals gained and took."""
     st.markdown(
         "**What each source cost and gained**",
         help="A gain is the improvement of an accepted trial over the incumbent of its moment. An "
@@ -202,7 +238,7 @@ def show_calibration(reader: Reader, search: SearchRow) -> None:
     )
     number_column = st.column_config.NumberColumn
     st.dataframe(
-        costs_frame(gained),
+        shown.costs,
         hide_index=True,
         key="hindsight-costs",
         column_config={
@@ -213,33 +249,32 @@ def show_calibration(reader: Reader, search: SearchRow) -> None:
             )
         },
         placeholder="–",
-        alt=f"Trials, gains and costs of {len(gained)} sources of proposals",
+        alt=f"Trials, gains and costs of {len(shown.costs)} sources of proposals",
     )
-    history = verdicts_of(str(settings().workspace.db), pulse(reader, search.id), reader)
-    if text := evaluator_text(asked(reader, search.id, "evaluator"), opinions(history, rules)):
-        st.caption(text)
+    if shown.evaluator:
+        st.caption(shown.evaluator)
 
 
-def show_predictions(found: Sequence[Any], search_id: int) -> None:
+def show_predictions(shown: Accounts) -> None:
     """Draw the intervals over what came, and how good they were."""
-    for sentence in verdicts(found):
+    for sentence in shown.sentences:
         st.markdown(sentence)
     with st.container(border=True):
         clicked = chart(
-            calibration(found, search_id),
+            shown.figure,
             key="hindsight-calibration",
-            alt=f"{len(found)} predicted intervals over the improvement that came",
+            alt=f"{shown.count} predicted intervals over the improvement that came",
             height=400,
         )
     if clicked is not None:
         st.switch_page(TRIAL, query_params={"trial": clicked})
     st.caption(
         "Bars that cross the dashed line held what came. All of it is the improvement over the "
-        "trial's own parent; the noise of both is in it."
+        f"trial's own parent; the noise of both is in it. {shown.beyond}"
     )
     number_column = st.column_config.NumberColumn
     st.dataframe(
-        scores_frame(found),
+        shown.scores,
         hide_index=True,
         key="hindsight-scores",
         column_config={

@@ -134,7 +134,7 @@ def test_few_predictions_are_no_claim() -> None:
     (few,) = verdicts(predicted(3, 3))
     assert "only 3 predictions" in few and "%" not in few
     (honest,) = verdicts(predicted(FEW, 16))
-    assert "as it should be" in honest
+    assert "agrees with it" in honest
     (sure,) = verdicts(predicted(40, 12))
     assert "surer than it is right" in sure
     (wide,) = verdicts(predicted(60, 60))
