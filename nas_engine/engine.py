@@ -9,7 +9,6 @@ language model holds up a command, or another trial.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import os
@@ -17,9 +16,9 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO
@@ -29,8 +28,9 @@ from pydantic import ValidationError
 
 from informer.failpoint import failpoint
 from informer.rundir import RunDir
-from nas_engine.commands import ANSWER_NEEDS_KEY, COMMAND, Control, Start
+from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
+from nas_engine.interruptions import EngineClosed, cannot_be_written
 from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices, gpus
 from nas_engine.own_rules import OwnRulesError, load
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 MakeTrainer = Callable[[int, SearchSpec], Trainer]
 
 LOOP_SECONDS = 0.1
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 REST_SECONDS = 1.0
 """After the database could not be written, until the next attempt."""
 
@@ -179,10 +178,6 @@ def _clear_away(replaced: EngineRow | None, writer: Writer, search_id: int) -> N
     for pid, start in (engine, *writer.read.workers(search_id)):
         if pid != os.getpid() and same_process(pid, start):
             os.kill(pid, signal.SIGKILL)
-
-
-class EngineClosed(RuntimeError):
-    """The engine ends: what its threads do is left as it is, for the next one."""
 
 
 class Engine:
@@ -314,6 +309,8 @@ class Engine:
 
     def _begin_errands(self) -> None:
         """Begin what people want beside the trials: it holds up none of them."""
+        if time.monotonic() < self._rests_until:
+            return
         for errand in self._writer.read.errands(self._search_id):
             if errand not in self._errands:
                 self._errands[errand] = self._threads.submit(self._run_errand, errand)
@@ -406,7 +403,7 @@ class Engine:
                     raise error
                 case SpaceExhausted():
                     self._exhausted = str(error)
-                case _ if _cannot_be_written(error):
+                case _ if cannot_be_written(error):
                     _log.error("Trial %s could not be written: %s", number, error)
                     self._rests_until = time.monotonic() + REST_SECONDS
                 case AccessDenied() | TrainerError() | OwnRulesError():
@@ -509,19 +506,21 @@ class Engine:
             writer.close()
 
     def _run_errand(self, errand: Errand) -> None:
-        """Do what a person wants beside the trials; whatever goes wrong stands in its row."""
+        from nas_engine import errands
+
         writer = self._writer.another()
         try:
-            match errand.kind:
-                case "plan again":
-                    planning, _ = self._prepared()
-                    planning.again(errand.id)
-                case "answer":
-                    self._answer(writer, errand.id)
-                case "replay":
-                    self._replay(writer, errand.id)
-                case _:
-                    raise AssertionError(f"{errand} is of no known kind")
+            means = errands.Means(
+                workspace=self._workspace,
+                settings=self._settings,
+                patience=self._patience,
+                writer=writer,
+                search_id=self._search_id,
+                planning=lambda: self._prepared()[0],
+                at_work=self._at_work,
+                go_on=self._go_on,
+            )
+            errands.run(means, errand)
         finally:
             writer.close()
 
@@ -535,55 +534,6 @@ class Engine:
             writer = self._writer.another()
             with closing(writer), suppress(LeaseLost, StoreError, sqlite3.Error):
                 writer.log(search.id, text, trial.number, "warning")
-
-    def _answer(self, writer: Writer, turn_id: int) -> None:
-        """Answer a question about the search; the turn says what came of it."""
-        if not self._settings.has_key:
-            writer.end_turn(turn_id, "failed", f"{ANSWER_NEEDS_KEY} Then ask again.")
-            return
-        from nas_engine.chat.answering import answer
-        from nas_engine.llm import LanguageModel
-
-        model = LanguageModel(
-            *(self._settings, writer, self._patience, self._search_id, None, "chat"),
-            turn_id=turn_id,
-        )
-        with self._failing(lambda problem: writer.end_turn(turn_id, "failed", problem)):
-            answer(writer, model, self._search_id, turn_id, self._at_work, self._go_on)
-
-    def _replay(self, writer: Writer, replay_id: int) -> None:
-        """Have a planner propose at a past moment; the replay says what came of it."""
-        rows = writer.read.replays(self._search_id)
-        row = next((row for row in rows if row.id == replay_id and row.state == "asked"), None)
-        if row is None:
-            return
-        with self._failing(lambda problem: writer.fail_replay(replay_id, problem)):
-            from nas_engine.replay import replay
-
-            def model(number: int) -> LanguageModel:
-                from nas_engine.llm import LanguageModel
-
-                self._go_on()
-                return LanguageModel(
-                    *(self._settings, writer, self._patience, self._search_id, None, "replay"),
-                    replay=row,
-                )
-
-            replay(writer, self._search_id, row, model)
-
-    @contextmanager
-    def _failing(self, fail: Callable[[str], None]) -> Iterator[None]:
-        """Have an error written by `fail`, in a sentence; the end of the engine is none."""
-        try:
-            yield
-        except (EngineClosed, LeaseLost):
-            raise
-        except Exception as error:
-            if _cannot_be_written(error):
-                raise
-            _log.error("An errand failed", exc_info=error)
-            name, log = type(error).__name__, self._workspace.launch_log
-            fail(f"The engine met an error ({name}); {log} has it in full.")
 
     def _go_on(self) -> None:
         if self._closing:
@@ -649,13 +599,6 @@ class Engine:
     def _at_work(self) -> set[int]:
         # As a tuple first: other threads ask while this one begins and ends work.
         return {number for number in tuple(self._work) if number is not None}
-
-
-def _cannot_be_written(error: BaseException) -> bool:
-    """Tell whether an error is of a disk or a database that may be writable again soon."""
-    if isinstance(error, OSError):
-        return error.errno in NO_ROOM
-    return isinstance(error, sqlite3.OperationalError | StoreError)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from nas_engine.chat.looked_up import LookedUp, looked_up
 from nas_engine.chat.question import earlier, named
 from nas_engine.chat.tools import LOOKING, MOST_POINTS, name_of
 from nas_engine.commands import Ask, Decide
-from nas_engine.engine import EngineClosed
+from nas_engine.interruptions import EngineClosed
 from nas_engine.llm import LanguageModel
 from nas_engine.search import Limits
 from nas_engine.service.patience import Patience
