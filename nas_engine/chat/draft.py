@@ -67,7 +67,7 @@ def draft(
     """
     proposal, view = _checked(writer, search_id, turn_id, wish)
     changes = proposal.changes
-    config = from_flat({**view.parent, **changes})
+    config = from_flat({**view.base, **changes})
     with writer.transaction():
         search = writer.read.search(search_id)
         assert search is not None, "a search that is asked about exists"
@@ -79,7 +79,7 @@ def draft(
             more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
             writer.change(search_id, more)
         writer.log(search_id, f"Trial {number} was drafted in a chat; it waits.", number)
-    rows = [[key, cell(view.parent[key]), cell(value)] for key, value in changes.items()]
+    rows = [[key, cell(view.base[key]), cell(value)] for key, value in changes.items()]
     return LookedUp(
         tool=name_of(DraftProposal),
         arguments=wish.model_dump(),
@@ -106,4 +106,4 @@ def _checked(
     view = replace(view, incumbent=wish.parent)  # whose configuration is changed
     if problems := faults(view, wish.candidate):
         raise NotFound(" ".join(problems))
-    return proposal_of(view, wish.candidate), view
+    return view.whole(proposal_of(view, wish.candidate)), view
