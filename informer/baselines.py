@@ -117,7 +117,8 @@ def _by_step(windows: Floats) -> Floats:
 def _forecast(past: Floats, weights: Floats) -> Floats:
     """Return the linear forecast (N, H, C) from past (N, L, C)."""
     level = past.mean(axis=1, keepdims=True)
-    forecast: Floats = weights.T @ (past - level) + level
+    by_step = weights.T @ _by_step(past - level)  # one product for all windows, (H, N C)
+    forecast: Floats = by_step.reshape(-1, len(past), past.shape[2]).swapaxes(0, 1) + level
     return forecast
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 from nas_engine.settings import Settings
 from nas_engine.workspace import Workspace
+from tests.chaos.forks import fast_folder
+
+if "TMPDIR" not in os.environ and (memory := fast_folder()):
+    os.environ["TMPDIR"] = tempfile.tempdir = str(memory)  # commits there wait for no disk
 
 
 @pytest.fixture(autouse=True)

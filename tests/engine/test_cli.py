@@ -1,4 +1,4 @@
-"""The command line, as a user types it, with real training on generated data."""
+"""The command line, as a user types it, with real training on a small data set."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
+from data.choices import Choices
+from data.own import add
+from data.registry import DATASETS
+from data.synthetic import generate
 from nas_engine.api import (
     AgentState,
     SearchError,
@@ -30,7 +34,9 @@ from nas_engine.workspace import PROJECT, Workspace
 # Real trainings take all cores: they run one after another.
 pytestmark = pytest.mark.xdist_group("training")
 
-QUICK = ("training.epochs=1", "training.steps_per_epoch=2", "data.dataset=synthetic")
+QUICK = ("training.epochs=1", "training.steps_per_epoch=2")
+ROWS = 900
+"""Rows of the small data set, so that judging a training takes no time."""
 
 
 def nas(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,9 +51,16 @@ def spawned() -> dict[str, Any]:
     return {"cwd": PROJECT, "capture_output": True, "text": True, "timeout": 180}
 
 
-def quick(*more: str) -> list[str]:
+def quick(*more: str, dataset: str = "small") -> list[str]:
     settings = [part for setting in QUICK for part in ("--set", setting)]
-    return ["search", "--dataset", "synthetic", *settings[:4], *more]
+    return ["search", "--dataset", dataset, *settings, *more]
+
+
+@pytest.fixture
+def small() -> None:
+    """A data set of the user's own, cut from the generated one."""
+    rows = generate(DATASETS["synthetic"]).iloc[:ROWS]
+    add("small", rows.to_csv().encode(), "small.csv", Choices(date="date", frequency="h"))
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:
@@ -57,6 +70,7 @@ def refusal(ended: subprocess.CompletedProcess[str]) -> str:
     return ended.stderr
 
 
+@pytest.mark.usefixtures("small")
 def test_a_search_is_run_shown_extended_and_exported(workspace: Workspace, tmp_path: Path) -> None:
     first = nas(workspace, *quick("--max-iterations", "2", "--json"))
     assert first.returncode == 0, first.stderr
@@ -86,6 +100,7 @@ def test_a_search_is_run_shown_extended_and_exported(workspace: Workspace, tmp_p
     assert rows[0]["model.d_model"] == "64"
 
 
+@pytest.mark.usefixtures("small")
 def test_kill_9_in_the_middle_of_a_training_and_resume(workspace: Workspace) -> None:
     one_seed = ("--rule", "seeds=1", "--rule", "extra_seeds=0")
     steps = ("--set", "training.steps_per_epoch=20")
@@ -145,7 +160,7 @@ def test_a_database_of_a_newer_version_is_refused(workspace: Workspace) -> None:
     )
     writer.close()
     assert "newer version" in refusal(nas(workspace, "list"))
-    assert "newer version" in refusal(nas(workspace, *quick()))
+    assert "newer version" in refusal(nas(workspace, *quick(dataset="synthetic")))
 
 
 def test_a_data_file_that_is_not_the_published_one_pauses_the_search(
@@ -159,7 +174,8 @@ def test_a_data_file_that_is_not_the_published_one_pauses_the_search(
 
 
 def test_a_second_start_of_a_running_search_is_refused(workspace: Workspace) -> None:
-    arguments = quick("--max-iterations", "2", "--set", "training.steps_per_epoch=200")
+    steps = ("--set", "training.steps_per_epoch=200")
+    arguments = quick("--max-iterations", "2", *steps, dataset="synthetic")
     with subprocess.Popen(
         command(workspace, *arguments), cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as follower:
@@ -171,8 +187,9 @@ def test_a_second_start_of_a_running_search_is_refused(workspace: Workspace) -> 
     assert (state.search.state, state.trials[0].state) == ("stopped", "stopped")
 
 
+@pytest.mark.usefixtures("small")
 def test_the_functions_of_the_api_run_a_search(workspace: Workspace) -> None:
-    settings = {"data.dataset": "synthetic", "training.epochs": 1, "training.steps_per_epoch": 2}
+    settings = {"data.dataset": "small", "training.epochs": 1, "training.steps_per_epoch": 2}
     state = run_nas_optimization(2, settings=settings, db=workspace.db, planner="random", slots=2)
     assert state.search.spec.slots == 2
     assert isinstance(state, AgentState)

@@ -27,6 +27,7 @@ TINY: dict[str, Value] = {
     "model.n_heads": 2,
     "model.d_ff": 32,
     "training.epochs": 2,
+    "training.steps_per_epoch": 16,
     "training.device": "cpu",
 }
 

@@ -33,6 +33,8 @@ from informer.training import (
 )
 from tests.informer.conftest import interrupt_in_epoch
 
+ALL_WINDOWS: dict[str, Value] = {"training.steps_per_epoch": 0}
+
 
 def trained(config: RunConfig, folder: Path) -> tuple[Success | Failure, RunDir]:
     run = RunDir(folder)
@@ -55,7 +57,7 @@ def failed(config: RunConfig, folder: Path) -> tuple[Failure, RunDir]:
 
 
 def test_a_run_leaves_metrics_weights_and_result(tiny: RunConfig, tmp_path: Path) -> None:
-    result, run = completed(tiny, tmp_path / "run")
+    result, run = completed(tiny.with_changes(ALL_WINDOWS), tmp_path / "run")
     records, _ = run.read_metrics()
     epochs = [record for record in records if isinstance(record, Epoch)]
     assert run.read_result() == result
@@ -227,9 +229,9 @@ def test_clipping_bounds_the_step(tiny: RunConfig, tmp_path: Path) -> None:
 # -- interruption -------------------------------------------------------------------------------
 
 RESUMED: dict[str, dict[str, Value]] = {
-    "adam": {},
+    "adam": ALL_WINDOWS,
     "adamw": {"training.optimizer_class": "AdamW", "training.scheduler_class": "OneCycleLR"},
-    "sgd": {"training.optimizer_class": "SGD", "training.warmup_steps": 70},
+    "sgd": {"training.optimizer_class": "SGD", "training.warmup_steps": 24},
     "patience": {"training.patience": 2, "training.optimizer_params.lr": 0.05},
 }
 
@@ -290,7 +292,7 @@ def test_a_loss_that_is_not_finite_fails_the_run_and_keeps_nothing(
         "training.optimizer_class": "SGD",
         "training.optimizer_params.lr": 0.5,
     }
-    result, run = failed(tiny.with_changes(sgd), tmp_path)
+    result, run = failed(tiny.with_changes(sgd | ALL_WINDOWS), tmp_path)
     assert result.error_class == "nonfinite"
     assert re.search(r"became (inf|nan) in epoch 1, step \d+ of 48; ", result.message)
     assert "training.optimizer_params.lr (0.5) is most likely too high for SGD" in result.message
