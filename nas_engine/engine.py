@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 MakeTrainer = Callable[[int, SearchSpec], Trainer]
 
 LOOP_SECONDS = 0.1
+ERRANDS = 8
+"""That are run at once; further ones wait."""
 REST_SECONDS = 1.0
 """After the database could not be written, until the next attempt."""
 
@@ -199,6 +201,8 @@ class Engine:
         self._spec = self._search().spec
         self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
+        # Of their own: errands that wait for a language model take no trial's thread.
+        self._beside = ThreadPoolExecutor(max_workers=ERRANDS, thread_name_prefix="errand")
         self._work: dict[int | None, Future[None]] = {}  # by trial; the baselines under None
         self._errands: dict[Errand, Future[None]] = {}  # what is wanted beside the trials
         self._woken = threading.Event()
@@ -226,7 +230,8 @@ class Engine:
                 self._woken.clear()
         finally:
             self._closing = True  # trainings end at once, with their workers
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            for threads in (self._threads, self._beside):
+                threads.shutdown(wait=False, cancel_futures=True)
         while not all(work.done() for work in (*self._work.values(), *self._errands.values())):
             with suppress(sqlite3.Error):
                 self._beat()  # a language model may keep a thread for as long as it answers
@@ -269,8 +274,8 @@ class Engine:
             why = Ended("stopped", "stopped", "The search was stopped.")
             self._writer.end_unfinished(self._search_id, why)
             self._end("stopped", search.reason)
-            return bool(self._errands)
-        at_work = bool(self._work or self._errands)
+            return self._wanted_beside()
+        at_work = bool(self._work) or self._wanted_beside()
         if search.state != "running":
             return at_work
         if why_not := self._too_many_failures(search):
@@ -285,7 +290,11 @@ class Engine:
         if self._work or (waits and not spent) or time.monotonic() < self._rests_until:
             return True
         self._end("completed", spent or self._exhausted)
-        return bool(self._errands)
+        return self._wanted_beside()
+
+    def _wanted_beside(self) -> bool:
+        """Tell whether an errand is under way, or rests until it can be written."""
+        return bool(self._errands) or time.monotonic() < self._rests_until
 
     def _decide_overdue(self, search: SearchRow) -> None:
         """Have the timer decide on what nobody has decided on in time."""
@@ -313,7 +322,7 @@ class Engine:
             return
         for errand in self._writer.read.errands(self._search_id):
             if errand not in self._errands:
-                self._errands[errand] = self._threads.submit(self._run_errand, errand)
+                self._errands[errand] = self._beside.submit(self._run_errand, errand)
                 self._errands[errand].add_done_callback(lambda _: self._woken.set())
 
     def _announce(self, search: SearchRow) -> None:

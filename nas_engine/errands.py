@@ -46,7 +46,8 @@ def run(means: Means, errand: Errand) -> None:
     """
     match errand.kind:
         case "plan again":
-            means.planning().again(errand.id)
+            with _failing(means, lambda problem: _keep(means, errand.id, problem)):
+                means.planning().again(errand.id)
         case "answer":
             _answer(means, errand.id)
         case "replay":
@@ -54,6 +55,15 @@ def run(means: Means, errand: Errand) -> None:
             for row in rows:
                 if row.id == errand.id and row.state == "asked":
                     _replay(means, row)
+
+
+def _keep(means: Means, number: int, problem: str) -> None:
+    """Let what was proposed before stand, where that is still to be said."""
+    trial = means.writer.read.trial(means.search_id, number)
+    if trial is not None and trial.asked_again:
+        means.writer.keep_proposal(trial.proposal_id)
+        text = f"Nothing else is proposed for trial {number}: {problem}"
+        means.writer.log(means.search_id, text, number, "warning")
 
 
 def _answer(means: Means, turn_id: int) -> None:

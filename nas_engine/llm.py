@@ -281,7 +281,7 @@ class LanguageModel:
             self._writer.finish_call(
                 call,
                 "used",
-                reply=self._redact(str(stopped))[:KEPT_CHARACTERS],
+                reply=self._redact.of_beginning(str(stopped))[:KEPT_CHARACTERS],
                 problem="It was stopped before its end; the worst case stays booked.",
                 seconds=time.monotonic() - began,
             )

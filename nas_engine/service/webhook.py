@@ -53,7 +53,7 @@ def post(address: str, said: Mapping[str, Any]) -> str:
         status = asyncio.run(_post(address, said))
     except TimeoutError:
         return f"there was no answer within {SECONDS:g} s"
-    except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, OverflowError, ExceptionGroup) as error:
         return f"the address cannot be reached ({type(error).__name__})"
     if 300 <= status < 400:
         return f"it answered with a redirect ({status}), which is not followed"

@@ -420,6 +420,8 @@ class Writer:
                 config = ?, expected_low = ?, expected_high = ?, surrogate_low = NULL,
                 surrogate_high = NULL, waiting_since = ?
                 WHERE id = ? AND version = ? AND decision IS NULL AND asked_again
+                AND EXISTS (SELECT 1
+                    FROM trials t WHERE t.proposal_id = proposals.id AND t.state = 'proposed')
                 RETURNING search_id, number""",
                 (
                     *(proposal.parent, proposal.source, proposal.step_type),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ from tests.fakes.llm_server import (
 )
 from tests.pages import seed
 
+KEY = "sk-canary-0123456789"
+
 Script = Callable[[Request, int], Reply]
 
 
@@ -61,7 +64,7 @@ class Desk:
 
     def answer(self, turn_id: int) -> TurnRow:
         settings = Settings(
-            openrouter_api_key=SecretStr("sk-canary-0123456789"),
+            openrouter_api_key=SecretStr(KEY),
             openai_base_url=self.server.url,
             llm_retries=1,
             llm_retry_seconds=0.0,
@@ -482,7 +485,7 @@ def test_the_form_of_a_draft_says_what_the_model_needs_to_know() -> None:
 @contextmanager
 def service(monkeypatch: pytest.MonkeyPatch, script: Script) -> Iterator[LLMServer]:
     with serving(script) as server:
-        monkeypatch.setenv("OPENROUTER_API_KEY", "sk-canary-0123456789")
+        monkeypatch.setenv("OPENROUTER_API_KEY", KEY)
         monkeypatch.setenv("OPENAI_BASE_URL", server.url)
         monkeypatch.setenv("LLM_RETRIES", "0")
         yield server
@@ -553,3 +556,39 @@ def test_an_error_of_ours_ends_the_turn_with_a_sentence(
         assert reader is not None
         (turn,) = reader.turns(1)
     assert turn.state == "failed" and "ZeroDivisionError" in turn.problem
+
+
+def test_an_engine_does_not_end_before_an_answer_that_could_not_be_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.search(max_trials=1, planner="random", settings={"training.epochs": 1})
+    monkeypatch.setattr("nas_engine.engine.REST_SECONDS", 0.05)
+    whole, failed = Writer.end_turn, []
+
+    def full(self: Writer, *facts: Any) -> None:
+        if not failed:
+            failed.append(facts)
+            raise sqlite3.OperationalError("database or disk is full")
+        whole(self, *facts)
+
+    monkeypatch.setattr(Writer, "end_turn", full)
+    with service(monkeypatch, lambda request, index: saying("Trial 0.")):
+        bench.give(Ask(question="Which?"), 1)
+    with reading(bench.workspace) as reader:
+        assert reader is not None
+        (turn,) = reader.turns(1)
+    assert failed and (turn.state, turn.answer) == ("answered", "Trial 0.")
+
+
+def test_no_part_of_a_key_is_kept_of_an_answer_that_was_stopped(at_desk: Open) -> None:
+    def act(line: Any) -> None:
+        streamed(event({"content": f"Trial 6 {KEY[:-1]}"})).act(line)
+        desk.writer.another().stop_turn(1)
+        line.wait(60)
+
+    from tests.fakes.llm_server import Wire
+
+    desk = at_desk(in_turn(Wire(act)))
+    assert desk.ask().answer == "Trial 6"
+    (call,) = desk.writer.read.llm_calls(desk.search_id)[-1:]
+    assert call.reply.strip() == "Trial 6"

@@ -43,6 +43,7 @@ from nas_engine.standing import due_at
 from nas_engine.store.reader import Errand, Spend, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
+from nas_engine.trainers.base import Ended
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.engine.rows import no_epochs, trial_row
@@ -421,6 +422,39 @@ def test_a_decision_made_meanwhile_wins_over_what_is_proposed_again(desk: Desk) 
     planning.again(1)
     trial = desk.trial(1)
     assert (trial.state, trial.config, trial.author) == ("queued", stood, "ada")
+
+
+def test_a_trial_that_was_stopped_meanwhile_keeps_what_it_was(desk: Desk) -> None:
+    def stop(asked: int) -> None:
+        if asked == 2:
+            desk.writer.end_unfinished(desk.search_id, Ended("stopped", "stopped", "Stopped."))
+
+    planning = desk.planning(Interrupted(stop))
+    planning.plan(0)
+    planning.plan(1)
+    stood = desk.trial(1).config
+    desk.ask_again(1)
+    planning.again(1)
+    trial = desk.trial(1)
+    assert (trial.state, trial.config, trial.asked_again) == ("stopped", stood, False)
+
+
+def test_an_engine_that_can_plan_nothing_begins_no_errand_for_ever(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.search(max_trials=2, planner="random", mode="review", limits={"hours": 1e-9})
+    desk = Desk.__new__(Desk)
+    desk.workspace, desk.writer, desk.search_id = bench.workspace, Writer(bench.workspace), 1
+    desk.read = desk.writer.read
+    desk.planning().plan(0)
+    desk.planning().plan(1)
+    trial = desk.trial(1)
+    monkeypatch.setattr("nas_engine.engine.planner_of", lambda *facts: 1 / 0)
+    again = AskAgain(proposal_id=trial.proposal_id, version=trial.version)
+    assert bench.give(again, 1).state == "applied"
+    assert not desk.trial(1).asked_again
+    assert any("ZeroDivisionError" in text for text in desk.events())
+    desk.writer.close()
 
 
 @pytest.mark.parametrize("error", [SpaceExhausted("All has been tried."), RuntimeError("A fault.")])

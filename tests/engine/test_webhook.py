@@ -79,6 +79,7 @@ def test_an_address_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch
         assert "no answer within 0.3 s" in webhook.post(server.url, {"text": "hello"})
         server.stop_listening()
         assert "cannot be reached" in webhook.post(server.url, {"text": "hello"})
+    assert "cannot be reached" in webhook.post("http://localhost:99999/", {"text": "hello"})
 
 
 def configured(monkeypatch: pytest.MonkeyPatch, address: str) -> Settings:
