@@ -37,7 +37,7 @@ from nas_engine.commands import (
 )
 from nas_engine.guidance import in_force, steered, understood
 from nas_engine.own_rules import OwnRulesError, load
-from nas_engine.proposals import Proposal, Record, check, too_large
+from nas_engine.proposals import Proposal, Record, check, overtaken, too_large
 from nas_engine.search import ASKING, CHANGEABLE, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
@@ -374,6 +374,9 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         _demand(check(Record(spec, others), parent, command.changes, by="person"))
         config = from_flat({**parent, **command.changes})
         edited = (command.changes, config, step_type(command.changes))
+    if command.decision == "approved":  # a limit may have been lowered while it waited
+        lowered = Record(scope.writer.read.steered_spec(scope.search_id), ())
+        _demand([f"Trial {trial.number}: {why}" for why in overtaken(lowered, trial.config)])
     done = scope.writer.decide(
         command.proposal_id,
         command.version,

@@ -34,8 +34,9 @@ from nas_engine.interruptions import EngineClosed, cannot_be_written
 from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices, gpus
 from nas_engine.own_rules import OwnRulesError, load
-from nas_engine.planners.base import AccessDenied, SpaceExhausted
+from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import Held, Planning, planner_of
+from nas_engine.proposals import overtaken
 from nas_engine.search import ASKING, Limits, SearchSpec
 from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
@@ -307,10 +308,13 @@ class Engine:
             trial = self._writer.read.trial(self._search_id, opened.number)
             due = None if trial is None else due_at(trial, search, engine.started_at)
             if trial is not None and due is not None and time.time() >= due:
-                decision: Literal["approved", "rejected"] = (
-                    "approved" if timer.then == "approve" else "rejected"
-                )
+                # Only a person may go against what people told the search meanwhile.
+                view = View.of(self._writer.read, search.id, trial.number)
+                against = overtaken(view.record, trial.config)
+                approves = timer.then == "approve" and not against
+                decision: Literal["approved", "rejected"] = "approved" if approves else "rejected"
                 why = f"Nobody decided within {timer.minutes:g} minutes."
+                why += f" It breaks what holds by now: {against[0]}" if against else ""
                 proposal = (trial.proposal_id, trial.version)
                 if self._writer.decide(*proposal, decision, author="timer", comment=why):
                     text = f"Trial {trial.number} {decision} by the timer: {why}"

@@ -177,6 +177,19 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
     return found
 
 
+def overtaken(record: Record, values: Mapping[str, Value]) -> list[str]:
+    """Return why a planner could propose a configuration no more because of what people said since.
+
+    It was checked when it was proposed: only what may have come later is looked at, a lowered limit
+    of size and the constraints on settings.
+    """
+    try:
+        config = from_flat(values)
+    except ConfigError as error:  # its data set has gone
+        return error.problems
+    return [*too_large(record.spec, config), *_breaking(record, config)]
+
+
 def near_duplicates(record: Record, config: RunConfig) -> list[Tried]:
     """Return the trials that differ from `config` by less than `NEAR` of an interval at most."""
     active = _active(config)  # once for all of them: it takes as long as hundreds of comparisons

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from nas_engine.cli.common import timer_of
 from nas_engine.cli.main import main
 from nas_engine.commands import (
     AskAgain,
+    Change,
     Command,
     Control,
     Decide,
@@ -178,6 +180,21 @@ def test_a_lowered_limit_holds_for_people_but_a_constrained_setting_is_theirs(de
                 changes={"model.d_ff": 2048},
             )
         )
+
+
+def test_what_waits_is_not_approved_beyond_a_limit_that_was_lowered_meanwhile(desk: Desk) -> None:
+    planning = desk.planning(OptunaPlanner("random"))
+    planning.plan(0)
+    planning.plan(1)
+    desk.tell(Guide(words="stay under 2k parameters"))
+    trial = desk.trial(1)
+    decide = Decide(proposal_id=trial.proposal_id, version=trial.version, decision="approved")
+    with pytest.raises(Refused, match=r"^Trial 1: the model would have .* allows 2,000\.$"):
+        desk.tell(decide)
+    assert desk.trial(1).state == "proposed"
+    desk.tell(Lift(steering_id=desk.read.steering(desk.search_id)[0].id))
+    desk.tell(Guide(words=f"no {trial.config['training.optimizer_class']}"))
+    assert desk.tell(decide) == "Trial 1 approved."  # a setting is a person's to choose
 
 
 # -- every planner obeys ------------------------------------------------------------------------
@@ -559,6 +576,24 @@ def test_a_timer_decides_what_nobody_decides(bench: Bench, then: str) -> None:
     assert {trial.state for trial in state.trials[1:]} == {
         "completed" if then == "approve" else "rejected"
     }
+
+
+def test_a_timer_approves_nothing_that_breaks_what_people_said_meanwhile(bench: Bench) -> None:
+    bench.search(planner="random", mode="review", limits={"hours": 1e-9})
+    with closing(Writer(bench.workspace)) as writer:
+        planning = Planning(writer, 1, OptunaPlanner("random"))
+        planning.plan(0)
+        planning.plan(1)
+        trial = writer.read.trial(1, 1)
+        assert trial is not None
+        words = f"no {trial.config['training.optimizer_class']}"
+        assert bench.give(Guide(words=words), 1).state == "applied"
+        timer = Timer(minutes=0.0005, then="approve")
+        change = Change(timer=timer, limits={"hours": 1.0}, max_trials=2)
+        assert bench.give(change, 1).state == "applied"
+        trial = writer.read.trial(1, 1)
+    assert trial is not None and (trial.state, trial.author) == ("rejected", "timer")
+    assert "never to" in trial.comment and "Nobody decided" in trial.comment
 
 
 # -- end to end ---------------------------------------------------------------------------------
