@@ -25,7 +25,7 @@ from tenacity.wait import wait_exponential_jitter
 
 from informer.failpoint import failpoint
 from nas_engine.planners.base import AccessDenied
-from nas_engine.service.cost import Booking, beyond, reported, settle, worst_case
+from nas_engine.service.cost import Booking, believed, beyond, reported, settle, worst_case
 from nas_engine.service.fault import ErrorClass, Fault, Stopped
 from nas_engine.service.form import plain, text_form, tool_form, tools_form
 from nas_engine.service.http import LISTEN_SECONDS, Listen, post, stream
@@ -37,6 +37,7 @@ from nas_engine.service.reply import (
     ToolCall,
     read_answer,
     read_completion,
+    storable,
     unfinished,
 )
 from nas_engine.settings import RoleName, Settings
@@ -297,7 +298,7 @@ class LanguageModel:
                 booked=Booking(0, 0.0) if fault.free else None,
             )
             raise
-        return _Exchange(call, worst, time.monotonic() - began, self._without_key(completion))
+        return _Exchange(call, worst, time.monotonic() - began, self._cleaned(completion))
 
     def _sent(
         self, messages: list[BaseMessage], form: Mapping[str, Any], listen: Listen | None
@@ -335,20 +336,21 @@ class LanguageModel:
         """Return what is kept of a fault: cut after the key is out, or half of it would remain."""
         return self._redact(str(fault))[:KEPT_OF_FAULTS]
 
-    def _without_key(self, completion: Completion) -> Completion:
-        calls = (
-            ToolCall(
-                self._redact(call.name),
-                call.arguments and self._redact(call.arguments),
-                self._redact(call.id),
-            )
-            for call in completion.calls
-        )
-        return dataclasses.replace(
-            completion,
-            text=self._redact(completion.text),
-            refusal=self._redact(completion.refusal),
-            calls=tuple(calls),
+    def _cleaned(self, completion: Completion) -> Completion:
+        """Return an answer that can be kept: without keys, in text that can be stored."""
+
+        def clean(text: str) -> str:
+            return self._redact(str(storable(text)))
+
+        return Completion(
+            text=clean(completion.text),
+            calls=tuple(
+                ToolCall(clean(call.name), call.arguments and clean(call.arguments), clean(call.id))
+                for call in completion.calls
+            ),
+            finish_reasons=tuple(map(clean, completion.finish_reasons)),
+            refusal=clean(completion.refusal),
+            usage=believed(completion.usage),
         )
 
     def _pause(self, state: RetryCallState) -> float:

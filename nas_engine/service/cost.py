@@ -59,6 +59,17 @@ def reported(usage: Mapping[str, Any]) -> Usage:
     )
 
 
+def believed(usage: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a completion's `usage` that `reported` reads: nothing else is kept."""
+    found = reported(usage)
+    figures = {
+        "prompt_tokens": found.prompt_tokens,
+        "completion_tokens": found.completion_tokens,
+        "cost": found.usd,
+    }
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
 def settle(usage: Usage, worst: Booking, role: Role) -> Booking:
     """Return what a call is booked at: the service's figures, else the worst case."""
     if usage.prompt_tokens is None or usage.completion_tokens is None:

@@ -152,7 +152,7 @@ def _validated(schema: type[Answer], text: str, otherwise: str) -> Answer | Obje
     except (ValueError, RecursionError) as error:
         return _malformed(f"{otherwise} ({error}).")
     try:
-        return schema.model_validate_json(json.dumps(_storable(value)), strict=True)
+        return schema.model_validate_json(json.dumps(storable(value)), strict=True)
     except ValidationError as error:
         return _malformed(
             *(
@@ -162,15 +162,19 @@ def _validated(schema: type[Answer], text: str, otherwise: str) -> Answer | Obje
         )
 
 
-def _storable(value: Any) -> Any:
-    """Return the value with lone surrogates, which JSON may smuggle in, escaped in all its text."""
+def storable(value: Any) -> Any:
+    """Return the value with lone surrogates, which JSON may smuggle in, escaped in all its text.
+
+    Two that make a character, which a stream may have parted, are that character.
+    """
     match value:
         case str():
-            return value.encode("utf-8", "backslashreplace").decode("utf-8")
+            joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+            return joined.encode("utf-8", "backslashreplace").decode("utf-8")
         case dict():
-            return {_storable(key): _storable(item) for key, item in value.items()}
+            return {storable(key): storable(item) for key, item in value.items()}
         case list():
-            return [_storable(item) for item in value]
+            return [storable(item) for item in value]
         case _:
             return value
 

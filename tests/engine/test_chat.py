@@ -592,3 +592,17 @@ def test_no_part_of_a_key_is_kept_of_an_answer_that_was_stopped(at_desk: Open) -
     assert desk.ask().answer == "Trial 6"
     (call,) = desk.writer.read.llm_calls(desk.search_id)[-1:]
     assert call.reply.strip() == "Trial 6"
+
+
+def test_odd_text_of_a_service_is_kept_and_its_figures_hold_no_key(at_desk: Open) -> None:
+    split = [event({"content": part}) for part in ("Trial \ud83d", "\ude00 \ud800 it is.")]
+    odd = {"prompt_tokens": 7, "completion_tokens": 2, "note": KEY, "more": "\ud800"}
+    last = event({}, finish_reason=f"stop {KEY}")
+    ended = f"data: {json.dumps({'choices': [], 'usage': odd})}\n\n".encode()
+    desk = at_desk(in_turn(streamed(*split, last, ended)))
+    turn = desk.ask()
+    assert (turn.state, turn.problem) == ("answered", "")
+    assert turn.answer == "Trial \U0001f600 \\ud800 it is."
+    (call,) = desk.writer.read.llm_calls(desk.search_id)[-1:]
+    assert (call.outcome, call.prompt_tokens, call.booked_tokens) == ("used", 7, 9)
+    assert KEY not in "\n".join(sqlite3.connect(desk.writer.workspace.db).iterdump())
