@@ -9,10 +9,12 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from nas_engine import supervisor
+from nas_engine import liveness, supervisor
 from nas_engine.commands import Command
+from nas_engine.store import writer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
+from pages._parts import controls
 
 PAGES = {  # that read the workspace
     "overview": "pages/search/overview.py",
@@ -58,7 +60,15 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
 
 
 @pytest.fixture
-def open_page() -> Open:
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass for leases, however long a page takes to be drawn."""
+    now = liveness.boot_clock()
+    for module in (liveness, writer, controls):
+        monkeypatch.setattr(module, "boot_clock", lambda: now)
+
+
+@pytest.fixture
+def open_page(still: None) -> Open:
     """Open a page of the dashboard by its address."""
     st.cache_data.clear()
 
