@@ -85,7 +85,8 @@ def value(config: RunConfig) -> float:
     return outcome.val_mse if isinstance(outcome, Success) else math.inf
 
 
-def ranked() -> list[tuple[Settings, float]]:
+@functools.cache
+def ranked() -> Sequence[tuple[Settings, float]]:
     """Return all settings of the grid with their val_mse at the default seed, the best first."""
     seed = start().training.seed
     found = [(settings, value(configuration(settings, seed))) for settings in combinations()]

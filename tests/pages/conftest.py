@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
-from nas_engine import supervisor
+from nas_engine import liveness, supervisor
 from nas_engine.commands import Command
+from nas_engine.store import writer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
+from pages._parts import controls
 
 PAGES = {  # that read the workspace
     "overview": "pages/search/overview.py",
@@ -60,8 +64,25 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
     return stand_in
 
 
+@pytest.fixture(scope="session", autouse=True)
+def components() -> Iterator[None]:
+    """Look for components in the installed packages once, not for each page: it takes longest."""
+    found = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", found)
+        yield
+
+
 @pytest.fixture
-def open_page() -> Open:
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass for leases, however long a page takes to be drawn."""
+    now = liveness.boot_clock()
+    for module in (liveness, writer, controls):
+        monkeypatch.setattr(module, "boot_clock", lambda: now)
+
+
+@pytest.fixture
+def open_page(still: None) -> Open:
     """Open a page of the dashboard by its address."""
     st.cache_data.clear()
 
