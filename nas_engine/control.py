@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from informer.config import Value, from_flat
+from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import (
@@ -91,6 +91,13 @@ class Scope:
 
 def apply(scope: Scope, command: Command, author: str) -> str:
     """Apply a command of `author` and return what is to be said of it; raises Refused."""
+    try:
+        return _applied(scope, command, author)
+    except ConfigError as error:  # what a search starts from may be gone, as its data set
+        raise Refused(" ".join(error.problems)) from None
+
+
+def _applied(scope: Scope, command: Command, author: str) -> str:
     match command:
         case Start():
             return _start(scope, command.spec)

@@ -257,7 +257,9 @@ class Engine:
         now = time.monotonic()
         if now - self._last_beat < HEARTBEAT_SECONDS:
             return False
-        self._writer.beat(now - self._last_beat)
+        # An answer about a search that has ended is no time that the search runs.
+        runs = bool(self._work) or self._search().state == "running"
+        self._writer.beat(now - self._last_beat if runs else 0.0)
         self._last_beat = now
         return True
 

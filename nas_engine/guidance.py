@@ -246,6 +246,9 @@ def understood(words: str, spec: SearchSpec, parent: Mapping[str, Value]) -> Und
     return Understood(tuple(found), "\n".join(rest))
 
 
+JOINED = 12
+"""Parts between commas that one clause may have, such as the values of a list."""
+
 _ENDS = re.compile(r"(?<=[.;!?])\s+|\s*\n\s*")
 _JOINS = re.compile(r",?\s+(?:and|but)\s+|,\s+", re.IGNORECASE)
 _WISH = re.compile(
@@ -278,7 +281,8 @@ def _clauses(sentence: str) -> tuple[list[Phrase], str]:
     at = 0
     while at < len(ends):
         readings = (
-            (end, read(text[cuts[at] : ends[end]])) for end in range(len(ends) - 1, at - 1, -1)
+            (end, read(text[cuts[at] : ends[end]]))
+            for end in range(min(len(ends), at + JOINED) - 1, at - 1, -1)
         )
         clause = next((reading for reading in readings if reading[1]), None)
         if clause is None:

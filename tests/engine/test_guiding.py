@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from data import own
+from data.quality import choose
 from informer.config import Value, fields, from_flat, problems
 from informer.cost import parameters
 from nas_engine.cli import steering as cli
@@ -47,6 +49,7 @@ from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
 from nas_engine.trainers.base import Ended
 from nas_engine.workspace import Workspace
+from tests.data.files import csv, table
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.engine.rows import no_epochs, trial_row
 from tests.engine.test_control import answered, until
@@ -195,6 +198,20 @@ def test_what_waits_is_not_approved_beyond_a_limit_that_was_lowered_meanwhile(de
     desk.tell(Lift(steering_id=desk.read.steering(desk.search_id)[0].id))
     desk.tell(Guide(words=f"no {trial.config['training.optimizer_class']}"))
     assert desk.tell(decide) == "Trial 1 approved."  # a setting is a person's to choose
+
+
+def test_a_search_whose_data_set_is_gone_refuses_what_needs_it_in_a_sentence(
+    workspace: Workspace,
+) -> None:
+    choices = choose(fill="interpolate", target="a")
+    own.add("mine", csv(table()), "/from/mine.csv", choices)
+    settings = {"data.dataset": "mine", "data.target": "a", "data.seq_len": 24}
+    desk = Desk(workspace, settings={**settings, "data.label_len": 12, "data.pred_len": 12})
+    own.remove("mine")
+    for command in (Guide(words=WORDS), Enqueue(changes={"model.dropout": 0.2})):
+        with pytest.raises(Refused, match="'mine'"):
+            desk.tell(command)
+    desk.writer.close()
 
 
 # -- every planner obeys ------------------------------------------------------------------------
