@@ -157,7 +157,12 @@ def known_result(reader: Reader, search: SearchRow, config: Mapping[str, Value])
 def replay_label(row: ReplayRow) -> str:
     """Return a replay in one line, for lists."""
     model = f" ({readable(row.model)})" if row.model else ""
-    return f"{STATES[row.state]} · trial {row.number} · {row.planner}{model}"
+    return f"{STATES[row.state]} · trial {row.number} · {planner_of(row)}{model}"
+
+
+def planner_of(row: ReplayRow) -> str:
+    """Return the planner that a replay asks, as the form calls it."""
+    return next((name for key, name in PLANNERS.items() if key == row.planner), row.planner)
 
 
 def show_replay(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
@@ -191,7 +196,7 @@ def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
 
 def show_answer_of(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
     """Draw what a replay has come to."""
-    whose = f"{row.planner}, {plain(row.model, 80)}" if row.model else row.planner
+    whose = planner_of(row) + (f", {plain(row.model, 80)}" if row.model else "")
     st.markdown(f"**What {whose} would have proposed**")
     if row.state == "asked":
         st.info("The planner is being asked; its answer appears here by itself.")
