@@ -111,7 +111,8 @@ def basis_text(found: Found) -> str:
         else "none is certain enough to be called a finding yet"
     )
     return (
-        f"{found.tested} conditions tested on {found.compared:,} trials beside their parents; "
+        f"Tested {found.tested} condition{'s' * (found.tested != 1)} on {found.compared:,} "
+        f"trial{'s' * (found.compared != 1)} beside their parents; "
         f"{sure}.{noise}"
     )
 

@@ -137,7 +137,8 @@ def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) ->
 
 def show_cost(inbox: Inbox, trial: TrialRow, record: Record) -> Estimate | None:
     """Draw what is expected of the proposal and what it will take, and return the latter."""
-    source = "The person" if trial.source == "human" else "The planner"
+    person = "The person" if trial.source == "human" else "The planner"
+    source = "The chat" if trial.drafted else person
     expected = expectations(trial, source, inbox.parent_error(trial))
     st.markdown("**Expected**")
     for sentence in expected or ["Nobody has said what effect to expect."]:
