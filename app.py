@@ -109,7 +109,8 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Models, keys, limits, this machine, appearance.",
                 ),
             ],
-        }
+        },
+        expanded=True,
     )
     with st.sidebar:
         show_waiting()

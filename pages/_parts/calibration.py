@@ -102,7 +102,7 @@ def verdicts(found: Sequence[Prediction]) -> list[str]:
         if told.count < FEW:
             sentences.append(
                 f"{name}: only {told.count} {'prediction' if told.count == 1 else 'predictions'} "
-                f"so far; from about {FEW} on a share says something."
+                f"so far; a share of them means little below about {FEW}."
             )
             continue
         honest = told.share_low <= LEVEL <= told.share_high

@@ -68,6 +68,8 @@ def suggestions(search: SearchRow, results: Results) -> list[str]:
         else f"How far is trial {best} from the baselines, and is that more than the noise?",
         f"Why did trial {failed[-1]} fail, and what did the failures have in common?"
         if failed
+        else "Which trials were accepted, and by which rule?"
+        if newest == 0
         else f"What did trial {newest} change, and what came of it?",
         f"Compare the learning curves of trials 0 and {best}."
         if best

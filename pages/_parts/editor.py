@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from informer.config import ConfigError, Value, from_flat
 from nas_engine.proposals import Record, Tried, check, near_duplicates, outcome
 from nas_engine.space import editable_keys
-from pages._parts.forms import settings_by_section, settings_in_grid
+from pages._parts.forms import held_settings, settings_by_section, settings_in_grid
 from pages._parts.inbox_figures import estimate, estimate_text
 from pages._parts.opening import TRIAL
 from pages._parts.text import changes_text, plain
@@ -41,10 +42,12 @@ def edit(
         prefix: of the widgets' keys, unique to the page and the form.
         search_id: for links to its trials.
     """
-    held = settings_in_grid([key for key in editable_keys() if key in first], start, prefix)
+    shown = [key for key in editable_keys() if key in first]
+    faulty = at_odds({**parent, **start, **held_settings(editable_keys(), prefix)})
+    held = settings_in_grid(shown, start, prefix, faulty)
     with st.expander("All other settings", key=f"{prefix}-others"):
         others = [key for key in editable_keys() if key not in first]
-        held |= settings_by_section(others, start, prefix)
+        held |= settings_by_section(others, start, prefix, faulty)
     changes = edited_changes(parent, held)
     if not changes:
         st.caption("Nothing is changed yet.")
@@ -61,6 +64,16 @@ def edit(
     for problem in problems:
         st.error(plain(problem))
     return changes, problems
+
+
+def at_odds(config: Mapping[str, Value]) -> list[str]:
+    """Return the settings that a rule names which a configuration breaks."""
+    try:
+        from_flat(config)
+    except ConfigError as error:
+        told = str(error)
+        return [key for key in editable_keys() if re.search(rf"(?<![\w.]){re.escape(key)}\b", told)]
+    return []
 
 
 def show_near(record: Record, config: Mapping[str, Value], search_id: int) -> None:

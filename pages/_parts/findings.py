@@ -105,10 +105,15 @@ def basis_text(found: Found) -> str:
     if not found.compared:
         return "No trial has a result beside its parent's yet: there is nothing to learn from."
     noise = "" if found.noise_known else " The noise is not known yet: every difference counts."
-    none = "" if found.findings else " None of it is certain enough to be called a finding."
+    sure = (
+        f"at most {FALSE:.0%} of the findings should be false"
+        if found.findings
+        else "none is certain enough to be called a finding yet"
+    )
     return (
-        f"From {found.compared:,} trials beside their parents and {found.tested} conditions that "
-        f"were tested; of the findings at most {FALSE:.0%} should be false.{none}{noise}"
+        f"Tested {found.tested} condition{'s' * (found.tested != 1)} on {found.compared:,} "
+        f"trial{'s' * (found.compared != 1)} beside their parents; "
+        f"{sure}.{noise}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TypeVar
 
 import streamlit as st
@@ -86,7 +86,7 @@ def setting(
 
 
 def settings_by_section(
-    keys: Iterable[str], values: Mapping[str, Value], prefix: str
+    keys: Iterable[str], values: Mapping[str, Value], prefix: str, faulty: Collection[str] = ()
 ) -> dict[str, Value]:
     """Draw the widgets of `keys` under the headings of their sections and return their values."""
     wanted = list(keys)
@@ -95,18 +95,19 @@ def settings_by_section(
         inside = [key for key in wanted if key.startswith(f"{section}.")]
         if inside:
             st.markdown(f"**{heading}**")
-            held |= settings_in_grid(inside, values, prefix)
+            held |= settings_in_grid(inside, values, prefix, faulty)
     return held
 
 
 def settings_in_grid(
-    keys: Iterable[str], values: Mapping[str, Value], prefix: str
+    keys: Iterable[str], values: Mapping[str, Value], prefix: str, faulty: Collection[str] = ()
 ) -> dict[str, Value]:
-    """Draw the widgets of `keys` side by side and return their values."""
+    """Draw the widgets of `keys` side by side, the faulty ones marked, and return their values."""
     held: dict[str, Value] = {}
     with st.grid(4, min_column_width=190, vertical_alignment="bottom"):
         for key in keys:
-            held[key] = setting(key, values[key], prefix)
+            label = f":red[**✕** {key}]" if key in faulty else None
+            held[key] = setting(key, values[key], prefix, label)
     return held
 
 

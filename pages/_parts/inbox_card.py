@@ -25,7 +25,7 @@ from pages._parts.inbox_figures import (
     expectations,
     references,
 )
-from pages._parts.opening import settings
+from pages._parts.opening import TRANSCRIPT, TRIAL, settings
 from pages._parts.states import SOURCES
 from pages._parts.text import (
     changes_text,
@@ -68,12 +68,12 @@ def show_head(inbox: Inbox, trial: TrialRow) -> None:
         by = "drafted in the chat" if trial.drafted else f"proposed by {source}{model}"
         st.badge(plain(by), color="blue")
         st.badge(f"{trial.step_type} step", color="violet")
-        st.badge("changes " + parent_name(trial, inbox.search), color="gray")
         if trial.waiting_since is not None:
             waited = seconds_text(max(0.0, time.time() - trial.waiting_since))
             st.badge(f"waits {waited}", color="gray", help="When this page was drawn.")
         if timer := timer_text(inbox, trial):
             st.badge(timer, color="orange", icon=":material/timer:")
+        show_links(trial, inbox.search)
     if trial.asked_again:
         label = "The planner is asked again" + (f": {trial.hint}" if trial.hint else "")
         st.status(plain(label, 300), state="running", type="compact")
@@ -98,11 +98,22 @@ def not_replaced(inbox: Inbox, trial: TrialRow) -> str:
     return inbox.warnings.get(trial.number, "") if kept else ""
 
 
-def parent_name(trial: TrialRow, search: SearchRow) -> str:
-    """Return what a proposal changes, in words."""
+def show_links(trial: TrialRow, search: SearchRow) -> None:
+    """Draw the ways to what a proposal changes and to the exchanges that led to it."""
     if trial.parent is None:
-        return "the starting configuration"
-    return f"trial {trial.parent}" + (" ★" if trial.parent == search.incumbent else "")
+        st.badge("changes the starting configuration", color="gray")
+    else:
+        st.page_link(
+            TRIAL,
+            label=f"changes trial {trial.parent}" + " ★" * (trial.parent == search.incumbent),
+            query_params={"trial": f"{search.id}.{trial.parent}"},
+        )
+    st.page_link(
+        TRANSCRIPT,
+        label="Transcript",
+        query_params={"search": str(search.id), "trial": str(trial.number)},
+        help="What the planner was asked and answered, word for word.",
+    )
 
 
 def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) -> None:
@@ -126,11 +137,12 @@ def show_difference(parent: Mapping[str, Value], config: Mapping[str, Value]) ->
 
 def show_cost(inbox: Inbox, trial: TrialRow, record: Record) -> Estimate | None:
     """Draw what is expected of the proposal and what it will take, and return the latter."""
-    source = "The person" if trial.source == "human" else "The planner"
+    person = "The person" if trial.source == "human" else "The planner"
+    source = "The chat" if trial.drafted else person
     expected = expectations(trial, source, inbox.parent_error(trial))
     st.markdown("**Expected**")
     for sentence in expected or ["Nobody has said what effect to expect."]:
-        st.caption(plain(sentence))
+        st.markdown(plain(sentence))
     if inbox.noise is not None:
         st.caption(f"Seeds alone make trainings differ by {inbox.noise.relative:.2%} here.")
     after, before = estimate(record, trial.config), estimate(record, inbox.parent_of(trial))

@@ -48,11 +48,7 @@ def estimate_text(after: Estimate, before: Estimate | None, than: str = "") -> s
     """
     parts = [f"Parameters: {count_text(after.parameters)}"]
     if before is not None:
-        growth = after.parameters / before.parameters if before.parameters else 1.0
-        factor = f" (x {growth:.2f})" if growth != 1 else ""
-        parts = [
-            f"Parameters: {count_text(before.parameters)} → {count_text(after.parameters)}{factor}"
-        ]
+        parts = [f"Parameters: {_growth(after.parameters, before.parameters)}"]
     parts.append(f"{after.memory / 1e6:,.0f} MB of memory")
     if before is not None and than:
         parts[-1] += _changed(after.memory, before.memory)
@@ -61,6 +57,13 @@ def estimate_text(after: Estimate, before: Estimate | None, than: str = "") -> s
         if before is not None and before.seconds is not None and than:
             parts[-1] += _changed(after.seconds, before.seconds)
     return " · ".join(parts) + (f", against {than}" if than else "")
+
+
+def _growth(after: int, before: int) -> str:
+    if after == before:
+        return f"{count_text(after)}, unchanged"
+    factor = f" (x {after / before:.2f})" if before else ""
+    return f"{count_text(before)} → {count_text(after)}{factor}"
 
 
 def _changed(after: float, before: float) -> str:

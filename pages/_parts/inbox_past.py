@@ -23,7 +23,7 @@ def show_decided(inbox: Inbox) -> None:
     if not inbox.reads_words:
         planner = SOURCES.get(inbox.search.spec.planner, inbox.search.spec.planner)
         st.caption(f"{planner} learns from results alone: it reads no comments and no reasons.")
-    wide, link = st.column_config.TextColumn(width=230), st.column_config.LinkColumn
+    wide, link = st.column_config.TextColumn(width=165), st.column_config.LinkColumn
     st.dataframe(
         pd.DataFrame([_row(inbox, trial) for trial in inbox.decided]),
         hide_index=True,
@@ -58,12 +58,12 @@ def _row(inbox: Inbox, trial: TrialRow) -> dict[str, object]:
         known = "not yet" if told is None else f"at trial {told}"
         row["Planner told"] = known if trial.decision in TOLD else "the result alone"
     row |= {
-        "Proposed by": SOURCES.get(trial.source, trial.source),
         "Proposed": readable(changes_text(trial.original, parent)),
         "Tried": ""
         if trial.decision == "rejected"
         else readable(changes_text(trial.changes, parent)),
         "State": trial.state,
+        "Proposed by": SOURCES.get(trial.source, trial.source),
         "val_mse ↓": error_text(trial.val_mse),
         "vs parent": percent_text(_improvement(trial.val_mse, inbox.parent_error(trial))),
     }

@@ -1,4 +1,4 @@
-"""Ask again: what another planner would have proposed, beside what was proposed."""
+"""Replay: what another planner would have proposed, beside what was proposed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pages._parts.opening import (
     show_answer,
 )
 from pages._parts.selection import reference_of
-from pages._parts.states import SOURCES, verdict_text
+from pages._parts.states import PLANNERS, SOURCES, verdict_text
 from pages._parts.text import error_text, expected_text, percent_text, plain, readable, value_text
 
 MOST_SEARCHES = 20
@@ -40,15 +40,16 @@ def show_replays(reader: Reader, search: SearchRow) -> None:
     """Draw the form of a replay, and those that were asked for."""
     last = max(reader.numbers(search.id), default=0)
     if last == 0:
-        nothing_yet(
-            "No planner has proposed a trial yet; there is nothing to ask again.", search.id
-        )
+        nothing_yet("No planner has proposed a trial yet; there is nothing to replay.", search.id)
         return
     show_form(search, last)
     show_answer(ANSWER)
     rows = reader.replays(search.id)
     if not rows:
-        st.caption("Nobody has asked again yet.")
+        st.caption(
+            "No replay yet. Choose a trial and a planner to see what it would have proposed from "
+            "what was known then, and what came of that where it was ever trained."
+        )
         return
     known = {row.id: row for row in rows}
     asked_for = st.query_params.get("replay", "")
@@ -83,9 +84,10 @@ def show_form(search: SearchRow, last: int) -> None:
         planner = st.selectbox(
             "Planner",
             get_args(PlannerName),
+            format_func=PLANNERS.__getitem__,
             key="hindsight-planner",
             width=140,
-            help="`llm` and `hybrid` ask a language model, which costs; the call counts against "
+            help="LLM and Hybrid ask a language model, which costs; the call counts against "
             "the budget of the search.",
         )
         asking = planner in ASKING
@@ -98,7 +100,7 @@ def show_form(search: SearchRow, last: int) -> None:
             width=280,
         )
         st.button(
-            "Ask again",
+            "Replay",
             key="hindsight-ask",
             type="primary",
             icon=":material/history:",
@@ -155,7 +157,12 @@ def known_result(reader: Reader, search: SearchRow, config: Mapping[str, Value])
 def replay_label(row: ReplayRow) -> str:
     """Return a replay in one line, for lists."""
     model = f" ({readable(row.model)})" if row.model else ""
-    return f"{STATES[row.state]} · trial {row.number} · {row.planner}{model}"
+    return f"{STATES[row.state]} · trial {row.number} · {planner_of(row)}{model}"
+
+
+def planner_of(row: ReplayRow) -> str:
+    """Return the planner that a replay asks, as the form calls it."""
+    return next((name for key, name in PLANNERS.items() if key == row.planner), row.planner)
 
 
 def show_replay(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
@@ -189,7 +196,7 @@ def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
 
 def show_answer_of(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
     """Draw what a replay has come to."""
-    whose = f"{row.planner}, {plain(row.model, 80)}" if row.model else row.planner
+    whose = planner_of(row) + (f", {plain(row.model, 80)}" if row.model else "")
     st.markdown(f"**What {whose} would have proposed**")
     if row.state == "asked":
         st.info("The planner is being asked; its answer appears here by itself.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nas_engine.liveness import LEASE_SECONDS, LIVING, EngineState, boot_id
+from nas_engine.search import PlannerName
 from nas_engine.store.reader import EngineRow, SearchRow, TrialRow
 from pages._parts.text import seconds_text
 
@@ -60,6 +61,14 @@ SOURCES = {
     "random": "random",
     "human": "person",
     "fallback": "TPE, for the LLM",
+}
+
+PLANNERS: dict[PlannerName, str] = {
+    "tpe": "TPE",
+    "llm": "LLM",
+    "hybrid": "Hybrid",
+    "rules": "Rules",
+    "random": "Random",
 }
 
 

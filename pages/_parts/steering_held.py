@@ -43,7 +43,7 @@ def show_in_force(reader: Reader, search: SearchRow, spec: SearchSpec) -> None:
     st.subheader("In force", anchor=False)
     rows = reader.steering(search.id)
     if not rows:
-        st.caption("Nobody has told this search anything on its way.")
+        st.caption("Nothing yet: constraints and words appear here and can be removed at any time.")
     for row in rows:
         with st.container(border=True, key=f"steer-held-{row.id}", gap="xsmall"):
             if row.constraint is None:
@@ -69,9 +69,11 @@ def show_constraint(
     ):
         show_chip(constraint)
         show_remove(search.id, row)
-    st.markdown(f"{obeyed.text} · {plain(given_text(row))}")
     now, offered = allowed(spec, constraint.key), allowed(search.spec, constraint.key)
-    st.caption(plain(f"{constraint.key}: {now}; the search offers {offered}."))
+    st.caption(
+        f"{obeyed.text} · {plain(given_text(row))}",
+        help=plain(f"{constraint.key}: {now}; the search offers {offered}."),
+    )
     if obeyed.broken:
         numbers = ", ".join(str(number) for number in obeyed.broken[:10])
         st.warning(f"Not kept by trial {numbers}.")

@@ -15,7 +15,7 @@ from nas_engine.store.reader import BaselineRow, LLMCallRow, RevisionRow, Search
 from nas_engine.store.table import TriedRow
 from nas_engine.transcript import Found, Life, waited_seconds
 from pages._parts.facts import show_facts
-from pages._parts.opening import COMPARE, LIVE, TRIAL
+from pages._parts.opening import COMPARE, LIVE, REVIEW, TRIAL
 from pages._parts.states import SOURCES, TRIAL_STATES
 from pages._parts.text import (
     changes_text,
@@ -210,15 +210,19 @@ def show_review(shown: Shown) -> None:
         since = f"since {clock_text(moments.waited_from)}" if waits and moments.waited_from else ""
         label = f"**Review** · {'waits for a person' if waits else 'none'}"
         with step(label, "open", shown.opened, since):
-            st.caption(
-                "The decision is taken on the page Review."
-                if waits
-                else "The search ended before a person decided."
-            )
+            if waits:
+                st.page_link(
+                    REVIEW,
+                    label="Decide on the page Review",
+                    icon=":material/arrow_forward:",
+                    query_params={"search": str(shown.search.id)},
+                )
+            else:
+                st.caption("The search ended before a person decided.")
         return
     when = "" if moments.decided is None else clock_text(moments.decided)
     if trial.decision == "auto":
-        with step("**Review** · passed without one", "complete", shown.opened, when):
+        with step("**Review** · not asked for", "complete", shown.opened, when):
             st.caption("No person is asked about such a step in this search.")
         return
     author = plain(trial.author, 60) or "unknown"

@@ -23,7 +23,6 @@ from pages._parts.opening import (
     SETTINGS,
     choose_search,
     give,
-    give_and_show,
     leave,
     searched,
     settings,
@@ -62,8 +61,10 @@ def submit(search_id: int) -> None:
 
 
 def stop(search_id: int, turn_id: int) -> None:
-    """Stop an answer."""
-    give_and_show(StopAnswer(turn_id=turn_id), search_id, ANSWER)
+    """Stop an answer; where it is stopped, the answer itself says so."""
+    told = give(StopAnswer(turn_id=turn_id), search_id)
+    if not told.ok:
+        leave(ANSWER, told)
 
 
 def show_no_key() -> None:

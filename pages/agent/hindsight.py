@@ -315,7 +315,7 @@ def look(search_id: int) -> None:
 TABS: dict[str, tuple[str, Callable[[Reader, SearchRow], None]]] = {
     "whatif": ("What if", show_what_if),
     "right": ("Who was right", show_calibration),
-    "replay": ("Ask again", show_replays),
+    "replay": ("Replay", show_replays),
 }
 
 

@@ -32,15 +32,9 @@ from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
+from pages._parts.states import PLANNERS
 from pages._parts.text import count_text, plain
 
-PLANNERS: dict[PlannerName, str] = {
-    "tpe": "TPE",
-    "llm": "LLM",
-    "hybrid": "Hybrid",
-    "rules": "Rules",
-    "random": "Random",
-}
 PLANNER_HELP = (
     "TPE: Bayesian optimisation with Optuna. LLM: a language model reads the whole search and "
     "proposes each change. Hybrid: TPE owns the study, the language model proposes candidates on a "

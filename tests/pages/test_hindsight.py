@@ -210,7 +210,7 @@ def test_a_replay_is_asked_for_and_shown_beside_what_was_proposed(
     seeded: Seed, open_page: Open, engine: Engine
 ) -> None:
     app = open_page("hindsight", search="1", tab="replay")
-    assert "Nobody has asked again yet" in words(app)
+    assert "No replay yet" in words(app)
     app.number_input(key="hindsight-trial-1").set_value(2)
     app.selectbox(key="hindsight-planner").set_value("llm").run()
     app.text_input(key="hindsight-model").set_value("some/model").run()
@@ -257,7 +257,7 @@ def test_a_replay_that_failed_says_why_and_an_open_one_is_waited_for(
     [
         ("whatif", "No trial has been judged yet"),
         ("right", "Nothing that was predicted has come out yet"),
-        ("replay", "there is nothing to ask again"),
+        ("replay", "there is nothing to replay"),
     ],
 )
 def test_an_untouched_search_says_what_there_will_be(

@@ -365,6 +365,8 @@ def test_an_edit_with_problems_cannot_be_approved(open_page: Open, workspace: Wo
     app.number_input(key=proposal_key(app, "-model-n_heads")).set_value(3).run()
     assert "must divide" in app.error[0].value
     assert app.button(key=proposal_key(app, "-approve-edited")).disabled
+    marked = [field.label for field in app.number_input if "✕" in field.label]
+    assert set(marked) == {":red[**✕** model.n_heads]", ":red[**✕** model.d_model]"}
 
 
 def test_a_rejection_needs_a_reason(open_page: Open, workspace: Workspace, engine: Engine) -> None:

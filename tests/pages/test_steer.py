@@ -156,7 +156,8 @@ def test_what_is_in_force_tells_how_far_it_was_kept_and_can_be_removed(
     shown = words(app)
     assert "⚠ 12 of 13 proposals obey · by ada" in shown and "Not kept by trial 34." in shown
     assert "✓ 1 of 1 proposals obey · by bob" in shown, "what a person edited does not count"
-    assert "model\\.dropout: 0 to 0\\.3; the search offers 0 to 0\\.5\\." in shown
+    offers = [caption.help for caption in app.caption]
+    assert "model\\.dropout: 0 to 0\\.3; the search offers 0 to 0\\.5\\." in offers
     assert "No longer in force (1)" in shown
     assert "Heavy tails at noon. " + EVIL in shown and "In every question to the planner" in shown
     app.button(key="steer-lift-1").click().run()
