@@ -17,11 +17,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import PROJECT, Workspace
+
+expect.set_options(timeout=20_000)  # however busy the machine is; nothing waits longer than it must
 
 CHROMIUM_ARGUMENTS = [
     "--no-sandbox",

@@ -12,7 +12,7 @@ from pathlib import Path
 from informer.config import RunConfig
 from informer.rundir import Epoch, Progress, RunDir, Success
 from nas_engine.api import AgentState
-from nas_engine.commands import Decide, send
+from nas_engine.commands import AskAgain, Decide, send
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.store.reader import BaselineRow, TrialRow
@@ -177,20 +177,26 @@ def noisy(config: RunConfig) -> float:
 
 @dataclass
 class Person:
-    """Decides once on each proposal that the page shows, by the number of its trial."""
+    """Decides once on each proposal that the page shows, by the number of its trial.
+
+    Every third is asked for again before it is approved.
+    """
 
     workspace: Workspace
-    decided: set[int] = field(default_factory=set)
+    decided: set[tuple[int, int]] = field(default_factory=set)  # trials and versions
 
     def look(self, state: AgentState) -> None:
         for trial in state.trials:
-            if trial.state == "proposed" and trial.number not in self.decided:
+            seen = trial.number, trial.version
+            if trial.state == "proposed" and not trial.asked_again and seen not in self.decided:
                 send(self.workspace, self._decision(trial), state.search.id)
-                self.decided.add(trial.number)
+                self.decided.add(seen)
 
-    def _decision(self, trial: TrialRow) -> Decide:
+    def _decision(self, trial: TrialRow) -> Decide | AskAgain:
         seen = {"proposal_id": trial.proposal_id, "version": trial.version}
         match trial.number % 3:
+            case 1 if trial.version == 1:
+                return AskAgain(**seen, hint="Something else.")
             case 0:
                 return Decide(**seen, decision="rejected", comment="Not this one.")
             case 1:

@@ -313,6 +313,7 @@ def test_a_search_is_steered_from_the_page(
         expect(page.get_by_text("Trial 3 trains").first).to_be_visible(timeout=15_000)
 
         table = page.get_by_test_id("stDataFrame").first
+        expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", "5")
         box = table.bounding_box()
         assert box is not None
         row = box["height"] / 5  # the head and 4 trials
