@@ -183,10 +183,12 @@ def names(url: str) -> str:
 
 def click_row(page: Page, row: int, rows: int) -> None:
     """Click the box of a row, counted from 0, of the table of trials."""
-    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", str(rows + 1))
+    box = table.bounding_box()
     assert box is not None
     height = box["height"] / (rows + 1)  # the head has the height of a row
-    page.mouse.click(box["x"] + 18, box["y"] + (row + 1.5) * height)
+    table.click(position={"x": 18, "y": (row + 1.5) * height})  # once it is where it stays
 
 
 def test_rows_choose_trials_whatever_the_order_and_the_address_shows_the_same_again(
@@ -312,12 +314,7 @@ def test_a_search_is_steered_from_the_page(
         page.keyboard.press("Escape")
         expect(page.get_by_text("Trial 3 trains").first).to_be_visible(timeout=15_000)
 
-        table = page.get_by_test_id("stDataFrame").first
-        expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", "5")
-        box = table.bounding_box()
-        assert box is not None
-        row = box["height"] / 5  # the head and 4 trials
-        page.mouse.click(box["x"] + 18, box["y"] + 2.5 * row)
+        click_row(page, 1, 4)
         expect(page.locator(".st-key-live-trial-1 input")).to_have_value("Trial 1")
         page.get_by_role("button", name="Stop it").click()
         expect(answer(page, "Trial 1 is stopped; the search goes on.")).to_be_visible()

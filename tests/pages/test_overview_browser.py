@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from nas_engine.workspace import Workspace
 from tests.dashboard import browsing, serving_dashboard
 from tests.pages import seed
-from tests.pages.test_browser import living_engine
+from tests.pages.test_browser import living_engine, rest
 from tests.pages.test_overview import stored
 
 pytestmark = pytest.mark.browser
@@ -27,10 +27,11 @@ def test_a_chosen_row_stays_the_same_search_while_others_begin_and_people_write(
     ):
         page.goto(dashboard.url)
         table = page.get_by_test_id("stDataFrame")
-        expect(table).to_be_visible(timeout=30_000)
+        expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", "3")
+        rest(page)
         box = table.bounding_box()
         assert box is not None
-        page.mouse.click(box["x"] + 18, box["y"] + box["height"] * 2.5 / 3)  # the older search
+        table.click(position={"x": 18, "y": box["height"] * 2.5 / 3})  # the older search
         notes = page.get_by_label("Notes")
         notes.fill("half a sent")
         third = seed.all_failed(workspace)  # it takes the first row, and all others move
