@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import streamlit as st
 
 from informer.config import ConfigError, Value, from_flat
-from nas_engine.proposals import Record, Tried, check, near_duplicates, outcome
+from nas_engine.proposals import LEVEL, Record, Tried, check, near_duplicates, outcome
 from nas_engine.space import editable_keys
 from pages._parts.forms import held_settings, settings_by_section, settings_in_grid
 from pages._parts.inbox_figures import estimate, estimate_text
@@ -113,7 +113,8 @@ def choose_expected(prefix: str) -> tuple[tuple[float, float] | None, list[str]]
                 key=f"{prefix}-expected-{end}",
                 placeholder="optional",
                 width=210,
-                help="Of val_mse, against the parent's. Hindsight compares it with the result.",
+                help=f"Of val_mse, against the parent's: the range that holds the result with a "
+                f"probability of {LEVEL:.0%}. Hindsight compares it with what came.",
             )
     return expected_now(prefix)
 

@@ -686,7 +686,7 @@ def test_the_command_line_guides_lifts_lists_and_asks_again(
     assert desk.trial(1).hint == "smaller"
     assert nas("ask-again", "1", "0")[0] == 2
     assert nas("change", "1", "--radical", "--timer", "30:approve") == (
-        *(0, "Search 1 now has mode radical, timer approve after 30 minutes."),
+        *(0, "Search 1 now has mode radical, timer to approve after 30 minutes."),
     )
     assert nas("change", "1", "--timer", "none") == (0, "Search 1 now has timer none.")
     assert "write minutes above 0" in nas("change", "1", "--timer", "soon:approve")[1]

@@ -185,10 +185,11 @@ def click_row(page: Page, row: int, rows: int) -> None:
     """Click the box of a row, counted from 0, of the table of trials."""
     table = page.get_by_test_id("stDataFrame").first
     expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", str(rows + 1))
+    rest(page)
     box = table.bounding_box()
     assert box is not None
     height = box["height"] / (rows + 1)  # the head has the height of a row
-    table.click(position={"x": 18, "y": (row + 1.5) * height})  # once it is where it stays
+    page.mouse.click(box["x"] + 18, box["y"] + (row + 1.5) * height)
 
 
 def test_rows_choose_trials_whatever_the_order_and_the_address_shows_the_same_again(
