@@ -8,11 +8,12 @@ PORT ?= 8501
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
 
-.PHONY: help run test check unit browser marks screenshots clean
+.PHONY: help run test check unit browser long marks screenshots clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
-	@echo "make test   style, types and all tests"
+	@echo "make test   style, types and all tests but the longest"
+	@echo "make long   the longest tests"
 	@echo "make screenshots   a picture of every page, light and dark, from a real search"
 	@echo "make clean  remove the environment and caches (never the workspace)"
 
@@ -29,7 +30,11 @@ check: .venv/.test
 	$(BIN)/mypy
 
 unit: .venv/.test
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not long"
+
+# What takes a minute or more: broken copies of our own code, planners with the worst of models.
+long: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
 browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"

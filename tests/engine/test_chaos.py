@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from nas_engine.workspace import PROJECT
 
 
@@ -36,6 +38,7 @@ def test_a_search_has_one_engine_whatever_happens() -> None:
     assert len(re.findall(r": 0 failures", printed)) == 4
 
 
+@pytest.mark.long
 def test_every_mutant_of_our_own_code_is_caught() -> None:
     printed = output_of("tests.mutants")
     assert len(re.findall(r"\bcaught\b", printed)) == 7

@@ -234,6 +234,7 @@ def test_the_hybrid_gives_a_good_model_more_trials_than_a_bad_one(
     assert shares["good"] >= SHARE * (BUDGET - 8)
 
 
+@pytest.mark.long
 def test_the_worst_model_costs_the_hybrid_a_tenth_of_the_budget_at_most(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

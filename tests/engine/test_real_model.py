@@ -90,6 +90,7 @@ def test_a_small_real_model_answers_and_its_figures_are_held_against_the_store(
     assert (wrong.said, wrong.verdict) == ("0.1234", "wrong")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("asked")
 def test_a_hybrid_with_a_small_real_model_does_no_worse_than_the_optimiser(tmp_path: Path) -> None:
     """No worse: its best is within the measured noise of the optimiser's, or better."""
