@@ -38,7 +38,7 @@ long: .venv/.test
 
 browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m browser
+	$(TEST_ENV) $(BIN)/python -m pytest -m browser
 
 # How fast the pages are with 10,000 trials; a slow machine may take five times as long.
 marks: .venv/.test
