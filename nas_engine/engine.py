@@ -301,9 +301,11 @@ class Engine:
 
     def _decide_overdue(self, search: SearchRow) -> None:
         """Have the timer decide on what nobody has decided on in time."""
-        timer, engine = search.spec.timer, self._writer.read.engine(self._search_id)
-        if timer is None or engine is None or search.state != "running":
+        timer = search.spec.timer
+        if timer is None or search.state != "running":
             return
+        engine = self._writer.read.engine(self._search_id)
+        assert engine is not None, "an engine has its lease"
         for opened in self._writer.read.open_trials(self._search_id):
             if opened.state != "proposed" or opened.drafted:
                 continue

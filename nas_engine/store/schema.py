@@ -542,6 +542,8 @@ _AGENT = (
     "ALTER TABLE proposals ADD COLUMN hint TEXT NOT NULL DEFAULT ''",
     "ALTER TABLE proposals ADD COLUMN announced INTEGER NOT NULL DEFAULT 0",
     "UPDATE proposals SET waiting_since = created_at WHERE decision IS NULL",
+    # An engine looks for errands many times a second: what wants nothing is not read.
+    "CREATE INDEX proposals_asked_again ON proposals (search_id) WHERE asked_again",
     # What a proposal said in a version that was replaced, by whom and why.
     """
     CREATE TABLE revisions (
@@ -600,6 +602,7 @@ _AGENT = (
     ) STRICT
     """,
     "CREATE INDEX turns_by_search ON turns (search_id, id)",
+    "CREATE INDEX turns_open ON turns (search_id) WHERE state IN ('asked', 'answering')",
     # What another planner or model would have proposed as trial `number`; nothing is trained.
     """
     CREATE TABLE replays (
@@ -627,6 +630,7 @@ _AGENT = (
     ) STRICT
     """,
     "CREATE INDEX replays_by_search ON replays (search_id, number)",
+    "CREATE INDEX replays_open ON replays (search_id) WHERE state = 'asked'",
     # Calls may be about no trial, but about a turn of the chat or a replay.
     """
     CREATE TABLE calls_of_all_roles (
