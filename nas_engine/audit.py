@@ -77,7 +77,7 @@ def _changed(command: Change) -> str:
     listed = [f"{name} to {value}" for name, value in parts.items() if value is not None]
     if command.timer is not None:
         timer = command.timer
-        told = timer if timer == "none" else f"{timer.then} after {timer.minutes:g} minutes"
+        told = timer if timer == "none" else timer.text
         listed.append(f"timer to {told}")
     listed += [
         f"{name} to {'none' if value is None else format(value, 'g')}"

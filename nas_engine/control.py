@@ -274,7 +274,7 @@ def _as_it_stands(search: SearchRow) -> SearchSpec:
 def _changeable(spec: SearchSpec) -> dict[str, Value | None]:
     facts = spec.model_dump(include={"max_trials", "slots", "mode"})
     timer = spec.timer
-    facts["timer"] = f"to {timer.then} after {timer.minutes:g} minutes" if timer else None
+    facts["timer"] = f"to {timer.text}" if timer else None
     return facts | spec.limits.model_dump(include=set(CHANGEABLE))
 
 

@@ -134,6 +134,11 @@ class Timer(BaseModel):
     minutes: float = Field(gt=0, le=10_080, description="Minutes that a proposal waits, at most")
     then: Literal["approve", "reject"] = Field(description="What the timer decides")
 
+    @property
+    def text(self) -> str:
+        """What it does, and when, for sentences."""
+        return f"{self.then} after {self.minutes:g} minutes"
+
 
 Mode = Literal["auto", "radical", "review"]
 """Which proposals wait for a person: none, the radical ones, or all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from informer.config import Value
@@ -11,7 +11,7 @@ from nas_engine.chat.looked_up import WITH_QUESTION, Cell, Chart, LookedUp, cell
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
 from nas_engine.planners.base import View
-from nas_engine.planners.question import estimated_tokens, task_text, trial_text
+from nas_engine.planners.question import estimated_tokens, listed, task_text, trial_text
 from nas_engine.proposals import differences
 from nas_engine.search import TASK_KEYS
 from nas_engine.store.reader import BaselineRow, Reader, SearchRow, TrialRow, TurnRow
@@ -87,13 +87,13 @@ def _text(view: View, search: SearchRow, everything: int, question: str) -> str:
         task=task_text(view),
         standing=_standing(search, everything),
         noise=_noise(view.noise),
-        baselines=_listed(
+        baselines=listed(
             f"{row.name}: {row.split}_mse {row.mse:.6g}, {row.split}_mae {row.mae:.6g}"
             for row in view.baselines
         ),
         told=str(len(lines)),
         all=str(everything),
-        trials=_listed(lines),
+        trials=listed(lines),
         question=question,
     )
 
@@ -114,10 +114,6 @@ def _noise(noise: Noise | None) -> str:
     if noise is None:
         return "How far trainings with other seeds lie apart is not measured yet."
     return f"Trainings of one configuration with other seeds differ by {noise.relative:.3%}."
-
-
-def _listed(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines) or "- none"
 
 
 def _trials(search: SearchRow, trials: Sequence[TrialRow]) -> LookedUp:

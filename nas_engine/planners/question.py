@@ -95,12 +95,12 @@ def _filled(
         noise=_noise(view.noise),
         parent=_parent(view),
         space="\n".join(_setting(view, key, fullness.help) for key in view.space),
-        baselines=_listed(
+        baselines=listed(
             f"{row.name}: val_mse {row.mse:.6g}" for row in view.baselines if row.split == "val"
         ),
-        failures=_listed(failed[: fullness.failures]),
-        findings=_listed(found[: fullness.findings]),
-        trials=_listed(trial_text(view, trial) for trial in told)
+        failures=listed(failed[: fullness.failures]),
+        findings=listed(found[: fullness.findings]),
+        trials=listed(trial_text(view, trial) for trial in told)
         + (f"\n- {untold} more, counted in the findings" if untold else ""),
         request=request,
     )
@@ -137,7 +137,7 @@ def optimiser_text(view: View, study: optuna.Study) -> str:
             regions.append(f"{key} in {{{', '.join(named)}}}")
     if regions:
         lines.append(f"the best {len(best)} have " + "; ".join(regions[:20]))
-    return _listed(lines)
+    return listed(lines)
 
 
 def _worth_telling(view: View, fullness: _Fullness) -> list[TrialRow]:
@@ -185,13 +185,13 @@ def _guidance(view: View) -> str:
     if newest:
         more = f" ({left_out} more are left out)" if left_out else ""
         parts.append(f"Said on the way, by the trial before which, oldest first{more}:")
-        parts.append(_listed(newest))
+        parts.append(listed(newest))
     if view.constraints:
         parts.append("Enforced by code; what breaks it is refused:")
-        parts.append(_listed(one.sentence for one in view.constraints))
+        parts.append(listed(one.sentence for one in view.constraints))
     if view.withdrawn:
         parts.append("Your proposals for this trial that a person turned back; propose otherwise:")
-        parts.append(_listed(_withdrawn(view, row) for row in view.withdrawn[-WITHDRAWN:]))
+        parts.append(listed(_withdrawn(view, row) for row in view.withdrawn[-WITHDRAWN:]))
     return "\n".join(parts) or "None was given."
 
 
@@ -292,5 +292,6 @@ def _decoded(view: View, key: str, value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _listed(lines: Iterable[str]) -> str:
+def listed(lines: Iterable[str]) -> str:
+    """Return lines as a list for a prompt, which says so where there are none."""
     return "\n".join(f"- {line}" for line in lines) or "- none"
