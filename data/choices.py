@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Duplicates = Literal["first", "last", "mean"]
 Resample = Literal["mean", "last", "sum"]
 Fill = Literal["interpolate", "forward", "zero"]
+Scaling = Literal["standard", "robust", "minmax", "none"]
 
 
 class Choices(BaseModel):
@@ -32,6 +34,16 @@ class Choices(BaseModel):
     target: str | None = Field(None, description="column that MS and S forecast")
     past_only: tuple[str, ...] = Field((), description="columns that help but are not forecast")
     known_future: tuple[str, ...] = Field((), description="columns whose future is known")
+    shares: tuple[float, float, float] | None = Field(
+        None,
+        description="of the rows for training, validation and test; 0.7, 0.1 and 0.2 if absent",
+    )
+    validate_from: str | None = Field(None, description="first date of the validation part")
+    test_from: str | None = Field(None, description="first date of the test part")
+    scaling: Scaling = Field(
+        "standard",
+        description="what models see instead of the values, learned on the training part",
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -41,4 +53,11 @@ class Choices(BaseModel):
             raise ValueError(f"column {twice[0]} can play one part only")
         if self.limit is not None and self.fill is None:
             raise ValueError("a limit needs a fill")
+        if (self.validate_from is None) != (self.test_from is None):
+            raise ValueError("a split by date needs both validate_from and test_from")
+        if self.shares is not None:
+            if self.validate_from is not None:
+                raise ValueError("the split goes by shares or by dates, not by both")
+            if min(self.shares) <= 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
+                raise ValueError("shares are three numbers above 0 that add up to 1")
         return self

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -16,7 +18,7 @@ from typing import Literal, Self
 from platformdirs import user_data_path
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from data.choices import Choices
+from data.choices import Choices, Scaling
 
 Features = Literal["M", "S", "MS"]
 
@@ -46,6 +48,10 @@ class Dataset:
     past_only: tuple[str, ...] = ()  # columns that help but are not forecast
     known_future: tuple[str, ...] = ()  # columns whose values are known in advance, as the calendar
     path: Path | None = None  # the file of a data set of the user's own
+    scaling: Scaling = "standard"
+    seq_len: int | None = None  # look-back and horizon that its user had in mind
+    pred_len: int | None = None
+    citation: str = ""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -134,6 +140,8 @@ class Record(BaseModel):
     source_sha256: str
     choices: Choices
     done: tuple[str, ...]  # what was changed in the copy, a sentence each
+    seq_len: int | None = None
+    pred_len: int | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -159,6 +167,9 @@ class Record(BaseModel):
             past_only=self.past_only,
             known_future=self.known_future,
             path=folder / VALUES,
+            scaling=self.choices.scaling,
+            seq_len=self.seq_len,
+            pred_len=self.pred_len,
         )
 
 
@@ -205,11 +216,30 @@ def find(name: str) -> Dataset:
     Raises:
         DataError: no data set has this name, or its record is damaged.
     """
+    if (brought := _BROUGHT.get()) is not None and brought.name == name:
+        return brought
     if name in DATASETS:
         return DATASETS[name]
     if name in own_names():
         return record(name).dataset(own_folder() / name)
     raise DataError(f"Data set {name[:60]!r} is not known; take one of {', '.join(names())}.")
+
+
+_BROUGHT: ContextVar[Dataset | None] = ContextVar("brought", default=None)
+
+
+@contextmanager
+def bringing(dataset: Dataset) -> Iterator[None]:
+    """Have `find` know this data set, before any other of its name, while the context lasts.
+
+    A bundle brings the facts of its data, so that its configuration can be read on a machine that
+    does not have them, or has others of that name.
+    """
+    token = _BROUGHT.set(dataset)
+    try:
+        yield
+    finally:
+        _BROUGHT.reset(token)
 
 
 def names() -> tuple[str, ...]:

@@ -25,6 +25,7 @@ class Series:
     values: Floats  # (T, C): the input columns
     known: NDArray[np.float32]  # (T, F + K): calendar features, then the known-future columns
     scaler: Scaler  # of the C input columns
+    known_scaler: Scaler  # of the K known-future columns
     dates: pd.DatetimeIndex  # (T,)
 
     @property
@@ -45,12 +46,26 @@ def series(name: str, features: Features, target: str) -> Series:
 
 @functools.lru_cache(maxsize=8)
 def _series(dataset: Dataset, features: Features, target: str) -> Series:
-    frame, name = load(dataset.name), dataset.name
-    roles = dataset.roles(features, target)
+    return prepared(dataset, load(dataset.name), features, target)
+
+
+def prepared(dataset: Dataset, frame: pd.DataFrame, features: Features, target: str) -> Series:
+    """Return the series of a table that need not have been added as a data set.
+
+    Args:
+        dataset: its facts; the split tells what the scaling is learned on.
+        frame: (T, columns) under the index of dates, a row for each step.
+        features: M, S or MS.
+        target: column that MS and S forecast.
+
+    Raises:
+        DataError: as `series`.
+    """
+    roles, name = dataset.roles(features, target), dataset.name
     training = rows(dataset, "train", seq_len=0)
     _require_numbers(frame, name)
     values = frame[list(roles.inputs)].to_numpy(np.float64)
-    scaler = Scaler.fit(values[training])
+    scaler = Scaler.fit(values[training], dataset.scaling)
     if flat := list(itertools.compress(roles.forecast, scaler.constant[roles.outputs])):
         raise DataError(
             f"Column {', '.join(flat)} of {name} is constant over the training part and cannot be "
@@ -59,13 +74,15 @@ def _series(dataset: Dataset, features: Features, target: str) -> Series:
     known = frame[list(roles.known)].to_numpy(np.float64)
     dates = pd.DatetimeIndex(frame.index)
     marks = calendar.encode(dates, dataset.frequency)
-    covariates = Scaler.fit(known[training]).transform(known).astype(np.float32)
+    known_scaler = Scaler.fit(known[training], dataset.scaling)
+    covariates = known_scaler.transform(known).astype(np.float32)
     return Series(
         dataset=dataset,
         roles=roles,
         values=scaler.transform(values),
         known=np.concatenate((marks, covariates), axis=1),
         scaler=scaler,
+        known_scaler=known_scaler,
         dates=dates,
     )
 

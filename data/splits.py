@@ -12,6 +12,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from data.choices import Scaling
 from data.registry import PUBLISHED_BATCH, Dataset
 
 Split = Literal["train", "val", "test"]
@@ -44,36 +45,65 @@ def window_starts(
 
 @dataclass(frozen=True)
 class Scaler:
-    """Standardisation of each column by the mean and deviation (ddof 0) of the training part.
+    """A shift and a scale for each column, learned on the training part.
 
     A column that is constant there has no scale; it is held at 0, so that whatever it does later
     cannot swamp the others.
     """
 
-    mean: Floats  # (C,)
-    std: Floats  # (C,); 0 for a constant column
+    centre: Floats  # (C,)
+    scale: Floats  # (C,); 0 for a constant column
 
     @classmethod
-    def fit(cls, training: Floats) -> Self:
-        """Fit on the training rows (T, C); missing values (NaN) are left out of the figures."""
+    def fit(cls, training: Floats, scaling: Scaling = "standard") -> Self:
+        """Fit on the training rows (T, C); missing values (NaN) are left out of the figures.
+
+        Args:
+            training: the rows, of which every column needs one number at least to be scaled.
+            scaling: standard takes mean and deviation (ddof 0), robust median and interquartile
+                range, minmax the smallest value and the range, none leaves values as they are.
+        """
         numbers = np.ma.masked_invalid(training)
         mean, std = numbers.mean(axis=0).filled(0.0), numbers.std(axis=0).filled(0.0)
         # The mean of equal numbers need not equal them to the last bit.
         noise = np.abs(mean) * np.finfo(np.float64).eps * len(training)
-        return cls(mean, np.where(std > noise, std, 0.0))
+        match scaling:
+            case "standard":
+                centre, scale = mean, std
+            case "robust":
+                low, centre, high = _quartiles(training)
+                scale = np.where(high > low, high - low, std)  # a column that is mostly one value
+            case "minmax":
+                centre = numbers.min(axis=0).filled(0.0)
+                scale = numbers.max(axis=0).filled(0.0) - centre
+            case "none":
+                centre, scale = np.zeros_like(mean), np.ones_like(std)
+        return cls(centre, np.where(std > noise, scale, 0.0))
 
     @property
     def constant(self) -> NDArray[np.bool_]:
         """Which columns are constant over the training part, (C,)."""
-        flat: NDArray[np.bool_] = self.std == 0
+        flat: NDArray[np.bool_] = self.scale == 0
         return flat
 
     def transform(self, values: Floats) -> Floats:
         """Return values (..., C) on the scale that models and metrics use."""
-        return np.where(self.constant, 0.0, values - self.mean) / np.where(
-            self.constant, 1.0, self.std
+        return np.where(self.constant, 0.0, values - self.centre) / np.where(
+            self.constant, 1.0, self.scale
         )
 
     def inverse(self, scaled: Floats) -> Floats:
         """Return scaled values (..., C) in the data set's own units."""
-        return scaled * self.std + self.mean
+        return scaled * self.scale + self.centre
+
+    def of(self, columns: slice) -> Scaler:
+        """Return the scaler of some of the columns."""
+        return Scaler(self.centre[columns], self.scale[columns])
+
+
+def _quartiles(training: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the quartiles of each column of (T, C); 0 where it has no number."""
+    columns = [column[np.isfinite(column)] for column in training.T]
+    found = [np.quantile(c, (0.25, 0.5, 0.75)) if len(c) else np.zeros(3) for c in columns]
+    low, middle, high = np.array(found, dtype=np.float64).reshape(-1, 3).T
+    return low, middle, high

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.series import Series
-from data.splits import Floats, Scaler
+from data.splits import Floats
 from data.windows import Windows
 from informer.metrics import Errors
 from informer.rundir import ColumnForecast, Forecasts, WindowForecast
@@ -42,7 +42,7 @@ def forecasts(
     batch = windows.batch(torch.tensor(list(chosen.values()), device=windows.device))
     with torch.inference_mode():
         scaled = forecast(batch.values, batch.known).double().cpu().numpy()  # (3, H, C_out)
-    scaler = Scaler(source.scaler.mean[source.outputs], source.scaler.std[source.outputs])
+    scaler = source.scaler.of(source.outputs)
     made = scaler.inverse(scaled)
     seen, horizon = batch.values.shape[1], batch.target.shape[1]
     past = min(seen, max(SHORTEST_PAST, min(2 * horizon, LONGEST_PAST)))

@@ -196,7 +196,7 @@ def evaluate(
 
 def in_detail(errors: Errors, source: Series) -> PartErrors:
     """Return errors by horizon step and column, and on the scale of the data."""
-    scale = source.scaler.std[source.outputs]
+    scale = source.scaler.scale[source.outputs]
     squared, absolute = errors.squared, errors.absolute  # (H, C_out)
     return PartErrors(
         columns=source.roles.forecast,

@@ -30,7 +30,9 @@ from nas_engine.space import contains, describe, space, step_type
 from nas_engine.store.reader import TrialRow
 from nas_engine.store.table import TriedRow
 
-Source = Literal["default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback"]
+Source = Literal[
+    "default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback", "imported"
+]
 
 TIMED = 50
 """Newest trials from which the pace of this machine is taken; an estimate takes 0.3 ms."""

@@ -685,6 +685,21 @@ def m010_agent(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()
+def m011_data(db: Database) -> None:
+    """Say which data a search and each training saw, and where a search was imported from.
+
+    `data` is the JSON of an `informer.rundir.UsedData`; '' where it is not known. `origin` is a
+    sentence; '' for a search of this workspace.
+    """
+    for statement in (
+        "ALTER TABLE searches ADD COLUMN data TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE searches ADD COLUMN origin TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE runs ADD COLUMN data_sha256 TEXT NOT NULL DEFAULT ''",
+    ):
+        db.execute(statement)
+
+
 SPARK_POINTS = 12
 
 

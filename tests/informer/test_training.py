@@ -435,7 +435,7 @@ def test_the_details_are_errors_by_step_and_column_and_in_own_units(
     batch = windows.batch(torch.arange(len(windows)))
     with torch.no_grad():
         forecast = model.eval()(batch.values, batch.known)[..., 0].double().numpy()
-    mean, std = source.scaler.mean[2], source.scaler.std[2]
+    mean, std = source.scaler.centre[2], source.scaler.scale[2]
     own = (forecast * std + mean) - (batch.target[..., 0].double().numpy() * std + mean)
     assert test.own_mae_by_column[0] == pytest.approx(abs(own).mean(), rel=1e-5)
     assert test.own_mse_by_column[0] == pytest.approx((own**2).mean(), rel=1e-5)
