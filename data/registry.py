@@ -7,12 +7,13 @@ Some are built in. The others are the user's own: a folder each, made by `data/o
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, Self
 
 from platformdirs import user_data_path
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from data.choices import Choices, Scaling
 
 Features = Literal["M", "S", "MS"]
+Part = Literal["train", "val", "test"]
 
 
 PUBLISHED_BATCH = 32
@@ -50,10 +52,18 @@ class Dataset:
     past_only: tuple[str, ...] = ()  # columns that help but are not forecast
     known_future: tuple[str, ...] = ()  # columns whose values are known in advance, as the calendar
     path: Path | None = None  # the file of a data set of the user's own
+    source: str = ""  # name of the file that the user gave
+    rows: int | None = None  # of the file, where the split leaves out its end
     scaling: Scaling = "standard"
     seq_len: int | None = None  # look-back and horizon that its user had in mind
     pred_len: int | None = None
     citation: str = ""
+
+    @property
+    def parts(self) -> dict[Part, tuple[int, int]]:
+        """The first row of each part, and the row after its last."""
+        training, validation, test = itertools.accumulate(self.split_rows)
+        return {"train": (0, training), "val": (training, validation), "test": (validation, test)}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -126,6 +136,7 @@ def _ett(name: str, step: str, frequency: str, rows_a_day: int, sha256: str, siz
         frequency=frequency,
         season=rows_a_day,
         split_rows=(12 * month, 4 * month, 4 * month),
+        rows=17_420 * rows_a_day // 24,
         url=f"{_ETT}/{name}.csv",
         sha256=sha256,
         size=size,
@@ -228,6 +239,7 @@ DATASETS: Mapping[str, Dataset] = {
             frequency="h",
             season=24,
             split_rows=(12 * 30 * 24, 4 * 30 * 24, 4 * 30 * 24),
+            rows=17_420,
         ),
     )
 }
@@ -284,6 +296,7 @@ class Record(BaseModel):
             past_only=self.past_only,
             known_future=self.known_future,
             path=folder / VALUES,
+            source=PurePath(self.source).name,
             scaling=self.choices.scaling,
             seq_len=self.seq_len,
             pred_len=self.pred_len,
