@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -29,8 +29,19 @@ PUBLISHED_BATCH = 32
 """Windows per batch in published tables, which leave out the last windows that fill no batch."""
 
 
+LISTED = 24
+"""Names of columns in a sentence, at most."""
+
+
 class DataError(ValueError):
     """A data set that cannot be used; the message is one sentence that says what to do."""
+
+
+def some(names: Iterable[str]) -> str:
+    """Return names for a sentence, cut where there are hundreds."""
+    listed = list(names)
+    more = len(listed) - LISTED
+    return ", ".join(listed[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 @dataclass(frozen=True)

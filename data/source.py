@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 import pooch
 
-from data.registry import DataError, Dataset, find
+from data.registry import DataError, Dataset, find, some
 from data.synthetic import generate
 
 TIMEOUT_SECONDS = 30.0
@@ -104,8 +104,8 @@ def read(path: Path, dataset: Dataset) -> pd.DataFrame:
         raise DataError(f"{path} cannot be read as a CSV file ({error}); replace it.") from error
     if missing := [name for name in ("date", *dataset.columns) if name not in frame.columns]:
         raise DataError(
-            f"{path} has no column {', '.join(missing)}; data set {dataset.name!r} needs "
-            f"{', '.join(('date', *dataset.columns))}."
+            f"{path} has no column {some(missing)}; data set {dataset.name!r} needs "
+            f"{some(('date', *dataset.columns))}."
         )
     if len(frame) < (needed := sum(dataset.split_rows)):
         raise DataError(

@@ -22,7 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
-from data.registry import PUBLISHED_BATCH, DataError, Dataset, Features, find, names
+from data.registry import PUBLISHED_BATCH, DataError, Dataset, Features, find, names, some
 
 Value = int | float | bool | str
 SEEDS = 2**31
@@ -398,7 +398,7 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
     elif data.target not in dataset.targets:
         yield (
             f"data.target must be a column of {data.dataset} that can be forecast "
-            f"({', '.join(dataset.targets)}), but got {short(data.target)}."
+            f"({some(dataset.targets)}), but got {short(data.target)}."
         )
     elif (longest := min(dataset.split_rows)) < data.pred_len or dataset.split_rows[0] < (
         data.seq_len + data.pred_len

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from data.choices import Scaling
-from data.registry import Dataset, Part
+from data.registry import Dataset, Part, some
 from informer.config import RunConfig, from_nested
 from informer.files import (
     LINE_BYTES,
@@ -189,6 +189,16 @@ class UsedData(Record):
         counts = (f"{after - first:,}" for first, after in self.splits.values())
         return f"{' + '.join(counts)} rows"
 
+    @property
+    def text(self) -> str:
+        """What tells these data from others of their name, in a few words."""
+        declared = (
+            *([f"{self.scaling} scaling"] if self.scaling else []),
+            *([f"past only {some(self.past_only)}"] if self.past_only else []),
+            *([f"known future {some(self.known_future)}"] if self.known_future else []),
+        )
+        return ", ".join((f"SHA-256 {self.checksum}", self.split, *declared))
+
     def differences(self, other: UsedData) -> list[str]:
         """Return in what the other differs, so that errors on both do not compare."""
         found = []
@@ -203,12 +213,9 @@ class UsedData(Record):
             (self.known_future, other.known_future, "known-future"),
         ):
             if mine is not None and theirs is not None and mine != theirs:
-                found.append(f"its {part} columns are {_listed(theirs)}, not {_listed(mine)}")
+                are, were = some(theirs) or "none", some(mine) or "none"
+                found.append(f"its {part} columns are {are}, not {were}")
         return found
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return ", ".join(names) or "none"
 
 
 class Environment(Record):

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from informer.config import PRESETS, fields
+from informer.rundir import UsedData
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.space import describe
@@ -32,6 +33,8 @@ def print_search(state: AgentState, as_json: bool) -> None:
         f"{search.finished} of {search.max_trials} trials, {search.active_seconds:.0f} s"
         + (f". {search.reason}" if search.reason else "")
     )
+    if search.used is not None:
+        click.echo(_data_line(search.used))
     if state.trials:
         click.echo(table([_trial_line(trial) for trial in state.trials]))
     for row in state.baselines:
@@ -39,6 +42,13 @@ def print_search(state: AgentState, as_json: bool) -> None:
             click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
     if best is not None:
         click.echo(f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better).")
+
+
+def _data_line(used: UsedData) -> str:
+    source = f" from {used.source}" if used.source else ""
+    checksum = f"SHA-256 {used.sha256}" if used.sha256 else "generated"
+    scaling = f", {used.scaling} scaling" if used.scaling else ""
+    return f"Data: {used.name}{source}, {used.split}{scaling}, {checksum}"
 
 
 def print_standing(workspace: Workspace, search: SearchRow) -> None:
@@ -119,6 +129,7 @@ def as_json_value(state: AgentState) -> dict[str, Any]:
     """Return a search as plain data."""
     search = dataclasses.asdict(state.search)
     search["spec"] = state.search.spec.model_dump()
+    search["data"] = used.model_dump() if (used := state.search.used) else None
     return {
         "search": search,
         "trials": [dataclasses.asdict(trial) for trial in state.trials],

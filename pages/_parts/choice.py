@@ -59,7 +59,13 @@ def task_differences(searches: Sequence[SearchRow]) -> dict[str, list[Value | No
     A seed makes no task: errors over it are comparable.
     """
     starts = [search.spec.start() for search in searches]
-    found = {key: [start.get(key) for start in starts] for key in TASK_KEYS}
+    found: dict[str, list[Value | None]] = {
+        key: [start.get(key) for start in starts] for key in TASK_KEYS
+    }
+    used = [search.used for search in searches]
+    known = [data for data in used if data is not None]
+    if any(known[0].differences(data) for data in known[1:]):
+        found["data"] = ["not recorded" if data is None else data.text for data in used]
     return {
         key: values
         for key, values in found.items()

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from informer.config import Value
+from informer.rundir import UsedData
 from nas_engine.labels import hidden
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.search import ASKING
@@ -100,13 +101,32 @@ def task(row: Shown) -> str:
 
 
 def best_by_task(rows: Iterable[Shown]) -> list[Best]:
-    """Return the search with the least val_mse of each task, the task last worked on first."""
+    """Return the search with the least val_mse of each task, the task last worked on first.
+
+    Where searches of one task saw different data of one name, these are different tasks.
+    """
+    shown = sorted(rows, key=lambda row: -row.active_at)
+    data: dict[str, list[UsedData]] = {}  # of each task, those that differ
+    for row in shown:
+        known, used = data.setdefault(task(row), []), row.search.used
+        if used is not None and all(used.differences(other) for other in known):
+            known.append(used)
     best: dict[str, Best] = {}
-    for row in sorted(rows, key=lambda row: -row.active_at):
+    for row in shown:
         value, name = row.search.best, task(row)
+        if len(data[name]) > 1:
+            name += f", {_told_apart(row.search.used, data[name])}"
         if value is not None and (name not in best or value < best[name].value):
             best[name] = Best(name, row.search, value, row.baseline)
     return list(best.values())
+
+
+def _told_apart(used: UsedData | None, known: Sequence[UsedData]) -> str:
+    """Return the checksum of data, or more where others have the same one."""
+    if used is None:
+        return "data not recorded"
+    several = len({one.sha256 for one in known}) < len(known)
+    return f"data {used.text if several else used.checksum}"
 
 
 def search_frame(

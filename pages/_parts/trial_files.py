@@ -110,9 +110,12 @@ def environment_frame(found: Environment) -> pd.DataFrame:
         ("seed", str(found.seed)),
         ("data set", data.name),
         ("SHA-256 of the data", checksum),
+        *([("file of the data", data.source)] if data.source else []),
         ("rows", f"{data.rows:,}"),
         *((f"{part} rows", f"{a:,} to {b - 1:,}") for part, (a, b) in data.splits.items()),
     ]
+    if data.scaling is not None:
+        rows.append(("scaling", data.scaling))
     return pd.DataFrame(
         [(readable(fact), readable(value)) for fact, value in rows], columns=["Fact", "Value"]
     )

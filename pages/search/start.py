@@ -9,7 +9,8 @@ import streamlit as st
 from pydantic import ValidationError
 from streamlit.delta_generator import DeltaGenerator
 
-from data.registry import DataError, find, names
+from data.registry import DataError, Dataset, find, names
+from data.source import on_this_machine
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
 from nas_engine.machine import default_slots, gpus, memory_needed
@@ -148,7 +149,7 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
     except DataError as error:  # it was removed since the list was drawn
         st.error(plain(str(error)))
         st.stop()
-    st.caption(f"{plain(facts.description)}.")
+    st.caption(f"{plain(facts.description)}. {missing_file(facts)}")
     same = dataset == start["data.dataset"] and start["data.target"] in facts.targets
     chosen["data.target"] = target = start["data.target"] if same else facts.target
     if chosen["data.features"] != "M":
@@ -162,6 +163,16 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
         with column:
             chosen[key] = setting(key, start[key], prefix, label)
     return chosen
+
+
+def missing_file(facts: Dataset) -> str:
+    """Return what is to be said where the file of a published data set is not on this machine."""
+    if facts.url is None or on_this_machine(facts.name) is not None:
+        return ""
+    return (
+        f"It is not on this machine yet: the search begins by downloading {facts.size / 1e6:.1f} "
+        f"MB, as `python -m data.fetch {facts.name}` does beforehand."
+    )
 
 
 def first_choice(start: dict[str, Value]) -> Value:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+from collections.abc import Callable
 
 import pytest
+from click.testing import CliRunner
 
 from data.choices import Choices
 from data.registry import DATASETS, RECORD, Dataset, Record, find, own_folder
 from informer.files import replace_text
 from informer.rundir import Environment, RunDir, Success, UsedData
 from nas_engine.api import AgentState, load_agent_state
+from nas_engine.cli.looking import show
 from nas_engine.commands import Control
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import RunRow, reading
@@ -68,10 +72,13 @@ class Recording(FakeTrainer):
     """Leaves a record of its data, which is that of now unless it was given other."""
 
     data: UsedData | None = None
+    then: Callable[[], None] = staticmethod(lambda: None)  # done when a training has ended
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
         record_environment(run, self.data or UsedData.of(find("mine")))
-        return super().train(run, watch)
+        result = super().train(run, watch)
+        self.then()
+        return result
 
 
 @pytest.fixture
@@ -102,6 +109,13 @@ def test_a_search_and_its_trainings_say_which_data_they_saw(recording: Bench) ->
     assert (used.name, used.source, used.scaling) == ("mine", "given.csv", "robust")
     assert used.rows == 600 and used.splits["test"] == (480, 600)
     assert [run.data_sha256 for run in runs(recording, 0)] == [dataset.sha256]
+    shown = CliRunner().invoke(show, ["--db", str(recording.workspace.db)]).output
+    assert (
+        "Data: mine from given.csv, 420 + 60 + 120 rows, robust scaling, "
+        f"SHA-256 {dataset.sha256}\n"
+    ) in shown
+    as_json = CliRunner().invoke(show, ["--db", str(recording.workspace.db), "--json"]).output
+    assert json.loads(as_json)["search"]["data"]["sha256"] == dataset.sha256
 
 
 def test_what_has_no_file_has_no_checksum(bench: Bench) -> None:
@@ -154,7 +168,17 @@ def test_the_same_settings_on_replaced_data_are_a_new_search(recording: Bench) -
     assert recording.search(**SPEC, max_trials=2).search.id == first.id
 
 
-def test_a_search_whose_data_set_has_gone_pauses(recording: Bench) -> None:
+def test_a_search_whose_data_set_goes_while_it_runs_pauses(recording: Bench) -> None:
+    add()
+    trainer = recording.trainer
+    assert isinstance(trainer, Recording)
+    trainer.then = lambda: shutil.rmtree(own_folder() / "mine")
+    paused = recording.search(**SPEC, max_trials=3).search
+    assert paused.state == "paused" and paused.finished == 1
+    assert "'mine' is not known" in paused.reason and "add them again, then" in paused.reason
+
+
+def test_a_search_whose_data_set_has_gone_does_not_go_on(recording: Bench) -> None:
     add()
     recording.search(**SPEC, max_trials=1)
     writer = Writer(recording.workspace)

@@ -66,7 +66,7 @@ def test_the_forecasts_are_those_of_the_kept_weights_on_the_windows_that_their_n
         assert column.name == "MUFL" and len(column.past) == 24
         known = frame[pd.DatetimeIndex(window.dates)].to_numpy()
         assert (*column.past, *column.truth) == pytest.approx(known, rel=1e-6)
-        own = scaled[window.window, :, 0].double().numpy() * scaler.std[2] + scaler.mean[2]
+        own = scaled[window.window, :, 0].double().numpy() * scaler.scale[2] + scaler.centre[2]
         assert column.forecast == pytest.approx(own, rel=1e-4)
         assert window.begins == frame.index[800 + window.window]
 

@@ -15,6 +15,7 @@ from nas_engine.store.listing import SPARK_POINTS, best_so_far, listing
 from nas_engine.store.reader import SearchRow, reading
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
+from pages._parts.choice import task_differences
 from pages._parts.searches import Shown, best_by_task, found, search_frame, seen
 from tests.pages import seed
 from tests.pages.conftest import Engine, Open, words
@@ -133,6 +134,31 @@ def test_errors_are_compared_within_a_task_alone(workspace: Workspace) -> None:
         "ETTh1 M, horizon 48": (1, 0.48),
     }
     assert best_by_task([]) == []
+
+
+def test_searches_that_saw_other_data_of_one_name_are_told_apart(workspace: Workspace) -> None:
+    for trials, changed in ((1, {}), (2, {"sha256": "ab" * 32}), (3, {"scaling": "robust"})):
+        spec = {"max_trials": 5, "settings": {"data.seq_len": 96 + trials}}
+        own = seed.Seed(workspace, **spec)
+        own.propose(0, "default")
+        own.train(0, 0.5 - 0.1 * trials)
+        data = own.spec.data().model_copy(update=changed)
+        own.sql("UPDATE searches SET data = ? WHERE id = ?", (data.model_dump_json(), own.id))
+        own.close()
+        if trials == 2:
+            told = {row.task: row.search.id for row in best_by_task(rows_of(workspace))}
+            assert told == {
+                "ETTh1 M, horizon 24, data abababab…": 2,
+                "ETTh1 M, horizon 24, data f18de3ad…": 1,
+            }
+    last = {row.search.id: row.task for row in best_by_task(rows_of(workspace))}
+    assert "8,640 + 2,880 + 2,880 rows, robust scaling" in last[3]
+    with reading(workspace) as reader:
+        assert reader is not None
+        one, two, three = (reader.search(number) for number in (1, 2, 3))
+    assert one is not None and two is not None and three is not None
+    assert list(task_differences([one, two, three])) == ["data"]
+    assert task_differences([one, one]) == {}
 
 
 def test_the_best_so_far_keeps_its_ends_and_never_rises(workspace: Workspace) -> None:

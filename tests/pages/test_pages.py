@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -120,6 +121,7 @@ def test_no_page_loads_a_heavy_library(workspace: Workspace) -> None:
     search_id = seed.eventful(workspace)
     program = f"""
 import sys
+from pathlib import Path
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file("app.py", default_timeout=60).run()
 for page in {[*PAGES.values(), *WITHOUT_A_WORKSPACE.values()]!r}:
@@ -172,6 +174,18 @@ def test_the_target_is_asked_for_where_one_column_is_forecast(open_page: Open) -
     assert "start-small-data-target" not in {box.key for box in app.selectbox}
     app.button_group(key="start-small-features").set_value("S").run()
     assert app.selectbox(key="start-small-data-target").options[-1] == "OT"
+
+
+def test_a_data_set_that_must_be_downloaded_first_says_so(
+    open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAS_DATA_DIRS", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    app = open_page("start", dataset="Weather")
+    (said,) = [caption.value for caption in app.caption if "not on this machine" in caption.value]
+    assert "downloading 7.2 MB" in said and "`python -m data.fetch Weather`" in said
+    (tmp_path / "weather.csv").touch()
+    assert not any("not on this machine" in caption.value for caption in app.run().caption)
 
 
 def test_problems_are_shown_and_nothing_is_started(open_page: Open, engine: Engine) -> None:
