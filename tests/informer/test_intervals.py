@@ -91,7 +91,7 @@ def test_levels_without_enough_windows_are_left_out() -> None:
     assert [level.level for level in found.levels] == [0.5, 0.8, 0.9]
     assert found.find(0.95) is None and found.find(0.9) is found.levels[2]
     assert [level.validation is None for level in found.levels] == [False, False, True]
-    assert calibrated(*drawn(1, seed=1)).levels == ()
+    assert calibrated(*drawn(1, seed=1), levels=(0.8,)).levels == ()
 
 
 def test_a_look_back_that_stands_still_has_an_interval_all_the_same() -> None:
