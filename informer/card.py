@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from informer.baselines import Baseline
 from informer.bundle_format import CONFIG, EXCHANGE, MANIFEST, DataFacts, Mean, Metrics
 from informer.config import RunConfig, fields
+from informer.intervals import Intervals
 from informer.rundir import Environment
 
 SCRIPT_TEXT = '''\
@@ -24,7 +26,7 @@ import pandas as pd
 import torch
 
 from data import calendar
-from informer.bundle_format import Bundle
+from informer.bundle import Bundle
 
 bundle = Bundle.read(Path(__file__).resolve().parent)
 data, roles, frequency = bundle.config.data, bundle.roles, bundle.dataset.frequency
@@ -48,6 +50,7 @@ def card(
     facts: DataFacts,
     metrics: Metrics,
     environment: Environment | None,
+    intervals: Intervals,
     program: str,
 ) -> str:
     """Return the model card as Markdown; what people and files have named stands as code.
@@ -57,11 +60,12 @@ def card(
         facts: of its data.
         metrics: of the trial.
         environment: what the training ran on, where that is known.
+        intervals: around its forecasts.
         program: a sentence about `model.pt2`.
     """
     sections = (
         _model(config, facts, metrics, environment, program),
-        _figures(facts, metrics),
+        _figures(facts, metrics, intervals),
         _data(facts, environment),
         _use(config, facts),
         _check(),
@@ -87,8 +91,8 @@ def _model(
     yield f"# A forecaster of {code(facts.name)}: trial {metrics.trial} of {code(metrics.search)}"
     yield ""
     yield (
-        f"It forecasts {data.pred_len:,} steps of {code(facts.frequency)} of "
-        f"{_listed(roles.forecast)} from the {data.seq_len:,} steps before."
+        f"It forecasts {_listed(roles.forecast)} for {data.pred_len:,} steps of "
+        f"{code(facts.frequency)} from the {data.seq_len:,} steps before."
     )
     yield ""
     yield f"- Parameters: {metrics.parameters:,}"
@@ -105,7 +109,7 @@ def _model(
         yield f"- Trained with {versions} on {code(environment.device)}"
 
 
-def _figures(facts: DataFacts, metrics: Metrics) -> Iterator[str]:
+def _figures(facts: DataFacts, metrics: Metrics, intervals: Intervals) -> Iterator[str]:
     seeds = len(metrics.seeds)
     yield "## Figures"
     yield ""
@@ -117,17 +121,7 @@ def _figures(facts: DataFacts, metrics: Metrics) -> Iterator[str]:
     yield ""
     yield "| Forecast | validation MSE | validation MAE | test MSE | test MAE |"
     yield "| --- | --- | --- | --- | --- |"
-    means = (metrics.val_mse, metrics.val_mae, metrics.test_mse, metrics.test_mae)
-    label = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-    yield f"| this trial, {label} | {' | '.join(map(_mean, means))} |"
-    for errors in metrics.seeds:
-        here = " (these weights)" if errors.seed == metrics.weights_seed else ""
-        row = (errors.val_mse, errors.val_mae, errors.test_mse, errors.test_mae)
-        yield f"| seed {errors.seed}{here} | {' | '.join(f'{error:.6g}' for error in row)} |"
-    for name in dict.fromkeys(baseline.name for baseline in metrics.baselines):
-        found = {row.split: row for row in metrics.baselines if row.name == name}
-        cells = [f"{row.mse:.6g} | {row.mae:.6g}" for row in (found["val"], found["test"])]
-        yield f"| {name} | {' | '.join(cells)} |"
+    yield from _rows(metrics)
     yield ""
     yield f"- The weights are of {metrics.weights_rule}: seed {metrics.weights_seed}."
     yield (
@@ -136,9 +130,39 @@ def _figures(facts: DataFacts, metrics: Metrics) -> Iterator[str]:
     )
     if seeds == 1:
         yield "- One seed says nothing about how far trainings with other seeds lie apart."
+    if best := min(
+        (row for row in metrics.baselines if row.split == "test"), key=_mse, default=None
+    ):
+        ahead = 1 - metrics.test_mse.mean / best.mse
+        yield (
+            f"- Of the forecasts without training the best on the test part is {best.name}; this "
+            f"model's MSE there is {abs(ahead):.1%} {'lower' if ahead > 0 else 'higher'}."
+        )
+    for level in intervals.levels:
+        if level.test is not None:
+            yield f"- Intervals of {level.level:.0%} held {level.test:.1%} of the test part."
     if metrics.verdict is not None:
         word = "accepted" if metrics.verdict.accepted else "not accepted"
         yield f"- The search has {word} it: {code(metrics.verdict.sentence)}"
+
+
+def _rows(metrics: Metrics) -> Iterator[str]:
+    """Yield the rows of the table: the trial, its seeds, and what needs no training."""
+    if len(metrics.seeds) > 1:
+        means = (metrics.val_mse, metrics.val_mae, metrics.test_mse, metrics.test_mae)
+        yield f"| mean of {len(metrics.seeds)} seeds | {' | '.join(map(_mean, means))} |"
+    for errors in metrics.seeds:
+        here = " (these weights)" if errors.seed == metrics.weights_seed else ""
+        row = (errors.val_mse, errors.val_mae, errors.test_mse, errors.test_mae)
+        yield f"| seed {errors.seed}{here} | {' | '.join(f'{error:.6g}' for error in row)} |"
+    for name in dict.fromkeys(baseline.name for baseline in metrics.baselines):
+        found = {row.split: row for row in metrics.baselines if row.name == name}
+        cells = [f"{row.mse:.6g} | {row.mae:.6g}" for row in (found["val"], found["test"])]
+        yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _mse(baseline: Baseline) -> float:
+    return baseline.mse
 
 
 def _mean(mean: Mean) -> str:
@@ -149,7 +173,7 @@ def _data(facts: DataFacts, environment: Environment | None) -> Iterator[str]:
     train, val, test = facts.split_rows
     yield "## Data"
     yield ""
-    yield f"{code(facts.description)} The data themselves are not in the bundle."
+    yield f"{code(facts.description)}. The data themselves are not in the bundle."
     yield ""
     yield f"- Columns: {_listed(facts.columns)}"
     for name, columns in (

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from data.splits import Floats
     from informer.baselines import Baseline
     from informer.forecaster import Forecaster
+    from informer.intervals import Intervals
     from informer.metrics import Errors
 
 DRIFT = 0.01
@@ -139,9 +140,9 @@ def export(order: Order) -> Written:
             CONFIG: _content(run.config, FILES[CONFIG]),
             DATA: facts.model_dump_json(indent=2).encode(),
             METRICS: metrics.model_dump_json(indent=2).encode(),
-            INTERVALS: intervals,
+            INTERVALS: intervals.model_dump_json(indent=2).encode(),
             EXCHANGE: order.exchange.encode(),
-            CARD: card(config, facts, metrics, environment, said).encode(),
+            CARD: card(config, facts, metrics, environment, intervals, said).encode(),
             SCRIPT: SCRIPT_TEXT.encode(),
         }
         if environment is not None:
@@ -229,7 +230,7 @@ def _metrics(
 
 def _checked(
     model: Forecaster, config: RunConfig, source: Series, result: Success, device: torch.device
-) -> bytes:
+) -> Intervals:
     """Return intervals for the forecasts, whose errors must be those that were recorded."""
     from informer.intervals import calibrated
 
@@ -246,9 +247,7 @@ def _checked(
                 f"{recorded:.6g}: weights or data are not those of the training."
             )
     kept, spreads, apart = on_val
-    return (
-        calibrated(kept, spreads, apart=apart, test=on_test[:2]).model_dump_json(indent=2).encode()
-    )
+    return calibrated(kept, spreads, apart=apart, test=on_test[:2])
 
 
 def _forecast_all(
