@@ -117,7 +117,7 @@ def draft(
     seq_len: int | None = None,
     pred_len: int | None = None,
 ) -> Dataset:
-    """Return the data set that a file would become; it has no name and no file yet.
+    """Return the data set that a file would become; it is named as the file and has none yet.
 
     Args:
         report: on the file, of which dates and frequency are known.
@@ -134,7 +134,7 @@ def draft(
     usual = season_of(report.frequency)
     columns = tuple(frame.columns)
     return Dataset(
-        name="",
+        name=Path(source).name,
         description=f"Your own, from {Path(source).name}: {report.rows:,} steps of "
         f"{report.frequency}, {len(columns)} column{'s' * (len(columns) > 1)}",
         columns=columns,

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.dates import offset
+from data.dates import grid, offset
 from data.dates import season as season_of
 from data.parts import NAMES, Parts
+from data.registry import DataError
 from data.splits import Floats
 
 MOST_ROWS = 500_000  # in which seasons are looked for
@@ -330,3 +331,16 @@ def worst_drift(found: Sequence[Drift]) -> str:
         f"{worst.column} {' and '.join(ways)} in the {worst.part} part than in training "
         f"(distance {worst.distance:.2f})."
     )
+
+
+def on_steps(frame: pd.DataFrame, frequency: str) -> pd.DataFrame:
+    """Return a table (T, C) with a row for every step, so that lags are times; NaN where none was.
+
+    Raises:
+        DataError: dates repeat, or there are too many steps between the first and the last.
+    """
+    index = pd.DatetimeIndex(frame.index)
+    if not index.is_unique:
+        raise DataError("Dates repeat; choose which of their rows counts first.")
+    steps = grid(index, frequency)
+    return frame if index.equals(steps) else frame.reindex(steps)
