@@ -15,7 +15,6 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from data import intake
 from data.choices import Choices
 from data.quality import Report, choose, inspect
-from data.registry import DataError
 from data.table import Table
 from pages._parts.text import plain, readable
 
@@ -68,7 +67,7 @@ def spooled(upload: UploadedFile) -> Path:
     """Return a private copy of an upload, which is deleted with the session or the next upload."""
     held = st.session_state.get(SPOOLED)
     if held is None or held[0] != upload.file_id:
-        copy = tempfile.NamedTemporaryFile(prefix="upload-")
+        copy = tempfile.NamedTemporaryFile(prefix="upload-")  # noqa: SIM115, lives with the session
         copy.write(upload.getbuffer())
         copy.flush()
         st.session_state[SPOOLED] = held = upload.file_id, copy

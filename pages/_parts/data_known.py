@@ -29,8 +29,9 @@ REFUSAL = "data-refusal"
 
 def show_known() -> Dataset | None:
     """Draw the table of data sets and what is wrong with damaged ones; return the one chosen."""
-    for sentence in own.damaged().values():
+    for name, sentence in own.damaged().items():
         st.warning(plain(sentence))
+        show_removal(name)
     if refusal := st.session_state.pop(REFUSAL, None):
         st.error(plain(refusal))
     listed, mine = names(), own_names()
@@ -144,24 +145,30 @@ def show_acts(dataset: Dataset, mine: bool) -> None:
                 query_params={"overview-words": dataset.name},
             )
         if mine:
-            with st.popover("Remove it", key="data-remove", icon=":material/delete:"):
-                show_removal(dataset.name, used)
+            show_removal(dataset.name)
     if used == []:
         st.caption("No search has used it yet.")
 
 
-def show_removal(name: str, used: Sequence[int] | None) -> None:
+def show_removal(name: str) -> None:
     """Let a data set be removed, after a second press that says what it means for searches."""
-    st.caption("Its copy is deleted; the file it came from stays.")
-    if used:
-        listed = ", ".join(str(number) for number in used[:8]) + ", …" * (len(used) > 8)
-        st.caption(
-            f"Search{'es' * (len(used) > 1)} {listed} used it: results stay, but none of them can "
-            "go on without it."
+    with st.popover(f"Remove {plain(name)}", key=f"data-remove-{name}", icon=":material/delete:"):
+        st.caption("Its copy is deleted; the file it came from stays.")
+        used = searches_on(name)
+        if used:
+            listed = ", ".join(str(number) for number in used[:8]) + ", …" * (len(used) > 8)
+            st.caption(
+                f"Search{'es' * (len(used) > 1)} {listed} used it: results stay, but none of them "
+                "can go on without it."
+            )
+        elif used is None:
+            st.caption("The database cannot be read, so that searches which used it are not known.")
+        st.button(
+            "Remove it for good",
+            key=f"data-remove-{name}-confirmed",
+            on_click=remove,
+            args=(name,),
         )
-    elif used is None:
-        st.caption("The database cannot be read, so that searches which used it are not known.")
-    st.button("Remove it for good", key="data-remove-confirmed", on_click=remove, args=(name,))
 
 
 def remove(name: str) -> None:
@@ -170,6 +177,8 @@ def remove(name: str) -> None:
         own.remove(name)
     except DataError as error:
         st.session_state[REFUSAL] = str(error)
+    else:
+        st.query_params.pop("dataset", None)
 
 
 def searches_on(name: str) -> list[int] | None:
