@@ -322,14 +322,15 @@ def worst_drift(found: Sequence[Drift]) -> str:
         ways.append(f"lies {abs(worst.shift):.1f} deviations {way}")
     if not 0.8 <= worst.ratio <= 1.25:
         ways.append(f"varies {worst.ratio:.2g} times as much")
+    distance = f"distance {worst.distance:.2f}"
     if not ways:
         return (
-            f"All parts are alike in mean and deviation; the largest distance is "
-            f"{worst.distance:.2f}, of {worst.column} in the {worst.part} part."
+            f"All parts are alike in mean and deviation; the largest difference is that of "
+            f"{worst.column} in the {worst.part} part ({distance})."
         )
     return (
-        f"{worst.column} {' and '.join(ways)} in the {worst.part} part than in training "
-        f"(distance {worst.distance:.2f})."
+        f"{worst.column} {' and '.join(ways)} in the {worst.part} part, compared with training "
+        f"({distance})."
     )
 
 

@@ -47,7 +47,7 @@ def parts_bar(parts: Sequence[Part], unused: int) -> Figure:
     ]
     layout_ = layout("", "", "parts")
     layout_ |= {"barmode": "stack", "showlegend": False, "bargap": 0.1}
-    layout_["xaxis"] = {"visible": False, "fixedrange": True}
+    layout_["xaxis"] = {"visible": False, "fixedrange": True, "range": [0, total]}
     layout_["yaxis"] = {"visible": False, "fixedrange": True}
     layout_["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0}
     return {"data": data, "layout": layout_}
@@ -140,6 +140,7 @@ def rhythm_band(rhythm: Rhythm) -> Figure:
     layout_ = layout(rhythm.cycle.capitalize(), "", rhythm.cycle)
     layout_["yaxis"]["title"]["text"] = ""
     layout_["xaxis"]["type"] = "category"
+    layout_["showlegend"] = False  # three charts side by side have no room for it: a caption says
     return {"data": data, "layout": layout_}
 
 

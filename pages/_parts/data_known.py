@@ -105,25 +105,8 @@ def show_dataset(dataset: Dataset) -> None:
         return
     show_parts(pd.DatetimeIndex(frame.index), dataset.split_rows, "data-set")
     show_facts(dataset, mine)
-    lengths = choose_lengths(dataset)
     subject = Subject(dataset, frame, f"{dataset.name} {dataset.sha256}", "data-set")
-    show_look(subject, *lengths)
-
-
-def choose_lengths(dataset: Dataset) -> tuple[int, int]:
-    """Let look-back and horizon of the baselines be chosen."""
-    left, right, _ = st.columns([1, 1, 2])
-    seq_len = left.number_input(
-        "Look-back of the baselines",
-        1,
-        4096,
-        dataset.seq_len or 96,
-        key=f"data-set-seq_len-{dataset.name}",
-    )
-    pred_len = right.number_input(
-        "Horizon", 1, 2048, dataset.pred_len or 24, key=f"data-set-pred_len-{dataset.name}"
-    )
-    return seq_len, pred_len
+    show_look(subject, None)
 
 
 def show_acts(dataset: Dataset, mine: bool) -> None:

@@ -58,8 +58,13 @@ class Subject:
     key: str  # prefix of the widgets' keys
 
 
-def show_look(subject: Subject, seq_len: int, pred_len: int) -> None:
-    """Draw the section that is open; what the others hold is not computed."""
+def show_look(subject: Subject, lengths: tuple[int, int] | None) -> None:
+    """Draw the section that is open; what the others hold is not computed.
+
+    Args:
+        subject: what is looked at.
+        lengths: look-back and horizon of the baselines; None lets them be chosen there.
+    """
     tabs = st.tabs(list(SECTIONS), key=f"{subject.key}-look", on_change="rerun")
     for tab, name in zip(tabs, SECTIONS, strict=True):
         if not tab.open:
@@ -74,7 +79,7 @@ def show_look(subject: Subject, seq_len: int, pred_len: int) -> None:
                     case "Drift":
                         show_drift(subject)
                     case _:
-                        show_baselines(subject, seq_len, pred_len)
+                        show_baselines(subject, *(lengths or choose_lengths(subject)))
             except DataError as error:
                 st.info(plain(str(error)))
 
@@ -233,6 +238,7 @@ def show_seasons(subject: Subject) -> None:
                         f"{readable(column)} by {rhythm.cycle}: mean, median and quartiles",
                         height=230,
                     )
+        st.caption("Line: mean. Dotted: median. Band: from the lower to the upper quartile.")
     if seen.rows == MOST_ROWS:
         st.caption(f"Of the newest {count_text(MOST_ROWS)} rows.")
 
@@ -268,8 +274,8 @@ def show_drift(subject: Subject) -> None:
         by_column.setdefault(row.column, {"Column": readable(row.column)}).update(
             {
                 f"{row.part.capitalize()}: mean": row.shift,
-                f"{row.part}: deviation": row.ratio,
-                f"{row.part}: distance": row.distance,
+                f"{row.part.capitalize()}: deviation": row.ratio,
+                f"{row.part.capitalize()}: distance": row.distance,
             }
         )
     frame = pd.DataFrame(list(by_column.values()))
@@ -308,6 +314,15 @@ class Judged:
 
     rows: list[dict[str, object]]
     every: int  # windows were taken one in so many
+
+
+def choose_lengths(subject: Subject) -> tuple[int, int]:
+    """Let look-back and horizon be chosen; those recorded with the data set come first."""
+    dataset, key = subject.dataset, f"{subject.key}-{subject.dataset.name}"
+    left, right, _ = st.columns([1, 1, 2])
+    seq_len = left.number_input("Look-back", 1, 4096, dataset.seq_len or 96, key=f"{key}-seq_len")
+    pred_len = right.number_input("Horizon", 1, 2048, dataset.pred_len or 24, key=f"{key}-pred_len")
+    return seq_len, pred_len
 
 
 def show_baselines(subject: Subject, seq_len: int, pred_len: int) -> None:

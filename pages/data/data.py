@@ -69,7 +69,7 @@ def show_file_look(file: File, made: Made, table: Table, report: Report) -> None
         return
     dataset = own.draft(report, made.choices, file.name, season=made.season)
     identity = f"{table.sha256} {made.choices.model_dump_json()} {dataset.season}"
-    show_look(Subject(dataset, frame, identity, "data-file"), made.seq_len, made.pred_len)
+    show_look(Subject(dataset, frame, identity, "data-file"), (made.seq_len, made.pred_len))
 
 
 def show_adding(file: File, made: Made, table: Table, report: Report) -> None:
