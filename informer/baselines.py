@@ -131,12 +131,14 @@ def errors(
     return found
 
 
-def thinning(source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit]) -> int:
-    """Return the `every` with which `errors` stays within about `WORK` multiplications."""
+def thinning(
+    source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit], work: float = WORK
+) -> int:
+    """Return the `every` with which `errors` stays within about `work` multiplications."""
     columns = len(source.roles.forecast)
     parts: list[Split] = ["train", *judged]
     windows = sum(len(window_starts(source.dataset, part, seq_len, pred_len)) for part in parts)
-    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / WORK))
+    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / work))
 
 
 def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:
