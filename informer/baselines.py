@@ -6,7 +6,7 @@ On ETT the closed-form linear map beats every published Informer, and takes seco
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.registry import DataError, find
-from data.series import series
+from data.series import Series, series
 from data.splits import Floats, Split, window_starts
 from informer.conduct import die_with_parent
 from informer.config import ConfigError, RunConfig, Value, from_flat
@@ -25,6 +25,7 @@ from informer.metrics import Errors
 from informer.rundir import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
+Rows = NDArray[np.int64]
 
 RIDGE = 1e-2  # of the mean diagonal of the normal equations
 _CHUNK = 256  # windows at a time: bounds the memory
@@ -43,42 +44,19 @@ class Baseline(Record):
 def compute(config: RunConfig) -> list[Baseline]:
     """Return every baseline on validation and test, for the data section of `config`.
 
-    Each forecasts an output column from that column's own past. Seasonal-naive takes its season
-    from the series even where the look-back is shorter.
-
     Raises:
         DataError: the data set cannot be had.
     """
     data = config.data
     source = series(data.dataset, data.features, data.target)
     values = source.values[:, source.outputs]  # (T, C)
-    season, lookback, horizon = source.dataset.season, data.seq_len, np.arange(data.pred_len)
-
-    def origins(split: Split) -> Iterator[NDArray[np.int64]]:
-        """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
-        drop_last = data.drop_last
-        starts = np.array(
-            window_starts(source.dataset, split, lookback, data.pred_len, drop_last=drop_last)
-        )
-        for chunk in range(0, len(starts), _CHUNK):
-            yield starts[chunk : chunk + _CHUNK, None] + lookback
-
-    def past(origin: NDArray[np.int64]) -> Floats:
-        rows: Floats = values[origin - lookback + np.arange(lookback)]  # (N, L, C)
-        return rows
-
-    weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
+    forecast, horizon = forecaster(config, source), np.arange(data.pred_len)
     found: list[Baseline] = []
     for split in ("val", "test"):
         errors: dict[Name, Errors] = {}
-        for origin in origins(split):
-            forecasts: dict[Name, Floats] = {
-                "repeat-last": values[origin - 1],
-                "seasonal-naive": values[origin - season + horizon % season],
-                "closed-form linear": _forecast(past(origin), weights),
-            }
-            for name, forecast in forecasts.items():
-                errors.setdefault(name, Errors()).add(forecast - values[origin + horizon])
+        for origin in _origins(config, source, split):
+            for name, made in forecast(origin).items():
+                errors.setdefault(name, Errors()).add(made - values[origin + horizon])
         found += [
             Baseline(
                 name=name,
@@ -90,6 +68,44 @@ def compute(config: RunConfig) -> list[Baseline]:
             for name, sums in errors.items()
         ]
     return found
+
+
+def forecaster(config: RunConfig, source: Series) -> Callable[[Rows], dict[Name, Floats]]:
+    """Return what forecasts windows by each baseline, fitted on the training part.
+
+    It takes the first rows to be forecast (N, 1), and gives the forecasts (N, H, C) by name. Each
+    forecasts an output column from that column's own past. Seasonal-naive takes its season from the
+    series even where the look-back is shorter.
+    """
+    values = source.values[:, source.outputs]  # (T, C)
+    season, lookback, steps = source.dataset.season, config.data.seq_len, config.data.pred_len
+    horizon = np.arange(steps)
+
+    def past(origin: Rows) -> Floats:
+        rows: Floats = values[origin - lookback + np.arange(lookback)]  # (N, L, C)
+        return rows
+
+    training = _origins(config, source, "train")
+    weights = _fit((past(origin), values[origin + horizon]) for origin in training)
+
+    def forecast(origin: Rows) -> dict[Name, Floats]:
+        return {
+            "repeat-last": np.repeat(values[origin - 1], steps, axis=1),
+            "seasonal-naive": values[origin - season + horizon % season],
+            "closed-form linear": _forecast(past(origin), weights),
+        }
+
+    return forecast
+
+
+def _origins(config: RunConfig, source: Series, split: Split) -> Iterator[Rows]:
+    """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
+    data = config.data
+    starts = np.array(
+        window_starts(source.dataset, split, data.seq_len, data.pred_len, drop_last=data.drop_last)
+    )
+    for chunk in range(0, len(starts), _CHUNK):
+        yield starts[chunk : chunk + _CHUNK, None] + data.seq_len
 
 
 def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:

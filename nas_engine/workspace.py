@@ -45,6 +45,11 @@ class Workspace:
         return self.runs / str(search_id) / "baselines"
 
     @property
+    def forecasts(self) -> Path:
+        """Folder of the forecasts that runs and baselines make of all windows."""
+        return self.db.with_suffix(".forecasts")
+
+    @property
     def launch_log(self) -> Path:
         """What engines print, tracebacks of unforeseen errors among it."""
         return self.runs / "engines.log"
