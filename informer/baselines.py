@@ -6,7 +6,8 @@ On ETT the closed-form linear map beats every published Informer, and takes seco
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,17 +26,21 @@ from informer.metrics import Errors
 from informer.rundir import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
+JudgedSplit = Literal["val", "test"]
 Rows = NDArray[np.int64]
 
 RIDGE = 1e-2  # of the mean diagonal of the normal equations
-_CHUNK = 256  # windows at a time: bounds the memory
+_CHUNK, _CELLS = 256, 16_000_000  # windows, and their numbers, at a time: bounds the memory
+
+WORK = 2e10
+"""Multiplications that a person waits for: a few seconds on one core."""
 
 
 class Baseline(Record):
     """Errors of one forecast without training, on scaled data, over the windows of a split."""
 
     name: Name
-    split: Literal["val", "test"]
+    split: JudgedSplit
     mse: float
     mae: float
     windows: JudgedOn = "all windows"
@@ -49,48 +54,106 @@ def compute(config: RunConfig) -> list[Baseline]:
     """
     data = config.data
     source = series(data.dataset, data.features, data.target)
-    values = source.values[:, source.outputs]  # (T, C)
-    forecast, horizon = forecaster(config, source), np.arange(data.pred_len)
-    found: list[Baseline] = []
-    for split in ("val", "test"):
-        errors: dict[Name, Errors] = {}
-        for origin in _origins(config, source, split):
+    found = errors(source, data.seq_len, data.pred_len, drop_last=data.drop_last)
+    return [
+        Baseline(
+            name=name,
+            split=split,
+            mse=sums.mse,
+            mae=sums.mae,
+            windows=judged_on(data.drop_last),
+        )
+        for split, by_name in found.items()
+        for name, sums in by_name.items()
+    ]
+
+
+def errors(
+    source: Series,
+    seq_len: int,
+    pred_len: int,
+    *,
+    drop_last: bool = False,
+    judged: Sequence[JudgedSplit] = ("val", "test"),
+    every: int = 1,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[JudgedSplit, dict[Name, Errors]]:
+    """Return the errors of every baseline on scaled data, by part and name.
+
+    Args:
+        source: the data.
+        seq_len: look-back, of which the linear map makes its forecast.
+        pred_len: horizon.
+        drop_last: whether whole batches alone are judged, see `window_starts`.
+        judged: parts on which errors are wanted.
+        every: windows are learned from and judged one in so many.
+        progress: is told the share of the windows that is done.
+    """
+    values, horizon = source.values[:, source.outputs], np.arange(pred_len)  # (T, C)
+    parts: list[Split] = ["train", *judged]
+    starts = {
+        split: window_starts(source.dataset, split, seq_len, pred_len, drop_last=drop_last)[::every]
+        for split in parts
+    }
+    total, done = sum(map(len, starts.values())), 0
+
+    def origins(split: Split) -> Iterator[Rows]:
+        nonlocal done
+        for some in chunks(source, starts[split], seq_len, pred_len):
+            yield some
+            done += len(some)
+            progress(done / total)
+
+    forecast = forecaster(source, seq_len, pred_len, origins("train"))
+    found: dict[JudgedSplit, dict[Name, Errors]] = {}
+    for split in judged:
+        sums: dict[Name, Errors] = {}
+        for origin in origins(split):
             for name, made in forecast(origin).items():
-                errors.setdefault(name, Errors()).add(made - values[origin + horizon])
-        found += [
-            Baseline(
-                name=name,
-                split=split,
-                mse=sums.mse,
-                mae=sums.mae,
-                windows=judged_on(data.drop_last),
-            )
-            for name, sums in errors.items()
-        ]
+                sums.setdefault(name, Errors()).add(made - values[origin + horizon])
+        found[split] = sums
     return found
 
 
-def forecaster(config: RunConfig, source: Series) -> Callable[[Rows], dict[Name, Floats]]:
-    """Return what forecasts windows by each baseline, fitted on the training part.
+def chunks(source: Series, starts: range, seq_len: int, pred_len: int) -> Iterator[Rows]:
+    """Yield the first forecast rows of the windows that begin at `starts`, (N, 1), a few at a time.
+
+    Each is so few that their look-backs and horizons stay within bounds of memory.
+    """
+    columns = len(source.roles.forecast)
+    size = max(1, min(_CHUNK, _CELLS // ((seq_len + pred_len) * columns)))
+    all_of_them = np.array(starts, np.int64)
+    for first in range(0, len(all_of_them), size):
+        yield all_of_them[first : first + size, None] + seq_len
+
+
+def forecaster(
+    source: Series, seq_len: int, pred_len: int, training: Iterable[Rows]
+) -> Callable[[Rows], dict[Name, Floats]]:
+    """Return what forecasts windows by every baseline.
 
     It takes the first rows to be forecast (N, 1), and gives the forecasts (N, H, C) by name. Each
     forecasts an output column from that column's own past. Seasonal-naive takes its season from the
     series even where the look-back is shorter.
+
+    Args:
+        source: the data.
+        seq_len: look-back, of which the linear map makes its forecast.
+        pred_len: horizon.
+        training: the first forecast rows (N, 1) of the windows on which it is fitted, in chunks.
     """
     values = source.values[:, source.outputs]  # (T, C)
-    season, lookback, steps = source.dataset.season, config.data.seq_len, config.data.pred_len
-    horizon = np.arange(steps)
+    season, horizon = source.dataset.season, np.arange(pred_len)
 
     def past(origin: Rows) -> Floats:
-        rows: Floats = values[origin - lookback + np.arange(lookback)]  # (N, L, C)
+        rows: Floats = values[origin - seq_len + np.arange(seq_len)]  # (N, L, C)
         return rows
 
-    training = _origins(config, source, "train")
     weights = _fit((past(origin), values[origin + horizon]) for origin in training)
 
     def forecast(origin: Rows) -> dict[Name, Floats]:
         return {
-            "repeat-last": np.repeat(values[origin - 1], steps, axis=1),
+            "repeat-last": np.repeat(values[origin - 1], pred_len, axis=1),
             "seasonal-naive": values[origin - season + horizon % season],
             "closed-form linear": _forecast(past(origin), weights),
         }
@@ -98,14 +161,12 @@ def forecaster(config: RunConfig, source: Series) -> Callable[[Rows], dict[Name,
     return forecast
 
 
-def _origins(config: RunConfig, source: Series, split: Split) -> Iterator[Rows]:
-    """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
-    data = config.data
-    starts = np.array(
-        window_starts(source.dataset, split, data.seq_len, data.pred_len, drop_last=data.drop_last)
-    )
-    for chunk in range(0, len(starts), _CHUNK):
-        yield starts[chunk : chunk + _CHUNK, None] + data.seq_len
+def thinning(source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit]) -> int:
+    """Return the `every` with which `errors` stays within about `WORK` multiplications."""
+    columns = len(source.roles.forecast)
+    parts: list[Split] = ["train", *judged]
+    windows = sum(len(window_starts(source.dataset, part, seq_len, pred_len)) for part in parts)
+    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / WORK))
 
 
 def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:

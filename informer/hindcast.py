@@ -33,7 +33,7 @@ from data import calendar
 from data.registry import DataError
 from data.series import Series, series
 from data.splits import SPLITS, Floats, Split, rows, window_starts
-from informer.baselines import Name, Rows, forecaster
+from informer.baselines import Name, Rows, chunks, forecaster
 from informer.conduct import yield_to_others
 from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.files import put_in_place, temporary_of
@@ -206,7 +206,9 @@ def _chosen_forecaster(
     """Return the forecaster, how many windows it takes at a time, and the device that computes."""
     if order.run is None:
         assert order.baseline is not None, "an order is of a run or of a baseline"
-        every, name = forecaster(config, source), order.baseline
+        size, name = (config.data.seq_len, config.data.pred_len), order.baseline
+        training = chunks(source, window_starts(source.dataset, "train", *size), *size)
+        every = forecaster(source, *size, training)
         return lambda origins: every(origins)[name], _BASELINE_WINDOWS, "cpu"
     run = RunDir(order.run)
     _require_same_data(run, source)
