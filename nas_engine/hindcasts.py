@@ -62,6 +62,7 @@ class Wanted:
     config: RunConfig
     run: RunDir | None
     baseline: Name | None
+    recorded: float | None  # MSE of the part as the training has recorded it
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def of_run(run: RunDir, part: Part) -> Wanted | str:
     try:
         config, weights = run.read_config(), _digest(run)
         key = _key(weights, config.model_dump(), part, config.data.dataset)
-        return Wanted(key, part, config, run, None)
+        recorded = {"val": result.val_mse, "test": result.test_mse}.get(part)
+        return Wanted(key, part, config, run, None, recorded)
     except FileNotFoundError as error:
         return f"{error.filename} is gone; train the trial again."
     except (ProtocolError, DataError) as error:
@@ -118,7 +120,7 @@ def of_baseline(config: RunConfig, name: Name, part: Part) -> Wanted | str:
     """Return what names the forecasts of a baseline for the task of `config`, or why not."""
     try:
         key = _key(name, config.data.model_dump(), part, config.data.dataset)
-        return Wanted(key, part, config, None, name)
+        return Wanted(key, part, config, None, name, None)
     except DataError as error:
         return str(error)
 
