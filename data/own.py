@@ -31,11 +31,12 @@ from data.registry import (
     own_names,
     record,
 )
+from data.table import Table
 
 
 def add(
     name: str,
-    content: bytes,
+    table: Table,
     source: str,
     choices: Choices,
     *,
@@ -48,9 +49,9 @@ def add(
 
     Args:
         name: by which it is known from now on.
-        content: of a CSV file.
+        table: what was read of the file, see `intake.read`.
         source: where the file came from, for the record.
-        choices: how it is read and mended.
+        choices: how it was read and is mended.
         seq_len: look-back that its rows must suffice for.
         pred_len: horizon that its rows must suffice for.
         season: steps of the main season; by default a day, a week or a year, by the frequency.
@@ -60,7 +61,7 @@ def add(
         DataError: the name cannot be used, or something in the file must be mended or chosen.
     """
     _require_free(name, replace)
-    report = inspect(content, choices, seq_len, pred_len)
+    report = inspect(table, choices, seq_len, pred_len)
     if report.frame is None or report.frequency is None or not report.usable:
         raise DataError(f"{source} cannot be used yet: {report.findings[0].text}")
     values = report.frame.to_csv().encode()
@@ -68,7 +69,7 @@ def add(
         draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len),
         report,
         values,
-        content,
+        table,
         source,
         choices,
     )
@@ -117,7 +118,7 @@ def draft(
     seq_len: int | None = None,
     pred_len: int | None = None,
 ) -> Dataset:
-    """Return the data set that a file would become; it has no name and no file yet.
+    """Return the data set that a file would become; it is named as the file and has none yet.
 
     Args:
         report: on the file, of which dates and frequency are known.
@@ -134,7 +135,7 @@ def draft(
     usual = season_of(report.frequency)
     columns = tuple(frame.columns)
     return Dataset(
-        name="",
+        name=Path(source).name,
         description=f"Your own, from {Path(source).name}: {report.rows:,} steps of "
         f"{report.frequency}, {len(columns)} column{'s' * (len(columns) > 1)}",
         columns=columns,
@@ -151,7 +152,7 @@ def draft(
 
 
 def _record(
-    dataset: Dataset, report: Report, values: bytes, content: bytes, source: str, choices: Choices
+    dataset: Dataset, report: Report, values: bytes, table: Table, source: str, choices: Choices
 ) -> Record:
     if dataset.season > dataset.split_rows[0]:
         raise DataError(
@@ -174,7 +175,7 @@ def _record(
             split_rows=dataset.split_rows,
             sha256=hashlib.sha256(values).hexdigest(),
             source=source,
-            source_sha256=hashlib.sha256(content).hexdigest(),
+            source_sha256=table.sha256,
             choices=choices,
             done=tuple(done),
             seq_len=dataset.seq_len,

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.dates import offset
+from data.dates import grid, offset
 from data.dates import season as season_of
 from data.parts import NAMES, Parts
+from data.registry import DataError
 from data.splits import Floats
 
 MOST_ROWS = 500_000  # in which seasons are looked for
@@ -321,12 +322,26 @@ def worst_drift(found: Sequence[Drift]) -> str:
         ways.append(f"lies {abs(worst.shift):.1f} deviations {way}")
     if not 0.8 <= worst.ratio <= 1.25:
         ways.append(f"varies {worst.ratio:.2g} times as much")
+    distance = f"distance {worst.distance:.2f}"
     if not ways:
         return (
-            f"All parts are alike in mean and deviation; the largest distance is "
-            f"{worst.distance:.2f}, of {worst.column} in the {worst.part} part."
+            f"All parts are alike in mean and deviation; the largest difference is that of "
+            f"{worst.column} in the {worst.part} part ({distance})."
         )
     return (
-        f"{worst.column} {' and '.join(ways)} in the {worst.part} part than in training "
-        f"(distance {worst.distance:.2f})."
+        f"{worst.column} {' and '.join(ways)} in the {worst.part} part, compared with training "
+        f"({distance})."
     )
+
+
+def on_steps(frame: pd.DataFrame, frequency: str) -> pd.DataFrame:
+    """Return a table (T, C) with a row for every step, so that lags are times; NaN where none was.
+
+    Raises:
+        DataError: dates repeat, or there are too many steps between the first and the last.
+    """
+    index = pd.DatetimeIndex(frame.index)
+    if not index.is_unique:
+        raise DataError("Dates repeat; choose which of their rows counts first.")
+    steps = grid(index, frequency)
+    return frame if index.equals(steps) else frame.reindex(steps)
