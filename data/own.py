@@ -31,11 +31,12 @@ from data.registry import (
     own_names,
     record,
 )
+from data.table import Table
 
 
 def add(
     name: str,
-    content: bytes,
+    table: Table,
     source: str,
     choices: Choices,
     *,
@@ -48,9 +49,9 @@ def add(
 
     Args:
         name: by which it is known from now on.
-        content: of a CSV file.
+        table: what was read of the file, see `intake.read`.
         source: where the file came from, for the record.
-        choices: how it is read and mended.
+        choices: how it was read and is mended.
         seq_len: look-back that its rows must suffice for.
         pred_len: horizon that its rows must suffice for.
         season: steps of the main season; by default a day, a week or a year, by the frequency.
@@ -60,11 +61,11 @@ def add(
         DataError: the name cannot be used, or something in the file must be mended or chosen.
     """
     _require_free(name, replace)
-    report = inspect(content, choices, seq_len, pred_len)
+    report = inspect(table, choices, seq_len, pred_len)
     if report.frame is None or report.frequency is None or not report.usable:
         raise DataError(f"{source} cannot be used yet: {report.findings[0].text}")
     values = report.frame.to_csv().encode()
-    facts = _record(report, values, content, source, choices, season)
+    facts = _record(report, values, table, source, choices, season)
     return _put(name, facts, values)
 
 
@@ -104,7 +105,7 @@ def _require_free(name: str, replace: bool) -> None:
 def _record(
     report: Report,
     values: bytes,
-    content: bytes,
+    table: Table,
     source: str,
     choices: Choices,
     season: int | None,
@@ -129,7 +130,7 @@ def _record(
             split_rows=parts,
             sha256=hashlib.sha256(values).hexdigest(),
             source=source,
-            source_sha256=hashlib.sha256(content).hexdigest(),
+            source_sha256=table.sha256,
             choices=choices,
             done=tuple(done),
         )

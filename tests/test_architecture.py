@@ -56,10 +56,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.rundir",
         "data.choices",
         "data.finding",
+        "data.intake",
+        "data.openfile",
         "data.own",
         "data.quality",
         "data.registry",
         "data.source",
+        "data.table",
     ),
     "nas_engine": (
         "nas_engine",
@@ -80,6 +83,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 HEAVY: dict[str, tuple[str, ...]] = {
     "streamlit": ("app.py", "pages"),
     "plotly": ("pages",),
+    "pyarrow": ("data",),
     "torch": ("informer", "data/windows.py"),
     "safetensors": ("informer",),
     "langchain": (),

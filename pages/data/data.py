@@ -13,7 +13,9 @@ import streamlit as st
 from data import own
 from data.choices import Choices, Duplicates, Fill, Resample
 from data.finding import LEVELS, Finding, Level
-from data.quality import Report, choose, inspect, read_file
+from data.intake import read_bytes
+from data.openfile import MOST_BYTES, Unchanged
+from data.quality import Report, choose, inspect
 from data.registry import DataError, Dataset, find, names, own_names
 from pages._parts.figures import MOST_DATES, columns_over_time
 from pages._parts.live_chart import chart
@@ -28,7 +30,8 @@ ADDED, SEEN = "data-added", "data-seen"
 @st.cache_data(max_entries=8, show_spinner="Reading the file…")
 def checked(content: bytes, choices: str, seq_len: int, pred_len: int) -> Report:
     """Return the report on a file; `choices` are JSON, which can be compared cheaply."""
-    return inspect(content, Choices.model_validate_json(choices), seq_len, pred_len)
+    made = Choices.model_validate_json(choices)
+    return inspect(read_bytes(content, made), made, seq_len, pred_len)
 
 
 # -- known data sets ----------------------------------------------------------------------------
@@ -114,7 +117,8 @@ def choose_file() -> tuple[str, bytes] | None:
         return None
     try:
         place = Path(path.strip()).expanduser().absolute()
-        return str(place), read_file(place)
+        with Unchanged(place) as file:
+            return str(place), file.read(MOST_BYTES)
     except DataError as error:
         st.error(plain(str(error)))
         st.stop()
@@ -298,7 +302,8 @@ def show_adding(
     if pressed:
         try:
             seq_len, pred_len = lengths
-            own.add(name, content, source, choices, seq_len=seq_len, pred_len=pred_len)
+            table = read_bytes(content, choices)
+            own.add(name, table, source, choices, seq_len=seq_len, pred_len=pred_len)
         except DataError as error:
             st.error(plain(str(error)))
             return
