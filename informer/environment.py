@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -44,6 +45,7 @@ def environment(source: Series, device: str, seed: int) -> Environment:
         commit=commit,
         changed=changed,
         platform=platform.platform(),
+        cpu=_cpu(),
         device=device,
         threads=torch.get_num_threads(),
         seed=seed,
@@ -62,6 +64,15 @@ def _data(dataset: Dataset, count: int) -> UsedData:
         rows=count,
         splits={split: (part.start, part.stop) for split, part in parts.items()},
     )
+
+
+def _cpu() -> str:
+    """Return what decides how a CPU rounds: its model, and the instructions that torch uses."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
+    return f"{name.strip()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _project_version() -> dict[str, str]:

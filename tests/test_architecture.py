@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pages": (
         "pages._parts",
         "nas_engine.audit",
+        "nas_engine.bundling",
         "nas_engine.chat.looked_up",
         "nas_engine.calibration",
         "nas_engine.commands",
@@ -66,9 +67,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "nas_engine": (
         "nas_engine",
+        "informer.bundle",
+        "informer.bundle_format",
         "informer.config",
         "informer.cost",
         "informer.dry_run",
+        "informer.export",
         "informer.estimate",
         "informer.failpoint",
         "informer.files",
@@ -113,6 +117,9 @@ HEAVY: dict[str, tuple[str, ...]] = {
 LIGHT = {
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
+    "informer.bundle": ("torch", "streamlit", "langchain_core", "optuna"),
+    "nas_engine.bundling": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.reproduction": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.store.reader": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.guidance": ("torch", "numpy", "langchain_core", "optuna", "sqlite_utils"),
