@@ -93,19 +93,6 @@ class Intervals(Record):
         return _half_widths(np.array(level.quantiles), spreads, np.array(self.least))
 
 
-@dataclass(frozen=True)
-class Errors:
-    """Errors of windows in order of time."""
-
-    values: Floats  # truth less forecast, (N, H, C)
-    spreads: Floats  # deviations inside the look-backs, (N, C), see `spread`
-    apart: int = 1  # steps from one window to the next
-
-    def part(self, windows: slice) -> Errors:
-        """Return the errors of some of the windows."""
-        return Errors(self.values[windows], self.spreads[windows], self.apart)
-
-
 def spread(past: Floats) -> Floats:
     """Return the deviation of each column inside each look-back: (N, L, C) to (N, C)."""
     found: Floats = np.asarray(past, np.float64).std(axis=1)
@@ -113,21 +100,27 @@ def spread(past: Floats) -> Floats:
 
 
 def calibrated(
-    validation: Errors,
+    errors: Floats,
+    spreads: Floats,
     *,
-    test: Errors | None = None,
+    apart: int = 1,
     levels: Sequence[float] = LEVELS,
+    test: tuple[Floats, Floats, int] | None = None,
     trained_until: datetime | None = None,
 ) -> Intervals:
-    """Return intervals from errors on the validation part.
+    """Return intervals from errors on the validation part, windows in order of time.
 
     Args:
-        validation: what the quantiles are taken from.
-        test: looked at for the coverage alone.
+        errors: truth less forecast, (N, H, C).
+        spreads: deviations inside the look-backs, (N, C), see `spread`.
+        apart: steps from one window to the next.
         levels: shares of values that intervals are to hold, between 0 and 1.
+        test: the same three of the test part, which is looked at for the coverage alone.
         trained_until: the last step of the training part; without it no later misses are followed.
     """
-    least = _least(validation.spreads)
+    validation = _Errors(errors, spreads, apart)
+    unseen = None if test is None else _Errors(*test)
+    least = _least(spreads)
     found = []
     for level in levels:
         quantiles = _quantiles(validation, least, level)
@@ -138,12 +131,12 @@ def calibrated(
                 level=level,
                 quantiles=tuple(tuple(row) for row in quantiles.tolist()),
                 validation=_between_halves(validation, level),
-                test=None if test is None else _coverage(quantiles, least, test, level),
+                test=None if unseen is None else _coverage(quantiles, least, unseen, level),
             )
         )
     return Intervals(
-        windows=len(validation.values),
-        apart=validation.apart,
+        windows=len(errors),
+        apart=apart,
         trained_until=trained_until,
         least=tuple(least.tolist()),
         levels=tuple(found),
@@ -196,7 +189,19 @@ def follow(sizes: Floats, half_widths: Floats, level: float, apart: int = 1) -> 
     return factors
 
 
-def _quantiles(errors: Errors, least: Floats, level: float) -> Floats:
+@dataclass(frozen=True)
+class _Errors:
+    """Errors of windows in order of time."""
+
+    values: Floats  # (N, H, C)
+    spreads: Floats  # (N, C)
+    apart: int
+
+    def part(self, windows: slice) -> _Errors:
+        return _Errors(self.values[windows], self.spreads[windows], self.apart)
+
+
+def _quantiles(errors: _Errors, least: Floats, level: float) -> Floats:
     """Return the quantiles (H, C) of sizes of errors in deviations inside the look-back."""
     scores: Floats = np.abs(errors.values) / np.maximum(errors.spreads, least)[:, None]
     return quantile(scores, level)
@@ -207,7 +212,7 @@ def _half_widths(quantiles: Floats, spreads: Floats, least: Floats) -> Floats:
     return widths
 
 
-def _coverage(quantiles: Floats, least: Floats, errors: Errors, level: float) -> Coverage:
+def _coverage(quantiles: Floats, least: Floats, errors: _Errors, level: float) -> Coverage:
     sizes, widths = np.abs(errors.values), _half_widths(quantiles, errors.spreads, least)
     factors = follow(sizes, widths, level, errors.apart)[:-1, None]
     followed = sizes <= factors * widths
@@ -218,7 +223,7 @@ def _coverage(quantiles: Floats, least: Floats, errors: Errors, level: float) ->
     )
 
 
-def _between_halves(errors: Errors, level: float) -> Coverage | None:
+def _between_halves(errors: _Errors, level: float) -> Coverage | None:
     """Return how the later windows are covered by the quantiles of the earlier.
 
     Between them are as many windows as share a step with both. None if there are too few.

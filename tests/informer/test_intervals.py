@@ -9,17 +9,17 @@ import pytest
 from pydantic import ValidationError
 
 from data.splits import Floats
-from informer.intervals import RATE, Errors, Intervals, calibrated, follow, quantile, spread
+from informer.intervals import RATE, Intervals, calibrated, follow, quantile, spread
 
 
 def drawn(
-    windows: int, seed: int, horizon: int = 2, columns: int = 3, size: float = 1.0, apart: int = 1
-) -> Errors:
-    """Return errors whose size follows the deviations, all windows independent."""
+    windows: int, seed: int, horizon: int = 2, columns: int = 3, size: float = 1.0
+) -> tuple[Floats, Floats]:
+    """Return errors (N, H, C) whose size follows deviations (N, C), all windows independent."""
     generator = np.random.default_rng(seed)
     spreads = np.exp(generator.normal(size=(windows, columns)))
     sizes = size * spreads[:, None] * np.linspace(1, 2, horizon)[:, None]
-    return Errors(generator.normal(size=(windows, horizon, columns)) * sizes, spreads, apart)
+    return generator.normal(size=(windows, horizon, columns)) * sizes, spreads
 
 
 @pytest.mark.parametrize(
@@ -46,22 +46,22 @@ def test_a_quantile_with_equal_scores_holds_them_all() -> None:
 def test_exchangeable_windows_are_covered_as_promised(level: float) -> None:
     # The coverage of one further window is between the level and the level + 1 / (n + 1).
     trials, count = 4000, 30
-    errors = drawn(trials * (count + 1), seed=5, horizon=1, columns=1)
-    scores = np.abs(errors.values[:, 0, 0] / errors.spreads[:, 0]).reshape(trials, count + 1)
+    errors, spreads = drawn(trials * (count + 1), seed=5, horizon=1, columns=1)
+    scores = np.abs(errors[:, 0, 0] / spreads[:, 0]).reshape(trials, count + 1)
     held = (scores[:, -1] <= quantile(scores[:, :-1].T, level)).mean()
     noise = 4 * math.sqrt(level * (1 - level) / trials)
     assert level - noise < held < level + 1 / (count + 1) + noise
 
 
 def test_quantiles_are_those_of_each_step_and_column_alone() -> None:
-    errors = drawn(200, seed=3)
-    [level] = calibrated(errors, levels=(0.9,)).levels
-    least = 0.1 * errors.spreads.mean(axis=0)
+    errors, spreads = drawn(200, seed=3)
+    [level] = calibrated(errors, spreads, levels=(0.9,)).levels
+    least = 0.1 * spreads.mean(axis=0)
     for step in range(2):
         for column in range(3):
             scores = sorted(
                 abs(error[step, column]) / max(deviation[column], least[column])
-                for error, deviation in zip(errors.values, errors.spreads, strict=True)
+                for error, deviation in zip(errors, spreads, strict=True)
             )
             assert level.quantiles[step][column] == scores[math.ceil(201 * 0.9) - 1]
 
@@ -89,7 +89,7 @@ def by_hand(sizes: Floats, widths: Floats, level: float, apart: int) -> list[Flo
 
 @pytest.mark.parametrize("apart", [1, 2, 5])
 def test_widths_follow_what_was_missed_before_a_forecast_and_nothing_later(apart: int) -> None:
-    sizes, widths = np.abs(drawn(9, 1, horizon=4).values), np.ones((9, 4, 3))
+    sizes, widths = np.abs(drawn(9, 1, horizon=4)[0]), np.ones((9, 4, 3))
     found = follow(sizes, widths, 0.8, apart)
     assert found == pytest.approx(np.array(by_hand(sizes, widths, 0.8, apart)), rel=1e-12)
     later = sizes.copy()
@@ -100,7 +100,7 @@ def test_widths_follow_what_was_missed_before_a_forecast_and_nothing_later(apart
 
 def test_widths_that_follow_hold_their_level_where_errors_have_doubled() -> None:
     # The sum of all moves is the logarithm of the last factor, which comes to 2.
-    found = calibrated(drawn(300, seed=7), test=drawn(3000, seed=8, size=2.0), levels=(0.8,))
+    found = calibrated(*drawn(300, seed=7), test=(*drawn(3000, seed=8, size=2.0), 1), levels=(0.8,))
     held = found.levels[0].test
     assert held is not None and held.fixed < 0.55
     assert held.followed == pytest.approx(0.8 - math.log(2) / (RATE * 3000), abs=0.01)
@@ -108,10 +108,10 @@ def test_widths_that_follow_hold_their_level_where_errors_have_doubled() -> None
 
 
 def test_coverage_with_fixed_widths_is_what_the_widths_hold() -> None:
-    test = drawn(500, seed=8)
-    found = calibrated(drawn(400, seed=7), test=test, levels=(0.8, 0.9))
+    errors, spreads = drawn(500, seed=8)
+    found = calibrated(*drawn(400, seed=7), test=(errors, spreads, 1), levels=(0.8, 0.9))
     for level in found.levels:
-        held = (np.abs(test.values) <= found.half_widths(test.spreads, level)).mean()
+        held = (np.abs(errors) <= found.half_widths(spreads, level)).mean()
         assert level.test is not None and level.test.fixed == pytest.approx(held, abs=1e-12)
         assert held == pytest.approx(level.level, abs=0.03)
 
@@ -121,24 +121,24 @@ def test_coverage_on_validation_is_of_later_windows_that_share_no_step_with_the_
     apart: int,
 ) -> None:
     # Errors grow a hundredfold where the earlier windows end: none of them may have been seen.
-    errors = drawn(205, seed=4, horizon=6, apart=apart)
-    errors.values[100 if apart == 1 else 102 :] *= 100
-    [level] = calibrated(errors, levels=(0.9,)).levels
+    errors, spreads = drawn(205, seed=4, horizon=6)
+    errors[100 if apart == 1 else 102 :] *= 100
+    [level] = calibrated(errors, spreads, apart=apart, levels=(0.9,)).levels
     assert level.validation is not None and level.validation.fixed < 0.2
 
 
 def test_levels_without_enough_windows_are_left_out() -> None:
-    found = calibrated(drawn(10, seed=1))
+    found = calibrated(*drawn(10, seed=1))
     assert [level.level for level in found.levels] == [0.5, 0.8, 0.9]
     assert found.find(0.95) is None and found.find(0.9) is found.levels[2]
     assert [level.validation is None for level in found.levels] == [False, False, True]
-    assert calibrated(drawn(1, seed=1), levels=(0.8,)).levels == ()
+    assert calibrated(*drawn(1, seed=1), levels=(0.8,)).levels == ()
 
 
 def test_a_look_back_that_stands_still_has_an_interval_all_the_same() -> None:
-    errors = drawn(100, seed=2)
-    errors.spreads[:, 0] = 0.0  # always
-    found = calibrated(errors, levels=(0.8,))
+    errors, spreads = drawn(100, seed=2)
+    spreads[:, 0] = 0.0  # always
+    found = calibrated(errors, spreads, levels=(0.8,))
     assert (found.half_widths(np.zeros((1, 3)), found.levels[0]) > 0).all()
     assert found.least[0] == 1.0
 
@@ -149,7 +149,7 @@ def test_spread_is_the_deviation_inside_each_look_back() -> None:
 
 
 def test_a_record_reads_back_to_the_last_bit_and_a_damaged_one_is_refused() -> None:
-    found = calibrated(drawn(50, seed=9), test=drawn(20, seed=10))
+    found = calibrated(*drawn(50, seed=9), test=(*drawn(20, seed=10), 1))
     assert Intervals.model_validate_json(found.model_dump_json()) == found
     damaged = found.model_dump()
     damaged["levels"][0]["quantiles"] = damaged["levels"][0]["quantiles"][:1]
