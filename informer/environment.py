@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -43,6 +44,7 @@ def environment(source: Series, device: str, seed: int) -> Environment:
         commit=commit,
         changed=changed,
         platform=platform.platform(),
+        cpu=_cpu(),
         device=device,
         threads=torch.get_num_threads(),
         seed=seed,
@@ -54,6 +56,15 @@ def _data(dataset: Dataset, count: int) -> UsedData:
     generated = dataset.url is None and dataset.path is None
     parameters = Generated(rows=synthetic.ROWS, start=synthetic.START, seed=synthetic.SEED)
     return UsedData.of(dataset, count, parameters if generated else None)
+
+
+def _cpu() -> str:
+    """Return what decides how a CPU rounds: its model, and the instructions that torch uses."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        name = next(line for line in lines if line.startswith("model name")).partition(":")[2]
+    return f"{name.strip()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _project_version() -> dict[str, str]:

@@ -218,6 +218,7 @@ class Environment(Record):
     commit: str | None  # of the project; None where git does not know it
     changed: bool | None  # whether files of the project differed from the commit
     platform: str
+    cpu: str = ""  # its model and the instructions that torch uses of it; empty: not recorded
     device: str
     threads: int
     seed: int

@@ -50,6 +50,11 @@ class Workspace:
         return self.db.with_suffix(".forecasts")
 
     @property
+    def bundles(self) -> Path:
+        """Folder of the bundles that the dashboard wrote."""
+        return self.db.with_suffix(".bundles")
+
+    @property
     def launch_log(self) -> Path:
         """What engines print, tracebacks of unforeseen errors among it."""
         return self.runs / "engines.log"

@@ -1,4 +1,4 @@
-"""Looking back: `replay` has another planner propose at a past moment."""
+"""Looking back: `hindsight` has another planner propose at a past moment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LOOK_SECONDS = 0.2
 @click.option("--model", default="", help="Of a planner that asks a language model.")
 @db_option
 @plainly
-def replay(search_id: int, number: int, planner: str, model: str, db: Path | None) -> None:
+def hindsight(search_id: int, number: int, planner: str, model: str, db: Path | None) -> None:
     """Show what another planner would have proposed as a trial; nothing is trained.
 
     It knows what was known when the trial was proposed, and nothing of what came after.
@@ -70,4 +70,4 @@ def _ended(workspace: Workspace, search_id: int, number: int) -> ReplayRow:
         time.sleep(LOOK_SECONDS)
 
 
-COMMANDS = (replay,)
+COMMANDS = (hindsight,)

@@ -289,7 +289,7 @@ def test_the_command_line_shows_what_would_have_been_proposed(
         return Answer(row.state == "applied", row.answer, search_id)
 
     monkeypatch.setattr("nas_engine.cli.hindsight.request", request)
-    command = ["replay", "1", "2", "--planner", "rules", "--db", str(workspace.db)]
+    command = ["hindsight", "1", "2", "--planner", "rules", "--db", str(workspace.db)]
     shown = CliRunner().invoke(main, command)
     (row,) = replays(workspace)
     assert shown.exit_code == 0, shown.output
