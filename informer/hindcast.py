@@ -32,13 +32,13 @@ from pydantic import Field
 from data import calendar
 from data.registry import DataError
 from data.series import Series, series
-from data.splits import SPLITS, Floats, Split, rows, window_starts
+from data.splits import Floats, window_starts
 from informer.baselines import Name, Rows, chunks, forecaster
 from informer.conduct import yield_to_others
 from informer.config import ConfigError, RunConfig, Value, from_flat
-from informer.files import put_in_place, temporary_of
+from informer.files import ProtocolError, put_in_place, read_file, temporary_of
 from informer.metrics import Errors
-from informer.rundir import Failure, Finite, Record, RunDir
+from informer.rundir import Failure, Finite, Record, RunDir, UsedData
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,7 @@ Part = Literal["val", "test", "future"]
 
 BYTES = 300_000_000
 """Of the forecasts of one folder; where all windows take more, every k-th is kept."""
+WEIGHTS_BYTES = 2**33
 SECONDS = 3600.0
 """After which a computation is given up."""
 SHOWN_PAST = 192
@@ -218,16 +219,13 @@ def _chosen_forecaster(
 
 def _require_same_data(run: RunDir, source: Series) -> None:
     """Raise DataError where a training has seen other data, or other parts, than there are now."""
-    ran_on, dataset = run.read_environment(), source.dataset
+    ran_on = run.read_environment()
     if ran_on is None:
         return
-    parts: dict[Split, range] = {split: rows(dataset, split, seq_len=0) for split in SPLITS}
-    now = {split: (part.start, part.stop) for split, part in parts.items()}
-    changed = ran_on.data.sha256 is not None and ran_on.data.sha256 != dataset.sha256
-    if changed or ran_on.data.splits != now:
+    if changed := ran_on.data.differences(UsedData.of(source.dataset)):
         raise DataError(
-            f"Data set {dataset.name!r} has changed since this training, so that its weights do "
-            "not fit it any more; train the trial again."
+            f"Data set {source.dataset.name} has changed since this training: "
+            f"{', '.join(changed)}; its weights do not fit it any more. Train the trial again."
         )
 
 
@@ -245,23 +243,17 @@ def _device(config: RunConfig) -> torch.device:
 
 def _trained(run: RunDir, config: RunConfig, source: Series, device: torch.device) -> Forecaster:
     """Return what forecasts with the best weights of a run."""
-    import safetensors.torch
     import torch
 
-    from informer import training
-    from informer.model import Informer
+    from informer.forecaster import WeightsError
+    from informer.forecaster import forecaster as ready
 
-    if run.weights.is_symlink() or not run.weights.is_file():
-        raise ConfigError([f"{run.weights} is no file of weights; train the trial again."])
-    model = Informer(config)
     try:
-        model.load_state_dict(safetensors.torch.load_file(run.weights))
-    except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:
+        model = ready(config, read_file(run.weights, WEIGHTS_BYTES), device)
+    except (FileNotFoundError, ProtocolError, WeightsError) as error:
         raise ConfigError(
-            [f"{run.weights} does not hold the weights of this model; train the trial again."]
-        ) from error
-    model.to(device).eval()
-    bfloat16 = training.uses_bfloat16(config.training.precision, device)
+            [f"The weights of this run cannot be used: {error}; train the trial again."]
+        ) from None
     data = config.data
     behind, ahead = np.arange(data.seq_len) - data.seq_len, np.arange(data.pred_len)
     steps = np.concatenate((behind, ahead))
@@ -270,8 +262,8 @@ def _trained(run: RunDir, config: RunConfig, source: Series, device: torch.devic
     def forecast(origins: Rows) -> Floats:
         past = torch.tensor(source.values[origins + behind], dtype=torch.float32, device=device)
         in_advance = torch.tensor(known[origins + steps], device=device)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
-            made: Floats = model(past, in_advance).float().double().cpu().numpy()
+        with torch.inference_mode():
+            made: Floats = model(past, in_advance).double().cpu().numpy()
         return made
 
     return forecast

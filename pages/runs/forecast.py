@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from pages._parts.forecasting import delta, origins, window, worst
+from pages._parts.forecasting import beyond, delta, origins, window, worst
 from pages._parts.forecasting.choosing import asked_of, choose
 from pages._parts.forecasting.computing import forecasters
 from pages._parts.forecasting.reduced import choose_look
@@ -38,8 +38,8 @@ thinned = (
     else ""
 )
 st.caption(
-    f"{facts.windows:,} windows of {plain(facts.dataset)}, {facts.horizon} steps ahead from "
-    f"{plain(facts.frequency)} data, computed on {devices}.{thinned}"
+    f"{facts.windows:,} windows of {plain(facts.dataset)}, {facts.horizon} steps ahead, a step "
+    f"each {plain(facts.frequency)}, computed on {devices}.{thinned}"
 )
 left, right = st.columns([2, 1])
 with left:
@@ -52,3 +52,12 @@ st.subheader("Where errors come from", anchor=False)
 origins.show(found, look)
 st.subheader("Where A is better", anchor=False)
 delta.show(found, look)
+place = st.expander(
+    "Beyond the end of the data",
+    key="forecast-future",
+    icon=":material/fast_forward:",
+    on_change="rerun",
+)
+if place.open:
+    with place, searched() as reader:
+        beyond.show(reader, choice, found, look.shown)

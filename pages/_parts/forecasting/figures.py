@@ -222,9 +222,10 @@ def delta_figure(
         "%{z:.4g}<extra></extra>",
     }
     drawing = layout("Step ahead", "", f"delta-{y_title}-{measure}")
-    drawing["xaxis"] |= {"tickformat": "d", "zeroline": False}
+    drawing["xaxis"] |= {"tickformat": "d", "zeroline": False, "showgrid": False}
     drawing["yaxis"] = {
         "type": "category",
+        "showgrid": False,
         "automargin": True,
         "autorange": "reversed",
         "title": {"text": y_title, "standoff": 8},

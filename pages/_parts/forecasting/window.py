@@ -11,11 +11,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages._parts.address import mirrored, number, write
-from pages._parts.forecasting.errors import Floats
 from pages._parts.forecasting.figures import Forecaster, Scale, window_figure
 from pages._parts.forecasting.reduced import Look, of_windows
 from pages._parts.live_chart import chart
-from pages._parts.text import error_text, percent_text, plain, readable
+from pages._parts.text import error_text, plain, readable
 
 SHORTEST_PAST, LONGEST_PAST = 24, 192
 
@@ -34,7 +33,7 @@ def show(forecasters: Sequence[Forecaster], look: Look) -> int:
     made, facts = forecasters[0].made, forecasters[0].made.facts
     scale = Scale.of(made, look.shown, own=True)
     past = min(facts.seq_len, max(SHORTEST_PAST, min(2 * facts.horizon, LONGEST_PAST)))
-    with st.container(horizontal=True, vertical_alignment="center", key="forecast-errors"):
+    with st.grid(3, min_column_width=150, key="forecast-errors"):
         for line in window_errors(forecasters, look, window):
             st.metric(**line)
     chart(
@@ -60,7 +59,7 @@ def window_errors(
             share = float((errors < value).mean())
             beside = f"higher than in {100 * share:.0f} % of its windows"
         else:
-            beside = f"{percent_text(value / first - 1)} than A" if first else "A has no error"
+            beside = above_text(value, first)
         found.append(
             {
                 "label": f"{look.name} · {plain(one.name)}",
@@ -72,6 +71,14 @@ def window_errors(
             }
         )
     return found
+
+
+def above_text(value: float, of_a: float) -> str:
+    """Return how an error lies beside that of A."""
+    if of_a == 0:
+        return "A has no error"
+    share = value / of_a - 1
+    return f"{100 * abs(share):.0f} % {'above' if share > 0 else 'below'} that of A"
 
 
 def window_alt(forecasters: Sequence[Forecaster], window: int, column: int) -> str:
@@ -166,8 +173,3 @@ def _day(moment: np.datetime64) -> date:
 def moment(at: np.datetime64) -> str:
     """Return a date and time as pages show them."""
     return str(np.datetime_as_string(at, unit="m")).replace("T", " ")
-
-
-def span(values: Floats) -> str:
-    """Return the least and the largest of some figures."""
-    return f"{error_text(float(values.min()))} to {error_text(float(values.max()))}"

@@ -12,9 +12,10 @@ from pages._parts.forecasting.figures import Forecaster
 from pages._parts.forecasting.reduced import Look, of_windows
 from pages._parts.forecasting.window import go_to, moment
 from pages._parts.selection import at_rows
-from pages._parts.text import readable
+from pages._parts.text import plain, readable
 
 MOST = 20
+HEADS = {"A": "A", "B": "B", "baseline": "Baseline"}
 
 
 def show(forecasters: Sequence[Forecaster], look: Look) -> None:
@@ -30,9 +31,10 @@ def show(forecasters: Sequence[Forecaster], look: Look) -> None:
         hide_index=True,
         height=35 * min(len(frame), 10) + 38,
         column_config={
-            name: st.column_config.NumberColumn(format="%.4g")
-            for name in frame.columns
-            if name != "From"
+            HEADS[one.role]: st.column_config.NumberColumn(
+                format="%.4g", width=70, help=plain(one.name)
+            )
+            for one in forecasters
         },
         key=key,
         selection_mode="single-row",
@@ -55,5 +57,5 @@ def worst_frame(forecasters: Sequence[Forecaster], look: Look) -> tuple[pd.DataF
     columns: dict[str, list[str] | list[float]] = {"From": [moment(begins[at]) for at in windows]}
     for one in forecasters:
         errors = of_windows(one.made, look)
-        columns[readable(one.name)] = [float(errors[at]) for at in windows]
+        columns[HEADS[one.role]] = [float(errors[at]) for at in windows]
     return pd.DataFrame(columns), windows
