@@ -83,6 +83,12 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     help="Curves, figures and configurations of trials side by side.",
                 ),
                 st.Page(
+                    "pages/runs/forecast.py",
+                    title="Forecast",
+                    url_path="forecast",
+                    help="Two trials and a baseline on every window, and the steps to come.",
+                ),
+                st.Page(
                     "pages/runs/trial.py",
                     title="Trial",
                     url_path="trial",

@@ -27,6 +27,7 @@ from informer.rundir import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
 JudgedSplit = Literal["val", "test"]
+Rows = NDArray[np.int64]
 
 RIDGE = 1e-2  # of the mean diagonal of the normal equations
 _CHUNK, _CELLS = 256, 16_000_000  # windows, and their numbers, at a time: bounds the memory
@@ -79,9 +80,6 @@ def errors(
 ) -> dict[JudgedSplit, dict[Name, Errors]]:
     """Return the errors of every baseline on scaled data, by part and name.
 
-    Each forecasts an output column from that column's own past. Seasonal-naive takes its season
-    from the series even where the look-back is shorter.
-
     Args:
         source: the data.
         seq_len: look-back, of which the linear map makes its forecast.
@@ -91,9 +89,7 @@ def errors(
         every: windows are learned from and judged one in so many.
         progress: is told the share of the windows that is done.
     """
-    values = source.values[:, source.outputs]  # (T, C)
-    season, horizon = source.dataset.season, np.arange(pred_len)
-    chunk = max(1, min(_CHUNK, _CELLS // ((seq_len + pred_len) * values.shape[1])))
+    values, horizon = source.values[:, source.outputs], np.arange(pred_len)  # (T, C)
     parts: list[Split] = ["train", *judged]
     starts = {
         split: window_starts(source.dataset, split, seq_len, pred_len, drop_last=drop_last)[::every]
@@ -101,34 +97,68 @@ def errors(
     }
     total, done = sum(map(len, starts.values())), 0
 
-    def origins(split: Split) -> Iterator[NDArray[np.int64]]:
-        """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
+    def origins(split: Split) -> Iterator[Rows]:
         nonlocal done
-        of_split = np.array(starts[split], np.int64)
-        for first in range(0, len(of_split), chunk):
-            some = of_split[first : first + chunk]
-            yield some[:, None] + seq_len
+        for some in chunks(source, starts[split], seq_len, pred_len):
+            yield some
             done += len(some)
             progress(done / total)
 
-    def past(origin: NDArray[np.int64]) -> Floats:
-        rows: Floats = values[origin - seq_len + np.arange(seq_len)]  # (N, L, C)
-        return rows
-
-    weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
+    forecast = forecaster(source, seq_len, pred_len, origins("train"))
     found: dict[JudgedSplit, dict[Name, Errors]] = {}
     for split in judged:
         sums: dict[Name, Errors] = {}
         for origin in origins(split):
-            forecasts: dict[Name, Floats] = {
-                "repeat-last": values[origin - 1],
-                "seasonal-naive": values[origin - season + horizon % season],
-                "closed-form linear": _forecast(past(origin), weights),
-            }
-            for name, forecast in forecasts.items():
-                sums.setdefault(name, Errors()).add(forecast - values[origin + horizon])
+            for name, made in forecast(origin).items():
+                sums.setdefault(name, Errors()).add(made - values[origin + horizon])
         found[split] = sums
     return found
+
+
+def chunks(source: Series, starts: range, seq_len: int, pred_len: int) -> Iterator[Rows]:
+    """Yield the first forecast rows of the windows that begin at `starts`, (N, 1), a few at a time.
+
+    Each is so few that their look-backs and horizons stay within bounds of memory.
+    """
+    columns = len(source.roles.forecast)
+    size = max(1, min(_CHUNK, _CELLS // ((seq_len + pred_len) * columns)))
+    all_of_them = np.array(starts, np.int64)
+    for first in range(0, len(all_of_them), size):
+        yield all_of_them[first : first + size, None] + seq_len
+
+
+def forecaster(
+    source: Series, seq_len: int, pred_len: int, training: Iterable[Rows]
+) -> Callable[[Rows], dict[Name, Floats]]:
+    """Return what forecasts windows by every baseline.
+
+    It takes the first rows to be forecast (N, 1), and gives the forecasts (N, H, C) by name. Each
+    forecasts an output column from that column's own past. Seasonal-naive takes its season from the
+    series even where the look-back is shorter.
+
+    Args:
+        source: the data.
+        seq_len: look-back, of which the linear map makes its forecast.
+        pred_len: horizon.
+        training: the first forecast rows (N, 1) of the windows on which it is fitted, in chunks.
+    """
+    values = source.values[:, source.outputs]  # (T, C)
+    season, horizon = source.dataset.season, np.arange(pred_len)
+
+    def past(origin: Rows) -> Floats:
+        rows: Floats = values[origin - seq_len + np.arange(seq_len)]  # (N, L, C)
+        return rows
+
+    weights = _fit((past(origin), values[origin + horizon]) for origin in training)
+
+    def forecast(origin: Rows) -> dict[Name, Floats]:
+        return {
+            "repeat-last": np.repeat(values[origin - 1], pred_len, axis=1),
+            "seasonal-naive": values[origin - season + horizon % season],
+            "closed-form linear": _forecast(past(origin), weights),
+        }
+
+    return forecast
 
 
 def thinning(

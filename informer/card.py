@@ -140,7 +140,10 @@ def _figures(facts: DataFacts, metrics: Metrics, intervals: Intervals) -> Iterat
         )
     for level in intervals.levels:
         if level.test is not None:
-            yield f"- Intervals of {level.level:.0%} held {level.test:.1%} of the test part."
+            yield (
+                f"- Intervals of {level.level:.0%} held {level.test.followed:.1%} of the test part "
+                f"when their widths followed recent misses, {level.test.fixed:.1%} as calibrated."
+            )
     if metrics.verdict is not None:
         word = "accepted" if metrics.verdict.accepted else "not accepted"
         yield f"- The search has {word} it: {code(metrics.verdict.sentence)}"

@@ -232,6 +232,7 @@ def _checked(
     model: Forecaster, config: RunConfig, source: Series, result: Success, device: torch.device
 ) -> Intervals:
     """Return intervals for the forecasts, whose errors must be those that were recorded."""
+    from data.splits import rows
     from informer.intervals import calibrated
 
     (val, on_val), (test, on_test) = (
@@ -247,7 +248,14 @@ def _checked(
                 f"{recorded:.6g}: weights or data are not those of the training."
             )
     kept, spreads, apart = on_val
-    return calibrated(kept, spreads, apart=apart, test=on_test[:2])
+    training = rows(source.dataset, "train", config.data.seq_len)
+    return calibrated(
+        kept,
+        spreads,
+        apart=apart,
+        test=on_test,
+        trained_until=source.dates[training.stop - 1].to_pydatetime(),
+    )
 
 
 def _forecast_all(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,44 @@ def false_discovery_rates(chances: Sequence[float]) -> list[float]:
     rates = np.empty(len(p))
     rates[order] = np.minimum.accumulate(ranked[::-1])[::-1]
     return [float(rate) for rate in rates]
+
+
+@dataclass(frozen=True)
+class MeanInterval:
+    """A mean with bounds in which its expectation lies with the stated confidence."""
+
+    mean: float
+    low: float
+    high: float
+    blocks: int
+    length: int  # values in a block
+
+
+def mean_over_blocks(values: Numbers, length: int, confidence: float = 0.95) -> MeanInterval | None:
+    """Return the mean of values that depend on their neighbours, with an interval for it.
+
+    The values are cut into blocks of successive ones, so long that the means of two blocks hardly
+    depend on each other, and the interval is Student's over the block means (Ibragimov and Müller
+    2010, doi:10.1198/jbes.2009.08046, who show that it holds for as few as two blocks). With few
+    blocks it is wide, where estimates of the variance at all lags would be too sure.
+
+    Args:
+        values: (n) in order of time, such as differences of the errors of two forecasters.
+        length: of a block, at least; what is left over lengthens the blocks.
+        confidence: of the interval.
+
+    Returns:
+        None where there are not two blocks.
+    """
+    from scipy.special import stdtrit
+
+    blocks = len(values) // length
+    if blocks < 2:
+        return None
+    means = np.array([block.mean() for block in np.array_split(values, blocks)])
+    beyond = float(stdtrit(blocks - 1, 0.5 + confidence / 2))
+    mean, half = float(values.mean()), beyond * float(means.std(ddof=1)) / math.sqrt(blocks)
+    return MeanInterval(mean, mean - half, mean + half, blocks, len(values) // blocks)
 
 
 def _medians(values: Numbers, groups: Places) -> Numbers:

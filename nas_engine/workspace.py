@@ -45,6 +45,11 @@ class Workspace:
         return self.runs / str(search_id) / "baselines"
 
     @property
+    def forecasts(self) -> Path:
+        """Folder of the forecasts that runs and baselines make of all windows."""
+        return self.db.with_suffix(".forecasts")
+
+    @property
     def bundles(self) -> Path:
         """Folder of the bundles that the dashboard wrote."""
         return self.db.with_suffix(".bundles")

@@ -21,6 +21,7 @@ from pages._parts.text import plain, readable
 OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
 LIVE = "pages/search/live.py"
 COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "trial", "lineage"))
+FORECAST = "pages/runs/forecast.py"
 DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
 REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
 STEER = "pages/agent/steer.py"

@@ -13,6 +13,7 @@ from pages._parts.effects import Effect
 from pages._parts.head import judged
 from pages._parts.opening import (
     COMPARE,
+    FORECAST,
     LINEAGE,
     LIVE,
     REVIEW,
@@ -225,6 +226,7 @@ def show_acts(view: View) -> None:
             for label, page, icon, more in (
                 ("Live", LIVE, "monitoring", {}),
                 ("Lineage", LINEAGE, "account_tree", {}),
+                ("Forecast", FORECAST, "timeline", {"a": view.reference}),
                 ("Transcript", TRANSCRIPT, "forum", {"trial": str(trial.number)}),
             ):
                 st.page_link(

@@ -20,7 +20,7 @@ from pages._parts.choice import (
 )
 from pages._parts.comparing import analyses, curves, differences, downloads, errors
 from pages._parts.comparing.table import show_table
-from pages._parts.opening import COMPARE, searched
+from pages._parts.opening import COMPARE, FORECAST, searched
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import plain, value_text
 from pages._parts.views import show_views
@@ -94,4 +94,8 @@ with searched() as reader:
     show_tabs(reader, scope, chosen, reference)
     address = st.query_params.to_dict() | {"trials": ",".join(map(reference_of, chosen)) or "none"}
     with head:
+        pair = [reference_of(key) for key in dict.fromkeys([reference, *chosen]) if key][:2]
+        if pair:
+            at = {"search": pair[0].partition(".")[0], **dict(zip("ab", pair, strict=False))}
+            st.page_link(FORECAST, label="Forecasts", icon=":material/timeline:", query_params=at)
         show_views(reader, "compare", COMPARE, address)

@@ -9,14 +9,16 @@ import pytest
 from pydantic import ValidationError
 
 from data.splits import Floats
-from informer.intervals import Intervals, calibrated, coverage, quantile, spread
+from informer.intervals import RATE, Intervals, calibrated, follow, quantile, spread
 
 
-def drawn(windows: int, seed: int, horizon: int = 2, columns: int = 3) -> tuple[Floats, Floats]:
+def drawn(
+    windows: int, seed: int, horizon: int = 2, columns: int = 3, size: float = 1.0
+) -> tuple[Floats, Floats]:
     """Return errors (N, H, C) whose size follows deviations (N, C), all windows independent."""
     generator = np.random.default_rng(seed)
     spreads = np.exp(generator.normal(size=(windows, columns)))
-    sizes = spreads[:, None] * np.linspace(1, 2, horizon)[:, None]
+    sizes = size * spreads[:, None] * np.linspace(1, 2, horizon)[:, None]
     return generator.normal(size=(windows, horizon, columns)) * sizes, spreads
 
 
@@ -37,8 +39,7 @@ def test_too_few_windows_have_no_quantile(count: int, level: float) -> None:
 
 
 def test_a_quantile_with_equal_scores_holds_them_all() -> None:
-    scores = np.ones((50, 1, 1))
-    assert coverage(scores, quantile(scores, 0.8)) == 1
+    assert quantile(np.ones(50), 0.8) == 1
 
 
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
@@ -50,17 +51,6 @@ def test_exchangeable_windows_are_covered_as_promised(level: float) -> None:
     held = (scores[:, -1] <= quantile(scores[:, :-1].T, level)).mean()
     noise = 4 * math.sqrt(level * (1 - level) / trials)
     assert level - noise < held < level + 1 / (count + 1) + noise
-
-
-def test_bounds_hold_what_the_record_says_they_held() -> None:
-    test = drawn(500, seed=8)
-    found = calibrated(*drawn(400, seed=7), levels=(0.8, 0.9), test=test)
-    for level in found.levels:
-        low, high = found.bounds(np.zeros_like(test[0]), test[1], level)
-        held = (low <= test[0]) & (test[0] <= high)
-        assert level.test == pytest.approx(held.mean(), abs=1e-12)
-        assert level.test_by_column == pytest.approx(held.mean(axis=(0, 1)), abs=1e-12)
-        assert level.test == pytest.approx(level.level, abs=0.03)
 
 
 def test_quantiles_are_those_of_each_step_and_column_alone() -> None:
@@ -76,14 +66,65 @@ def test_quantiles_are_those_of_each_step_and_column_alone() -> None:
             assert level.quantiles[step][column] == scores[math.ceil(201 * 0.9) - 1]
 
 
-def test_coverage_on_validation_is_of_later_windows_that_share_no_step_with_the_earlier() -> None:
+def by_hand(sizes: Floats, widths: Floats, level: float, apart: int) -> list[Floats]:
+    """Return the factors before each window and after the last, a value at a time."""
+    windows, horizon, columns = sizes.shape
+    before = []
+    for until in range(windows + 1):
+        factor = np.ones(columns)
+        for time in range(until * apart):
+            for column in range(columns):
+                inside = [
+                    sizes[window, time - window * apart, column]
+                    <= factor[column] * widths[window, time - window * apart, column]
+                    for window in range(windows)
+                    if 0 <= time - window * apart < horizon
+                ]
+                if inside:
+                    share = 1 - sum(inside) / len(inside)
+                    factor[column] *= math.exp(RATE * (share - (1 - level)))
+        before.append(factor)
+    return before
+
+
+@pytest.mark.parametrize("apart", [1, 2, 5])
+def test_widths_follow_what_was_missed_before_a_forecast_and_nothing_later(apart: int) -> None:
+    sizes, widths = np.abs(drawn(9, 1, horizon=4)[0]), np.ones((9, 4, 3))
+    found = follow(sizes, widths, 0.8, apart)
+    assert found == pytest.approx(np.array(by_hand(sizes, widths, 0.8, apart)), rel=1e-12)
+    later = sizes.copy()
+    for window in range(9):  # what has not come by the time of window 6
+        later[window, max(0, (6 - window) * apart) :] = np.nan
+    assert (follow(later, widths, 0.8, apart)[:7] == found[:7]).all()
+
+
+def test_widths_that_follow_hold_their_level_where_errors_have_doubled() -> None:
+    # The sum of all moves is the logarithm of the last factor, which comes to 2.
+    found = calibrated(*drawn(300, seed=7), test=(*drawn(3000, seed=8, size=2.0), 1), levels=(0.8,))
+    held = found.levels[0].test
+    assert held is not None and held.fixed < 0.55
+    assert held.followed == pytest.approx(0.8 - math.log(2) / (RATE * 3000), abs=0.01)
+    assert np.mean(held.by_column) == pytest.approx(held.followed, abs=1e-12)
+
+
+def test_coverage_with_fixed_widths_is_what_the_widths_hold() -> None:
+    errors, spreads = drawn(500, seed=8)
+    found = calibrated(*drawn(400, seed=7), test=(errors, spreads, 1), levels=(0.8, 0.9))
+    for level in found.levels:
+        held = (np.abs(errors) <= found.half_widths(spreads, level)).mean()
+        assert level.test is not None and level.test.fixed == pytest.approx(held, abs=1e-12)
+        assert held == pytest.approx(level.level, abs=0.03)
+
+
+@pytest.mark.parametrize("apart", [1, 5])
+def test_coverage_on_validation_is_of_later_windows_that_share_no_step_with_the_earlier(
+    apart: int,
+) -> None:
     # Errors grow a hundredfold where the earlier windows end: none of them may have been seen.
     errors, spreads = drawn(205, seed=4, horizon=6)
-    errors[100:] *= 100
-    [level] = calibrated(errors, spreads, levels=(0.9,)).levels
-    assert level.validation is not None and level.validation < 0.2
-    apart = calibrated(errors, spreads, levels=(0.9,), apart=5)  # one window lies between
-    assert apart.levels[0].validation is not None
+    errors[100 if apart == 1 else 102 :] *= 100
+    [level] = calibrated(errors, spreads, apart=apart, levels=(0.9,)).levels
+    assert level.validation is not None and level.validation.fixed < 0.2
 
 
 def test_levels_without_enough_windows_are_left_out() -> None:
@@ -98,9 +139,7 @@ def test_a_look_back_that_stands_still_has_an_interval_all_the_same() -> None:
     errors, spreads = drawn(100, seed=2)
     spreads[:, 0] = 0.0  # always
     found = calibrated(errors, spreads, levels=(0.8,))
-    forecast, still = np.zeros((1, 2, 3)), np.zeros((1, 3))
-    low, high = found.bounds(forecast, still, found.levels[0])
-    assert (low < 0).all() and (high > 0).all()
+    assert (found.half_widths(np.zeros((1, 3)), found.levels[0]) > 0).all()
     assert found.least[0] == 1.0
 
 
@@ -110,7 +149,7 @@ def test_spread_is_the_deviation_inside_each_look_back() -> None:
 
 
 def test_a_record_reads_back_to_the_last_bit_and_a_damaged_one_is_refused() -> None:
-    found = calibrated(*drawn(50, seed=9), test=drawn(20, seed=10))
+    found = calibrated(*drawn(50, seed=9), test=(*drawn(20, seed=10), 1))
     assert Intervals.model_validate_json(found.model_dump_json()) == found
     damaged = found.model_dump()
     damaged["levels"][0]["quantiles"] = damaged["levels"][0]["quantiles"][:1]
@@ -118,5 +157,5 @@ def test_a_record_reads_back_to_the_last_bit_and_a_damaged_one_is_refused() -> N
         Intervals.model_validate(damaged)
     damaged = found.model_dump()
     damaged["least"] = (-1.0, *damaged["least"][1:])
-    with pytest.raises(ValidationError, match="negative"):
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
         Intervals.model_validate(damaged)

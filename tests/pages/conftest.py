@@ -26,6 +26,7 @@ PAGES = {  # that read the workspace
     "steer": "pages/agent/steer.py",
     "ask": "pages/agent/ask.py",
     "compare": "pages/runs/compare.py",
+    "forecast": "pages/runs/forecast.py",
     "trial": "pages/runs/trial.py",
     "lineage": "pages/runs/lineage.py",
     "transcript": "pages/agent/transcript.py",
