@@ -14,7 +14,8 @@ from data import own
 from data.choices import Choices, Duplicates, Fill, Resample
 from data.finding import LEVELS, Finding, Level
 from data.intake import read_bytes
-from data.openfile import MOST_BYTES, Unchanged
+from data.limits import MOST_BYTES
+from data.openfile import Unchanged
 from data.quality import Report, choose, inspect
 from data.registry import DataError, Dataset, find, names, own_names
 from pages._parts.figures import MOST_DATES, columns_over_time
