@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.transcript",
         "nas_engine.vocabulary",
         "nas_engine.workspace",
+        "informer.baselines",
         "informer.config",
         "informer.cost",
         "informer.estimate",
@@ -60,9 +61,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "data.limits",
         "data.openfile",
         "data.own",
+        "data.parts",
+        "data.profile",
         "data.quality",
         "data.registry",
+        "data.series",
         "data.source",
+        "data.splits",
         "data.table",
     ),
     "nas_engine": (
@@ -112,6 +117,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
 
 # Modules that must stay light: importing them loads none of these.
 LIGHT = {
+    "informer.baselines": ("torch", "streamlit", "langchain_core", "optuna"),
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
