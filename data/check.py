@@ -10,7 +10,7 @@ from typing import IO, Any, TypeVar, get_args
 import click
 
 from data import own
-from data.choices import Decimal, Delimiter, Duplicates, Fill, Resample
+from data.choices import Decimal, Delimiter, Duplicates, Fill, Resample, Scaling
 from data.finding import LEVELS, Finding, Level, option
 from data.intake import read
 from data.quality import Column, Report, choose, inspect
@@ -33,6 +33,13 @@ class Refusal(click.ClickException):
 
 def _many(name: str, meaning: str) -> Callable[[F], F]:
     return click.option(name, multiple=True, metavar="COLUMN", help=f"{meaning}; repeatable.")
+
+
+def _shares(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(share) for share in text.split(","))
+    except ValueError:
+        raise click.BadParameter("give three numbers that add up to 1, as 0.7,0.1,0.2") from None
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -60,6 +67,10 @@ def _many(name: str, meaning: str) -> Callable[[F], F]:
 @click.option("--target", metavar="COLUMN", help="Column that MS and S forecast.")
 @_many("--past-only", "Column that helps but is not forecast")
 @_many("--known-future", "Column whose values are known in advance")
+@click.option("--shares", callback=_shares, help="Of training, validation, test: 0.7,0.1,0.2.")
+@click.option("--validate-from", metavar="DATE", help="First date of the validation part.")
+@click.option("--test-from", metavar="DATE", help="First date of the test part.")
+@click.option("--scaling", type=click.Choice(get_args(Scaling)), help="Standard if absent.")
 @click.option("--seq-len", type=click.IntRange(1, 4096), default=96, show_default=True)
 @click.option("--pred-len", type=click.IntRange(1, 2048), default=24, show_default=True)
 @click.option("--add", "name", help="Add it as a data set of this name.")

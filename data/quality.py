@@ -8,7 +8,7 @@ usable: they would poison the scaling or the loss.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,10 @@ from data import dates
 from data.choices import Choices
 from data.cleaning import Cleaned, clean
 from data.finding import LEVELS, Finding, option, shown
+from data.parts import Parts, about_parts, about_scaling
 from data.registry import DataError
 from data.splits import Scaler
-from data.table import Odd, Table
+from data.table import Floats, Odd, Table
 
 _FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
 
@@ -55,6 +56,7 @@ class Report:
     findings: tuple[Finding, ...]  # the gravest first
     done: tuple[str, ...]  # what the choices changed, a sentence each
     frame: pd.DataFrame | None  # (T, C) of float64 by date, as far as it could be read
+    split_rows: Parts | None = None  # of training, validation and test, where dates allow a split
 
     @property
     def usable(self) -> bool:
@@ -137,11 +139,16 @@ def inspect(
         findings += _about_grid(cleaned.frame, step)
         season = dates.season(step)
     findings += _about_missing(cleaned.frame[[n for n in names if kinds[n] != "text"]])
-    findings += _about_constants(cleaned.frame, choices)
+    index = pd.DatetimeIndex(cleaned.frame.index)
+    parts, about_split = about_parts(index, choices, seq_len, pred_len, season)
+    if parts is not None:
+        findings += _about_constants(cleaned.frame, choices, parts[0])
+        findings += about_scaling(cleaned.frame, parts, choices)
     measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
     findings += _about_flats(measured, season)
-    findings += _about_length(len(cleaned.frame), seq_len, pred_len)
-    return _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
+    findings += about_split
+    report = _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
+    return replace(report, split_rows=parts)
 
 
 @dataclass(frozen=True)
@@ -330,13 +337,12 @@ def _about_missing(frame: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _about_constants(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
-    """Say which columns have no scale over the training part; see `data.splits.Scaler`."""
-    training = split_rows(len(frame))[0]
+def _about_constants(frame: pd.DataFrame, choices: Choices, training: int) -> list[Finding]:
+    """Say which columns have no scale over the training rows; see `data.splits.Scaler`."""
     if training < 2:
         return []
     values = frame.to_numpy(np.float64)
-    constant = Scaler.fit(values[:training]).constant
+    constant = _constant(values[:training])
     found = []
     for name in frame.columns[constant]:
         column = frame[name].dropna()
@@ -354,6 +360,18 @@ def _about_constants(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
             )
             offers = (option("--drop", name), option("--past-only", name))
             found.append(Finding("choose", text, offers))
+    return found
+
+
+def _constant(values: Floats) -> NDArray[np.bool_]:
+    """Return which columns of (T, C) have no scale, (C,); only the doubtful ones are fitted."""
+    found = np.zeros(values.shape[1], bool)
+    for at, column in enumerate(values.T):
+        low, high = np.fmin.reduce(column), np.fmax.reduce(column)
+        largest = max(abs(low), abs(high))
+        # The deviation is at least this: half the range, divided among all rows.
+        if not (high - low) / np.sqrt(2 * len(column)) > largest * 1e-15 * len(column):
+            found[at] = Scaler.fit(column[:, None]).constant[0]
     return found
 
 
@@ -381,42 +399,6 @@ def longest_flat(values: NDArray[np.float64]) -> tuple[int, int]:
     lengths = np.diff(np.append(changed, len(values)))
     best = int(np.argmax(lengths))
     return int(lengths[best]), int(changed[best])
-
-
-# -- length -------------------------------------------------------------------------------------
-
-
-def split_rows(rows: int) -> tuple[int, int, int]:
-    """Return the rows of training, validation and test: 70, 10 and 20 %, as Informer's own."""
-    training, test = int(rows * 0.7), int(rows * 0.2)
-    return training, rows - training - test, test
-
-
-def rows_needed(seq_len: int, pred_len: int) -> int:
-    """Return the fewest rows of which every part holds a window."""
-    rows = seq_len + pred_len
-    while not _fit(rows, seq_len, pred_len):
-        rows += 1
-    return rows
-
-
-def _fit(rows: int, seq_len: int, pred_len: int) -> bool:
-    training, validation, test = split_rows(rows)
-    return training >= seq_len + pred_len and min(validation, test) >= pred_len
-
-
-def _about_length(rows: int, seq_len: int, pred_len: int) -> list[Finding]:
-    if _fit(rows, seq_len, pred_len):
-        return []
-    return [
-        Finding(
-            "error",
-            f"{rows:,} rows are too few: a look-back of {seq_len} and a horizon of {pred_len} need "
-            f"{rows_needed(seq_len, pred_len):,}, of which 70 % train, 10 % validate and 20 % "
-            "test; add rows, or take a shorter look-back or horizon.",
-            (option("--seq-len", "N") + " " + option("--pred-len", "N"),),
-        )
-    ]
 
 
 # -- report -------------------------------------------------------------------------------------
@@ -465,15 +447,16 @@ def _role(name: str, choices: Choices) -> str:
 
 
 def _column(values: pd.Series, role: str, kind: str, dated: bool) -> Column:
-    missing = int(values.isna().sum())
-    finite = values[np.isfinite(values)]
-    if finite.empty:
+    numbers = values.to_numpy(np.float64)
+    missing = int(np.isnan(numbers).sum())
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
         return Column(str(values.name), role, kind, missing)
-    longest, start = longest_flat(values.to_numpy(np.float64))
+    longest, start = longest_flat(numbers)
     return Column(
         name=str(values.name),
         role=role,
-        kind="constant" if kind == "number" and values.nunique() == 1 else kind,
+        kind="constant" if kind == "number" and finite.min() == finite.max() else kind,
         missing=missing,
         minimum=float(finite.min()),
         mean=float(finite.mean()),

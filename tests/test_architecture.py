@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.transcript",
         "nas_engine.vocabulary",
         "nas_engine.workspace",
+        "informer.baselines",
         "informer.config",
         "informer.cost",
         "informer.estimate",
@@ -58,11 +59,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "data.choices",
         "data.finding",
         "data.intake",
+        "data.limits",
         "data.openfile",
         "data.own",
+        "data.parts",
+        "data.profile",
         "data.quality",
         "data.registry",
+        "data.series",
         "data.source",
+        "data.splits",
         "data.table",
     ),
     "nas_engine": (
@@ -115,6 +121,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
 
 # Modules that must stay light: importing them loads none of these.
 LIGHT = {
+    "informer.baselines": ("torch", "streamlit", "langchain_core", "optuna"),
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "informer.bundle": ("torch", "streamlit", "langchain_core", "optuna"),

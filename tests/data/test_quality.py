@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from data.dates import season
-from data.quality import Report, choose, longest_flat, rows_needed, split_rows
+from data.parts import rows_needed, split_rows
+from data.quality import Report, choose, longest_flat
 from data.registry import DataError
 from tests.data.files import check, csv, mine, table
 
