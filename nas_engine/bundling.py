@@ -153,13 +153,18 @@ def _read(printed: str, code: int) -> Written:
     return outcome
 
 
+def zip_of(folder: Path) -> Path:
+    """Return where the zip file of a bundle lies."""
+    return folder.with_name(f"{folder.name}.zip")
+
+
 def zipped(folder: Path) -> Path:
     """Write a bundle as one file beside its folder, replacing what was there, and return it.
 
     Raises:
         BundlingError: it cannot be written.
     """
-    path = folder.with_name(f"{folder.name}.zip")
+    path = zip_of(folder)
     temporary = temporary_of(path)
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as file:

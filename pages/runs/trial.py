@@ -7,6 +7,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from pages._parts.enqueue import show_enqueue
+from pages._parts.trial_bundle import show_bundle
 from pages._parts.trial_curves import show_curves, show_runs
 from pages._parts.trial_files import show_environment, show_files, show_log
 from pages._parts.trial_forecasts import show_errors, show_forecasts
@@ -29,6 +30,7 @@ SECTIONS: dict[str, tuple[str, str, Callable[[View], None]]] = {
     "trial-log": ("Log of the worker", "article", show_log),
     "trial-environment": ("What it ran on", "computer", show_environment),
     "trial-files": ("Files of the run", "folder", show_files),
+    "trial-bundle": ("Take it home", "inventory_2", show_bundle),
 }
 """What is drawn, and read, only where it is opened."""
 

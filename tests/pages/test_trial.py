@@ -30,7 +30,10 @@ from tests.dashboard import browsing, serving_dashboard
 from tests.pages import folders, seed
 from tests.pages.conftest import Engine, Open, figure, words
 
-SECTIONS = ("forecasts", "errors", "exchange", "children", "log", "environment", "files")
+SECTIONS = (
+    *("forecasts", "errors", "exchange", "children", "log", "environment", "files"),
+    "bundle",
+)
 
 
 def rows(*values: float | None) -> list[EpochRow]:
