@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "data.choices",
         "data.finding",
         "data.intake",
+        "data.limits",
         "data.openfile",
         "data.own",
         "data.parts",
