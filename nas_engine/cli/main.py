@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from nas_engine.cli.asking import COMMANDS as ASKING
+from nas_engine.cli.exchanging import COMMANDS as EXCHANGING
 from nas_engine.cli.hindsight import COMMANDS as HINDSIGHT
 from nas_engine.cli.looking import COMMANDS as LOOKING
 from nas_engine.cli.searching import COMMANDS as SEARCHING
@@ -17,5 +18,5 @@ def main() -> None:
     """Search for a better Informer. Each search runs in a background process of its own."""
 
 
-for command in (*SEARCHING, *LOOKING, *TRYING, *STEERING, *ASKING, *HINDSIGHT):
+for command in (*SEARCHING, *LOOKING, *TRYING, *STEERING, *ASKING, *HINDSIGHT, *EXCHANGING):
     main.add_command(command)
