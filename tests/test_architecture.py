@@ -100,6 +100,10 @@ HEAVY: dict[str, tuple[str, ...]] = {
     "tenacity": ("nas_engine/llm.py",),
     "langgraph": ("nas_engine/graph.py",),
     "optuna": (
+        "nas_engine/exchange/from_optuna.py",
+        "nas_engine/exchange/studies.py",
+        "nas_engine/exchange/study_rows.py",
+        "nas_engine/exchange/to_optuna.py",
         "nas_engine/pruning.py",
         "nas_engine/planners/tpe.py",
         "nas_engine/planners/question.py",

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -137,23 +137,27 @@ def _origin(staged: sqlite3.Connection, manifest: Manifest, file_name: str) -> s
 # -- rows ---------------------------------------------------------------------------------------
 
 
-Row = tuple[str, str, dict[str, copying.Cell]]
-"""A table, where the row stands in words, and the row."""
+class Placed(NamedTuple):
+    """A checked row, and where it stands in words."""
+
+    table: str
+    place: str
+    row: copying.Row
 
 
-def _rows(unpacker: Unpacker) -> Iterator[Row]:
+def _rows(unpacker: Unpacker) -> Iterator[Placed]:
     for table in copying.TABLES:
         name = f"{table}.jsonl"
         for number, line in unpacker.lines(name):
             try:
-                yield table, f"line {number:,} of {name}", checked(table, line)
+                yield Placed(table, f"line {number:,} of {name}", checked(table, line))
             except RowError as error:
                 raise ExchangeError(
                     f"The file cannot be taken: line {number:,} of {name} {error}."
                 ) from None
 
 
-def stage(staged: sqlite3.Connection, rows: Iterator[Row]) -> None:
+def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
     """Put checked rows into a staging database; raises ExchangeError where they do not fit."""
     staged.execute("BEGIN")
     for table, place, row in rows:

@@ -20,7 +20,7 @@ from nas_engine.store.reader import Reader
 from nas_engine.store.schema import MIGRATIONS, differing, known_versions
 
 Cell = str | int | float | None
-Rows = dict[str, Cell]
+Row = dict[str, Cell]
 
 TABLES: Mapping[str, str] = {
     "searches": "id = ?",
@@ -60,6 +60,7 @@ class Column:
     name: str
     type: str  # INTEGER, REAL or TEXT
     required: bool
+    default: Cell
 
 
 def schema_version() -> str:
@@ -73,13 +74,25 @@ def columns() -> Mapping[str, tuple[Column, ...]]:
     with closing(staging()) as connection:
         return {
             table: tuple(
-                Column(name, kind, bool(required or key))
-                for _, name, kind, required, _, key in connection.execute(
+                Column(name, kind, bool(required or key), _value(connection, default))
+                for _, name, kind, required, default, key in connection.execute(
                     f"PRAGMA table_info({table})"
                 )
             )
             for table in TABLES
         }
+
+
+def _value(connection: sqlite3.Connection, default: str | None) -> Cell:
+    """Return the value of a default, which the schema keeps as SQL."""
+    row = connection.execute(f"SELECT {default or 'NULL'}").fetchone()
+    value: Cell = row[0]
+    return value
+
+
+def row_of(table: str, **cells: Cell) -> Row:
+    """Return a row of a table with these cells, and the others as the schema fills them."""
+    return {column.name: column.default for column in columns()[table]} | cells
 
 
 def staging() -> sqlite3.Connection:
@@ -90,7 +103,7 @@ def staging() -> sqlite3.Connection:
     return connection
 
 
-def rows(reader: Reader, table: str, search_id: int) -> Iterator[Rows]:
+def rows(reader: Reader, table: str, search_id: int) -> Iterator[Row]:
     """Return the rows of a table that belong to a search, in the order in which they came."""
     cursor = reader.stream(
         f"SELECT * FROM {table} WHERE {TABLES[table]} ORDER BY rowid",  # noqa: S608
@@ -263,7 +276,7 @@ def _highest(connection: sqlite3.Connection, table: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
-def _renumbered(row: Rows, new: Mapping[str, Mapping[int, int]]) -> Rows:
+def _renumbered(row: Row, new: Mapping[str, Mapping[int, int]]) -> Row:
     for column, table in _NAMED.items():
         if isinstance(there := row.get(column), int):
             row[column] = new[table][there]
