@@ -47,7 +47,7 @@ class SearchRow:
     notes: str
     archived: bool
     edition: int  # grows with every change of these
-    origin: str  # from where it was imported, in a sentence; empty for a search of this workspace
+    origin: str = ""  # where it was imported from, in a sentence; empty for one of this workspace
 
     @property
     def title(self) -> str:
