@@ -7,12 +7,13 @@ Some are built in. The others are the user's own: a folder each, made by `data/o
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal, Self
 
 from platformdirs import user_data_path
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from data.choices import Choices, Scaling
 
 Features = Literal["M", "S", "MS"]
+Part = Literal["train", "val", "test"]
 
 
 PUBLISHED_BATCH = 32
@@ -44,14 +46,24 @@ class Dataset:
     split_rows: tuple[int, int, int]  # training, validation, test
     url: str | None = None  # None: generated, not a file
     sha256: str = ""
+    same: tuple[str, ...] = ()  # sha256 of copies that differ in their line ends alone
+    size: int = 0  # bytes of the file at `url`
     licence: str = ""
     past_only: tuple[str, ...] = ()  # columns that help but are not forecast
     known_future: tuple[str, ...] = ()  # columns whose values are known in advance, as the calendar
     path: Path | None = None  # the file of a data set of the user's own
+    source: str = ""  # name of the file that the user gave
+    rows: int | None = None  # of the file, where the split leaves out its end
     scaling: Scaling = "standard"
     seq_len: int | None = None  # look-back and horizon that its user had in mind
     pred_len: int | None = None
     citation: str = ""
+
+    @property
+    def parts(self) -> dict[Part, tuple[int, int]]:
+        """The first row of each part, and the row after its last."""
+        training, validation, test = itertools.accumulate(self.split_rows)
+        return {"train": (0, training), "val": (training, validation), "test": (validation, test)}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -85,23 +97,139 @@ class Roles:
         return self.inputs[self.outputs]
 
 
+# -- published data sets ------------------------------------------------------------------------
+# Where the facts below come from, and how they were checked: docs/data.md.
+
+_ETT = (
+    "https://raw.githubusercontent.com/zhouhaoyi/ETDataset/1d16c8f4f943005d613b5bc962e9eeb06058cf07"
+    "/ETT-small"
+)
+_COLLECTED = (
+    "https://raw.githubusercontent.com/Xieyyyy/NEMoTS/0f58be8b0f77af83112592831b93efa728d0e929"
+    "/dataset"
+)
+
+_ZHOU = (
+    "Zhou, Zhang, Peng, Zhang, Li, Xiong, Zhang. Informer: Beyond Efficient Transformer for Long "
+    "Sequence Time-Series Forecasting. AAAI 2021."
+)
+_WU = (
+    "Wu, Xu, Wang, Long. Autoformer: Decomposition Transformers with Auto-Correlation for "
+    "Long-Term Series Forecasting. NeurIPS 2021."
+)
+_LAI = (
+    "Lai, Chang, Yang, Liu. Modeling Long- and Short-Term Temporal Patterns with Deep Neural "
+    "Networks. SIGIR 2018."
+)
+
 _ETT_COLUMNS = ("HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT")
-_MONTH = 30 * 24
+
+
+def _ett(name: str, step: str, frequency: str, rows_a_day: int, sha256: str, size: int) -> Dataset:
+    """Return one of the ETT sets, split at 12 and 16 of 20 months of 30 days."""
+    month = 30 * rows_a_day
+    return Dataset(
+        name=name,
+        description=f"Electricity transformer temperature, {step}, two years, 7 columns",
+        columns=_ETT_COLUMNS,
+        target="OT",
+        frequency=frequency,
+        season=rows_a_day,
+        split_rows=(12 * month, 4 * month, 4 * month),
+        rows=17_420 * rows_a_day // 24,
+        url=f"{_ETT}/{name}.csv",
+        sha256=sha256,
+        size=size,
+        licence="CC BY-ND 4.0",
+        citation=_ZHOU,
+    )
+
+
+def _shares(rows: int) -> tuple[int, int, int]:
+    """Return the split of the other sets: 70 and 20 % rounded down, the rest for validation."""
+    training, test = int(rows * 0.7), int(rows * 0.2)
+    return training, rows - training - test, test
+
 
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
+        _ett(
+            *("ETTh1", "hourly", "h", 24),
+            "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
+            2_589_657,
+        ),
+        _ett(
+            *("ETTh2", "hourly", "h", 24),
+            "a3dc2c597b9218c7ce1cd55eb77b283fd459a1d09d753063f944967dd6b9218b",
+            2_417_960,
+        ),
+        _ett(
+            *("ETTm1", "every 15 minutes", "15min", 96),
+            "6ce1759b1a18e3328421d5d75fadcb316c449fcd7cec32820c8dafda71986c9e",
+            10_360_719,
+        ),
+        _ett(
+            *("ETTm2", "every 15 minutes", "15min", 96),
+            "db973ca252c6410a30d0469b13d696cf919648d0f3fd588c60f03fdbdbadd1fd",
+            9_677_236,
+        ),
         Dataset(
-            name="ETTh1",
-            description="Electricity transformer temperature, hourly, two years, 7 columns",
-            columns=_ETT_COLUMNS,
+            name="Exchange",
+            description="Exchange rates of 8 currencies to the US dollar, daily, 8 columns",
+            columns=(*map(str, range(7)), "OT"),
             target="OT",
-            frequency="h",
-            season=24,
-            split_rows=(12 * _MONTH, 4 * _MONTH, 4 * _MONTH),
-            url="https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv",
-            sha256="f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
-            licence="CC BY-ND 4.0",
+            frequency="D",
+            season=7,  # of the dates; the rates themselves have none
+            split_rows=_shares(7588),
+            url=f"{_COLLECTED}/exchange_rate/exchange_rate.csv",
+            sha256="d55e7aa2641009814a18ba3279431b13f6d413b0eab195b9ff21988d8cf94e97",
+            same=("48b4d9d3d508f5104162e85b9a6042e3557fde11aa9f2944eba8c0d0efc89842",),
+            size=630_212,
+            licence="not stated by its collectors",
+            citation=_LAI,
+        ),
+        Dataset(
+            name="Weather",
+            description="Weather station in Jena, every 10 minutes, the year 2020, 21 columns",
+            columns=(
+                *("p (mbar)", "T (degC)", "Tpot (K)", "Tdew (degC)", "rh (%)", "VPmax (mbar)"),
+                *("VPact (mbar)", "VPdef (mbar)", "sh (g/kg)", "H2OC (mmol/mol)", "rho (g/m**3)"),
+                *("wv (m/s)", "max. wv (m/s)", "wd (deg)", "rain (mm)", "raining (s)"),
+                # The file has lost its signs for square and micro to the replacement character.
+                *("SWDR (W/m\ufffd)", "PAR (\ufffdmol/m\ufffd/s)"),
+                *("max. PAR (\ufffdmol/m\ufffd/s)", "Tlog (degC)", "OT"),
+            ),
+            target="OT",
+            frequency="10min",
+            season=144,
+            split_rows=_shares(52_696),
+            url=f"{_COLLECTED}/weather/weather.csv",
+            sha256="9b2b19b13e342d9c9b9c51620d42b4be232df7fba30e7f5c4968b7c79ab138ad",
+            same=("34ee981d07313e51da2a50bb600072c8ae4a69cb4b0651f4cb93a069d7a2ba63",),
+            size=7_182_728,
+            licence="CC BY 4.0 (Max Planck Institute for Biogeochemistry, Jena)",
+            citation=_WU,
+        ),
+        Dataset(
+            name="ILI",
+            description="Influenza-like illness in the USA, weekly, 2002 to 2020, 7 columns",
+            columns=(
+                *("% WEIGHTED ILI", "%UNWEIGHTED ILI", "AGE 0-4", "AGE 5-24", "ILITOTAL"),
+                *("NUM. OF PROVIDERS", "OT"),
+            ),
+            target="OT",
+            frequency="W-TUE",
+            season=52,
+            split_rows=_shares(966),
+            url=f"{_COLLECTED}/illness/national_illness.csv",
+            sha256="8594cecb98c6f2f9dc014eca11c4d5d1e38ad5ce6ed0592d4abe65b146fce395",
+            same=("93601f64d2566dc796ca4305adad8b8560c2db1a1ff04543c3bd813a7263570a",),
+            size=66_653,
+            licence="public domain (Centers for Disease Control and Prevention, USA)",
+            seq_len=36,
+            pred_len=24,
+            citation=_WU,
         ),
         Dataset(
             name="synthetic",
@@ -110,7 +238,8 @@ DATASETS: Mapping[str, Dataset] = {
             target="OT",
             frequency="h",
             season=24,
-            split_rows=(12 * _MONTH, 4 * _MONTH, 4 * _MONTH),
+            split_rows=(12 * 30 * 24, 4 * 30 * 24, 4 * 30 * 24),
+            rows=17_420,
         ),
     )
 }
@@ -167,6 +296,7 @@ class Record(BaseModel):
             past_only=self.past_only,
             known_future=self.known_future,
             path=folder / VALUES,
+            source=PurePath(self.source).name,
             scaling=self.choices.scaling,
             seq_len=self.seq_len,
             pred_len=self.pred_len,

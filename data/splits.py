@@ -7,15 +7,15 @@ part before theirs, but what they forecast lies in their own part alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.choices import Scaling
-from data.registry import PUBLISHED_BATCH, Dataset
+from data.registry import PUBLISHED_BATCH, Dataset, Part
 
-Split = Literal["train", "val", "test"]
+Split = Part
 Floats = NDArray[np.float64]
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -23,9 +23,8 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 def rows(dataset: Dataset, split: Split, seq_len: int) -> range:
     """Return the rows of a split; those of val and test begin `seq_len` rows before the border."""
-    part = SPLITS.index(split)
-    border = sum(dataset.split_rows[:part])
-    return range(border - seq_len if part else 0, border + dataset.split_rows[part])
+    first, after = dataset.parts[split]
+    return range(first if split == "train" else first - seq_len, after)
 
 
 def window_starts(
@@ -78,7 +77,9 @@ class Scaler:
                 scale = numbers.max(axis=0).filled(0.0) - centre
             case "none":
                 centre, scale = np.zeros_like(mean), np.ones_like(std)
-        return cls(centre, np.where(std > noise, scale, 0.0))
+        varies = std > noise
+        # Held at 0, a constant column must come back as it was, unscaled ones too.
+        return cls(np.where(varies, centre, mean), np.where(varies, scale, 0.0))
 
     @property
     def constant(self) -> NDArray[np.bool_]:

@@ -17,7 +17,6 @@ import torch
 from data import synthetic
 from data.registry import Dataset
 from data.series import Series
-from data.splits import SPLITS, rows
 from informer.rundir import Environment, Generated, UsedData
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -54,14 +53,7 @@ def environment(source: Series, device: str, seed: int) -> Environment:
 def _data(dataset: Dataset, count: int) -> UsedData:
     generated = dataset.url is None and dataset.path is None
     parameters = Generated(rows=synthetic.ROWS, start=synthetic.START, seed=synthetic.SEED)
-    parts = {split: rows(dataset, split, seq_len=0) for split in SPLITS}
-    return UsedData(
-        name=dataset.name,
-        sha256=None if generated else dataset.sha256,
-        generated=parameters if generated else None,
-        rows=count,
-        splits={split: (part.start, part.stop) for split, part in parts.items()},
-    )
+    return UsedData.of(dataset, count, parameters if generated else None)
 
 
 def _project_version() -> dict[str, str]:

@@ -20,6 +20,8 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from data.choices import Scaling
+from data.registry import Dataset, Part
 from informer.config import RunConfig, from_nested
 from informer.files import (
     LINE_BYTES,
@@ -144,13 +146,69 @@ class Generated(Record):
 
 
 class UsedData(Record):
-    """The data of a training; `splits` are the first row of a part, and the row after its last."""
+    """The data of a training; `splits` are the first row of a part, and the row after its last.
+
+    What records of earlier versions do not tell is None.
+    """
 
     name: str
     sha256: str | None  # of the file; None where there is none
     generated: Generated | None
     rows: int
-    splits: dict[Literal["train", "val", "test"], tuple[int, int]]
+    splits: dict[Part, tuple[int, int]]
+    source: str = ""  # name of the file that was published or given
+    scaling: Scaling | None = None
+    past_only: tuple[str, ...] | None = None
+    known_future: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, rows: int | None = None, generated: Generated | None = None
+    ) -> Self:
+        """Return the facts of a data set, with those that only its values tell."""
+        return cls(
+            name=dataset.name,
+            sha256=dataset.sha256 or None,
+            generated=generated,
+            rows=rows or dataset.rows or sum(dataset.split_rows),
+            splits=dataset.parts,
+            source=dataset.source or (dataset.url or "").rpartition("/")[2],
+            scaling=dataset.scaling,
+            past_only=dataset.past_only,
+            known_future=dataset.known_future,
+        )
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 in short, for sentences."""
+        return f"{self.sha256[:8]}…" if self.sha256 else "none"
+
+    @property
+    def split(self) -> str:
+        """How many rows train, validate and test, for sentences."""
+        counts = (f"{after - first:,}" for first, after in self.splits.values())
+        return f"{' + '.join(counts)} rows"
+
+    def differences(self, other: UsedData) -> list[str]:
+        """Return in what the other differs, so that errors on both do not compare."""
+        found = []
+        if self.sha256 != other.sha256:
+            found.append(f"its SHA-256 is {other.checksum}, not {self.checksum}")
+        if self.splits != other.splits:
+            found.append(f"it is split into {other.split}, not {self.split}")
+        if None not in (self.scaling, other.scaling) and self.scaling != other.scaling:
+            found.append(f"it is scaled {other.scaling}, not {self.scaling}")
+        for mine, theirs, part in (
+            (self.past_only, other.past_only, "past-only"),
+            (self.known_future, other.known_future, "known-future"),
+        ):
+            if mine is not None and theirs is not None and mine != theirs:
+                found.append(f"its {part} columns are {_listed(theirs)}, not {_listed(mine)}")
+        return found
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"
 
 
 class Environment(Record):

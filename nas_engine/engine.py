@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Literal, TextIO
 import click
 from pydantic import ValidationError
 
+from data.registry import DataError
 from informer.failpoint import failpoint
-from informer.rundir import RunDir
+from informer.rundir import RunDir, UsedData
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.interruptions import EngineClosed, cannot_be_written
@@ -281,7 +282,7 @@ class Engine:
         at_work = bool(self._work) or self._wanted_beside()
         if search.state != "running":
             return at_work
-        if why_not := self._too_many_failures(search):
+        if why_not := self._too_many_failures(search) or self._other_data(search):
             self._pause(why_not)
             return at_work
         self._spec = search.spec
@@ -406,6 +407,29 @@ class Engine:
             f"{count} trials in a row failed with the same kind of error ({kind}): {error} "
             "Mend what causes it, then resume."
         )
+
+    def _other_data(self, search: SearchRow) -> str:
+        """Say so, in a sentence, if the data set is not what the search has seen any more."""
+        try:
+            now = search.spec.data()
+        except DataError as error:
+            return f"{error} This search needs its data as they were: add them again, then resume."
+        seen = search.used or self._seen_by_trial_0()
+        changed = [] if seen is None else seen.differences(now)
+        if search.used is None:
+            self._writer.note_data(search.id, seen if seen and changed else now)
+        if not changed:
+            return ""
+        return (
+            f"Data set {now.name} was replaced since this search began: {'; '.join(changed)}. Put "
+            "the data back as they were and resume, or start a new search: errors on other data "
+            "do not compare."
+        )
+
+    def _seen_by_trial_0(self) -> UsedData | None:
+        """Return the data of the first training, of a search from before a search kept them."""
+        found = self._workspace.run_dir(self._search_id, 0).read_environment()
+        return None if found is None else found.data
 
     def _collect(self) -> bool:
         """Take note of work that has ended; an error pauses the search and says why."""

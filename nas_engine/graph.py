@@ -32,7 +32,7 @@ from pydantic import TypeAdapter
 
 from informer.config import SEEDS, RunConfig, from_flat
 from informer.failpoint import failpoint
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.rundir import Epoch, Progress, RunDir, Success, UsedData
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
 from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.machine import process_allowed
@@ -208,7 +208,10 @@ def _train(
     run_id = writer.begin_run(use.search_id, number, seed)
     failpoint("train.booked")
     watch = _watch(use, writer, trial, repeat, config, run_id)
+    seen = writer.read.data(use.search_id)
     outcome: Success | Ended | None = _finished_before(folder, config)
+    if outcome is not None and _on_other_data(folder, seen):
+        outcome = None
     if outcome is None:
         epoch = folder.create(config)
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
@@ -222,6 +225,8 @@ def _train(
     ended = watch.ending()
     if isinstance(outcome, Success) and ended is not None and ended.state == "pruned":
         outcome = ended  # whether the worker was done before it was asked to end is chance
+    if isinstance(outcome, Success):
+        outcome = _on_other_data(folder, seen) or outcome
     failpoint("train.before_result")
     if isinstance(outcome, Ended):
         if outcome.error_class == "disk":
@@ -231,7 +236,7 @@ def _train(
         level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
         writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        writer.complete(use.search_id, number, run_id, outcome)
+        writer.complete(use.search_id, number, run_id, outcome, _data_of(folder))
     failpoint("train.after_result")
 
 
@@ -355,6 +360,24 @@ def _finished_before(folder: RunDir, config: RunConfig) -> Success | None:
         return None
     result = folder.read_result() if same else None
     return result if isinstance(result, Success) else None
+
+
+def _data_of(folder: RunDir) -> UsedData | None:
+    found = folder.read_environment()
+    return None if found is None else found.data
+
+
+def _on_other_data(folder: RunDir, seen: UsedData | None) -> Ended | None:
+    """Return a failure where a training saw other data than its search, as far as is known."""
+    data = _data_of(folder)
+    changed = [] if data is None or seen is None else seen.differences(data)
+    if data is None or not changed:
+        return None
+    message = (
+        f"The training saw other data than its search: of {data.name} {'; '.join(changed)}. Its "
+        "errors would not compare with those of the others."
+    )
+    return Ended("failed", "data", message)
 
 
 def _consult(use: Resources, trial: TrialRow, verdict: Verdict) -> Opinion | None:

@@ -11,7 +11,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.registry import find
 from informer.config import PRESETS, RunConfig, StepType, Value
+from informer.rundir import UsedData
 
 PlannerName = Literal["tpe", "llm", "hybrid", "rules", "random"]
 ASKING: tuple[PlannerName, ...] = ("llm", "hybrid")
@@ -180,6 +182,10 @@ class SearchSpec(BaseModel):
         A search outlives its data set, which may be removed.
         """
         return {**_preset(self.preset), **self.settings}
+
+    def data(self) -> UsedData:
+        """Return the facts of the data set as it is now; raises DataError where there is none."""
+        return UsedData.of(find(str(self.start()["data.dataset"])))
 
     def fingerprint(self) -> str:
         """Return a digest of all that a search keeps: searches that agree in it are the same.

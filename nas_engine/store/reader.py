@@ -5,6 +5,8 @@ Nothing here writes; pages and the command line see a workspace only through thi
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,8 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import orjson
+from pydantic import ValidationError
 
 from informer.config import Value
+from informer.rundir import UsedData
 from nas_engine.evaluator import Figures, Noise, pooled_noise
 from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.search import SearchSpec
@@ -33,6 +37,7 @@ class SearchRow:
 
     id: int
     spec: SearchSpec
+    data: str  # JSON of an informer.rundir.UsedData; empty where it was not recorded
     max_trials: int
     state: str
     reason: str
@@ -53,6 +58,11 @@ class SearchRow:
     def title(self) -> str:
         """What the search is called: its own name, or what it does."""
         return self.name or self.spec.title()
+
+    @property
+    def used(self) -> UsedData | None:
+        """The data that the search saw when it began; None where that was not recorded."""
+        return _used(self.data)
 
 
 @dataclass(frozen=True)
@@ -128,6 +138,7 @@ class RunRow:
     id: int
     seed: int
     state: str
+    data_sha256: str  # of the data that it saw; empty where it has no result, or no file
     val_mse: float | None
     val_mae: float | None
     best_epoch: int | None
@@ -399,9 +410,24 @@ class Reader:
         """Return one search."""
         return self._first(SearchRow, f"{_SEARCH} WHERE s.id = ?", (search_id,))
 
+    def data(self, search_id: int) -> UsedData | None:
+        """Return the data that a search saw when it began; None where that was not recorded."""
+        rows = self.fetch("SELECT data FROM searches WHERE id = ?", (search_id,))
+        return _used(rows[0][0]) if rows else None
+
     def search_like(self, spec: SearchSpec) -> SearchRow | None:
-        """Return the search that has the settings of `spec`, whatever its budget."""
-        return self._first(SearchRow, f"{_SEARCH} WHERE s.fingerprint = ?", (spec.fingerprint(),))
+        """Return the search that has the settings of `spec`, whatever its budget.
+
+        One that saw other data than there are now by that name is another search.
+        """
+        now = spec.data()
+        found = self._rows(
+            SearchRow,
+            f"{_SEARCH} WHERE s.fingerprint IN (?, ?) ORDER BY s.id",
+            fingerprints(spec, now),
+        )
+        same = (row for row in found if row.used is None or not row.used.differences(now))
+        return next(same, None)
 
     def trials(self, search_id: int) -> list[TrialRow]:
         """Return the trials of a search by number."""
@@ -492,9 +518,9 @@ class Reader:
         """Return the trainings of a trial in the order in which they began."""
         return self._rows(
             RunRow,
-            """SELECT id, seed, state, val_mse, val_mae, best_epoch, epochs, seconds, attempt,
-            crashes, error_class, error, slot, worker_pid, worker_start, started_at, ended_at,
-            cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb
+            """SELECT id, seed, state, data_sha256, val_mse, val_mae, best_epoch, epochs, seconds,
+            attempt, crashes, error_class, error, slot, worker_pid, worker_start, started_at,
+            ended_at, cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb
             FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
@@ -801,6 +827,27 @@ class Reader:
         return next(iter(self._rows(kind, sql, parameters)), None)
 
 
+@functools.lru_cache(maxsize=1024)
+def _used(data: str) -> UsedData | None:
+    try:
+        return UsedData.model_validate_json(data)
+    except ValidationError:  # empty, or of a version that knew other facts
+        return None
+
+
+def fingerprints(spec: SearchSpec, data: UsedData) -> tuple[str, str]:
+    """Return under which fingerprints a search is found: the second where other data had the first.
+
+    They had it when a data set was replaced by another one of its name.
+    """
+    facts = data.model_dump_json(include={"sha256", "splits", *_DECLARED})
+    first = spec.fingerprint()
+    return first, f"{first}:{hashlib.sha256(facts.encode()).hexdigest()}"
+
+
+_DECLARED = ("scaling", "past_only", "known_future")
+
+
 def _one_or_all(number: int | None) -> str:
     """Return the condition that ?2, which is None for all, sets; one trial is found by an index."""
     return "?2 IS NULL" if number is None else "number = ?2"
@@ -831,7 +878,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
 
 
 _SEARCH = """
-    SELECT s.id, s.spec, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
+    SELECT s.id, s.spec, s.data, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
         s.active_seconds, s.version, s.name, s.tags, s.notes, s.archived, s.edition,
         s.origin,
         best.val_mse AS best,

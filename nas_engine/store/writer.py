@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from informer.config import RunConfig, Value
-from informer.rundir import Epoch, Progress, Success
+from informer.rundir import Epoch, Progress, Success, UsedData
 from nas_engine.evaluator import Verdict
 from nas_engine.liveness import (
     LEASE_SECONDS,
@@ -36,7 +36,7 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
 from nas_engine.settings import RoleName
-from nas_engine.store.reader import BaselineRow, EngineRow, Reader
+from nas_engine.store.reader import BaselineRow, EngineRow, Reader, fingerprints
 from nas_engine.store.schema import differing, open_database, sampled, transaction
 from nas_engine.trainers.base import Ended, Load, Worker
 from nas_engine.workspace import Workspace
@@ -123,13 +123,26 @@ class Writer:
         with self.transaction():
             if (existing := self.read.search_like(spec)) is not None:
                 return existing.id
+            data = spec.data()
+            first, second = fingerprints(spec, data)
+            taken = self._execute("SELECT 1 FROM searches WHERE fingerprint = ?", (first,))
             row = self._execute(
-                """INSERT INTO searches (fingerprint, spec, max_trials, state, created_at)
-                VALUES (?, ?, ?, 'running', ?) RETURNING id""",
-                (spec.fingerprint(), spec.model_dump_json(), spec.max_trials, time.time()),
+                """INSERT INTO searches (fingerprint, spec, data, max_trials, state, created_at)
+                VALUES (?, ?, ?, ?, 'running', ?) RETURNING id""",
+                (
+                    *(second if taken else first, spec.model_dump_json(), data.model_dump_json()),
+                    *(spec.max_trials, time.time()),
+                ),
             )
             assert row is not None
             return int(row[0])
+
+    def note_data(self, search_id: int, data: UsedData) -> None:
+        """Record which data a search sees, of a search from before that was kept."""
+        self._execute(
+            "UPDATE searches SET data = ? WHERE id = ? AND data = ''",
+            (data.model_dump_json(), search_id),
+        )
 
     def change(self, search_id: int, spec: SearchSpec) -> None:
         """Set what may be changed while a search runs: budgets, slots and mode."""
@@ -727,15 +740,31 @@ class Writer:
                 (load.cpu_percent, memory, load.gpu_percent, on_gpu, run_id),
             )
 
-    def complete(self, search_id: int, number: int, run_id: int, result: Success) -> None:
-        """Record the result of a training that ended well; the trial has the mean of its runs."""
+    def complete(
+        self,
+        search_id: int,
+        number: int,
+        run_id: int,
+        result: Success,
+        data: UsedData | None = None,
+    ) -> None:
+        """Record the result of a training that ended well; the trial has the mean of its runs.
+
+        Args:
+            search_id: the search.
+            number: the trial.
+            run_id: the training.
+            result: its result.
+            data: what it saw; None where it left no record of that.
+        """
         with self.transaction():
             self._execute(
                 """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
                 test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
                 epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device,
-                ended_at = :now WHERE id = :run""",
-                result.model_dump(exclude={"status"}) | {"run": run_id, "now": time.time()},
+                data_sha256 = :data, ended_at = :now WHERE id = :run""",
+                result.model_dump(exclude={"status"})
+                | {"run": run_id, "now": time.time(), "data": (data and data.sha256) or ""},
             )
             runs = self.read.runs(search_id, number)
             mses = [run.val_mse for run in runs if run.val_mse is not None]

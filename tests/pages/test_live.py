@@ -56,6 +56,7 @@ def search_row(**facts: Any) -> SearchRow:
         **{
             "id": 1,
             "spec": spec,
+            "data": "",
             "max_trials": spec.max_trials,
             "state": "running",
             "reason": "",
