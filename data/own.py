@@ -7,6 +7,7 @@ whole.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
@@ -35,6 +36,8 @@ from data.registry import (
     record,
 )
 from data.table import Table
+
+HEADER_BYTES = 2**20
 
 
 def add(
@@ -70,6 +73,29 @@ def add(
     dataset = draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len)
     facts = _record(dataset, report, table, source, choices)
     return _put(name, facts, report.frame)
+
+
+def take_over(name: str, facts: Record, values: Path) -> Dataset:
+    """Add a data set that was prepared elsewhere, whose copy is as its record says.
+
+    Args:
+        name: by which it is known from now on; no data set here has it.
+        facts: its record.
+        values: a file with the content of `data.csv`; its SHA-256 has been checked.
+
+    Raises:
+        DataError: the name cannot be used, or the copy has other columns than the record.
+    """
+    _require_free(name, replace=False)
+    with values.open("rb") as file:
+        line = file.readline(HEADER_BYTES).decode("utf-8", "replace")
+    try:
+        header = next(csv.reader([line]), [])
+    except csv.Error:
+        header = []
+    if header != ["date", *facts.columns]:
+        raise DataError("its columns are not those of its record.")
+    return _put(name, facts, values.read_bytes())
 
 
 def remove(name: str) -> None:

@@ -6,6 +6,7 @@ import click
 
 from nas_engine.cli.asking import COMMANDS as ASKING
 from nas_engine.cli.bundles import COMMANDS as BUNDLES
+from nas_engine.cli.exchanging import COMMANDS as EXCHANGING
 from nas_engine.cli.hindsight import COMMANDS as HINDSIGHT
 from nas_engine.cli.looking import COMMANDS as LOOKING
 from nas_engine.cli.searching import COMMANDS as SEARCHING
@@ -18,5 +19,14 @@ def main() -> None:
     """Search for a better Informer. Each search runs in a background process of its own."""
 
 
-for command in (*SEARCHING, *LOOKING, *TRYING, *STEERING, *ASKING, *HINDSIGHT, *BUNDLES):
+for command in (
+    *SEARCHING,
+    *LOOKING,
+    *TRYING,
+    *STEERING,
+    *ASKING,
+    *HINDSIGHT,
+    *BUNDLES,
+    *EXCHANGING,
+):
     main.add_command(command)

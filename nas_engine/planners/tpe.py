@@ -209,7 +209,7 @@ def _frozen(
         distributions: the same as Optuna's.
         end: the last epoch of a pruned trial.
     """
-    inside = dict(_asked(trial, space))
+    inside = dict(asked(trial, space))
     state, number = _state(trial), trial.number - _BEFORE
     return FrozenTrial(
         number=number,
@@ -234,7 +234,8 @@ def _state(trial: TrialRow) -> TrialState:
     return TrialState.FAIL if trial.val_mse is None else TrialState.COMPLETE
 
 
-def _asked(trial: TrialRow, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:
+def asked(trial: TrialRow, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:
+    """Return what a sampler is told of a trial: settings with a part to play, in the space."""
     for key, search in space.items():
         if fields()[key].active(trial.config) and contains(search, trial.config[key]):
             yield key, search

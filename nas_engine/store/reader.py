@@ -52,6 +52,7 @@ class SearchRow:
     notes: str
     archived: bool
     edition: int  # grows with every change of these
+    origin: str = ""  # where it was imported from, in a sentence; empty for one of this workspace
 
     @property
     def title(self) -> str:
@@ -792,6 +793,10 @@ class Reader:
         """Return the rows of a query as they are: for the other modules of this package."""
         return self._connection.execute(sql, parameters).fetchall()
 
+    def stream(self, sql: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Return the rows of a query one after another, as `fetch` does all at once."""
+        return self._connection.execute(sql, parameters)
+
     def copy(self, target: Path) -> None:
         """Write the database, as it is at this moment, to a new file; writers go on meanwhile.
 
@@ -875,6 +880,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
 _SEARCH = """
     SELECT s.id, s.spec, s.data, s.max_trials, s.state, s.reason, s.incumbent, s.created_at,
         s.active_seconds, s.version, s.name, s.tags, s.notes, s.archived, s.edition,
+        s.origin,
         best.val_mse AS best,
         (SELECT count(*) FROM trials t WHERE t.search_id = s.id)
             - (SELECT count(*) FROM trials t WHERE t.search_id = s.id AND t.ended_at IS NULL)

@@ -15,6 +15,7 @@ from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.store.reader import Reader, SearchRow, reading
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request
+from pages._parts.origin import show_origin
 from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.text import plain, readable
 
@@ -93,6 +94,7 @@ def choose_search(title: str) -> SearchRow:
         st.stop()
     st.session_state["chosen-search"] = chosen
     st.query_params["search"] = str(chosen)
+    show_origin(searches[chosen])
     return searches[chosen]
 
 

@@ -87,7 +87,7 @@ def found(rows: Iterable[Shown], words: str, archived: bool) -> list[Shown]:
 
 def _searchable(row: Shown) -> str:
     search = row.search
-    said = (search.name, search.spec.title(), *search.tags, search.notes, row.state)
+    said = (search.name, search.spec.title(), *search.tags, search.notes, row.state, search.origin)
     return "\n".join((f"search {search.id}", *said)).casefold()
 
 
@@ -143,7 +143,8 @@ def search_frame(
             "Search": row.search.id,
             "": "Open",
             "State": f"{SEARCH_STATES[row.state].symbol} {row.state}"
-            + (" · archived" if row.search.archived else ""),
+            + (" · archived" if row.search.archived else "")
+            + (" · imported" if row.search.origin else ""),
             "Name": readable(row.search.name) or None,
             "Best": row.search.best,
             "vs baseline %": _percent(relative_change(row.search.best, row.baseline)),

@@ -61,6 +61,7 @@ SOURCES = {
     "random": "random",
     "human": "person",
     "fallback": "TPE, for the LLM",
+    "imported": "another program",
 }
 
 PLANNERS: dict[PlannerName, str] = {

@@ -22,6 +22,7 @@ from pages._parts.opening import (
     settings,
     show_answer,
 )
+from pages._parts.origin import badge
 from pages._parts.slots import progress_text, worker_text
 from pages._parts.states import SOURCES, TRIAL_STATES, verdict_text
 from pages._parts.text import (
@@ -68,6 +69,7 @@ def show_name(view: View) -> None:
         source = SOURCES.get(trial.source, trial.source)
         st.badge(f"proposed by {plain(source)}", color="gray")
         st.badge(f"{trial.step_type} step", color="gray")
+        badge(search)
 
 
 def _link(label: str, icon: str, view: View, number: int | None) -> None:

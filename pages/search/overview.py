@@ -16,6 +16,7 @@ from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.describing import say, show_description
 from pages._parts.effects import relative_change
+from pages._parts.exchange import show_export, show_import, show_imported
 from pages._parts.head import judged
 from pages._parts.opening import (
     COMPARE,
@@ -28,6 +29,7 @@ from pages._parts.opening import (
     show_answer,
     stored,
 )
+from pages._parts.origin import show_origin
 from pages._parts.searches import (
     OPENED,
     Shown,
@@ -209,9 +211,12 @@ def show_acts(rows: Sequence[Shown]) -> None:
                     on_click=do,
                     args=(act, possible),
                 )
+            if len(chosen) == 1:
+                show_export(chosen[0].search)
     if len(chosen) == 1:
         tags = {tag for row in rows for tag in row.search.tags}
         with st.container(border=True, key="overview-description"):
+            show_origin(chosen[0].search)
             show_description(chosen[0].search, sorted(tags), ANSWER)
 
 
@@ -310,6 +315,9 @@ def working() -> bool:
         return any(engine_state(engine) in LIVING for engine in engines)
 
 
-st.title("Overview", anchor=False)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Overview", anchor=False)
+    show_import()
+show_imported()
 lives = working()
 st.fragment(draw, run_every=TICK_SECONDS if lives else None)(lives)

@@ -1,0 +1,217 @@
+"""Rows from outside: each cell is what its column holds, or the row is refused with a sentence.
+
+The schema checks what SQL can check; here is what lies inside the texts, and that figures are such
+as pages can show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, get_args
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+from informer.config import Value, fields
+from informer.rundir import UsedData
+from nas_engine.chat.looked_up import LookedUp
+from nas_engine.commands import Describe
+from nas_engine.guidance import Constraint
+from nas_engine.proposals import Source
+from nas_engine.search import SearchSpec
+from nas_engine.service.reply import Completion
+from nas_engine.space import SpaceError, dimensions, typed
+from nas_engine.store.copying import Cell, Column, columns
+from nas_engine.store.schema import SPARK_POINTS
+
+TEXT_LENGTH = 2**22
+"""Characters of a text, at most."""
+LARGEST = 2**53
+"""Whole numbers up to which a figure is exact wherever it is shown."""
+LATEST = 4e9
+"""Seconds since the epoch, in the year 2096: a clock that shows more is wrong."""
+LONGEST = 4e9
+"""Seconds of a duration."""
+
+_MOMENTS = frozenset({"waiting_since"})
+_DURATIONS = frozenset({"seconds", "spent", "active_seconds"})
+
+
+class RowError(ValueError):
+    """A row that cannot be taken; the message is the rest of a sentence."""
+
+
+def checked(table: str, line: bytes) -> dict[str, Cell]:
+    """Return a row of a table that came as a line of JSON.
+
+    Raises:
+        RowError: it is no row of this table.
+    """
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise RowError("is no JSON object on one line") from None
+    if not isinstance(row, dict):
+        raise RowError("is no JSON object")
+    return checked_row(table, row)
+
+
+def checked_row(table: str, row: Mapping[str, Any]) -> dict[str, Cell]:
+    """Return a row of a table with each cell checked; raises RowError."""
+    known = columns()[table]
+    if row.keys() != {column.name for column in known}:
+        names = {column.name for column in known} ^ row.keys()
+        raise RowError(f"has other columns than it should, such as {_short(sorted(names)[0])}")
+    for column in known:
+        _check_cell(column, row[column.name])
+    for name, check in _INSIDE.get(table, {}).items():
+        try:
+            check(row[name])
+        except (ValueError, TypeError, SpaceError, RecursionError) as error:
+            raise RowError(f"holds a {name} that cannot be used ({_cause(error)})") from None
+    return dict(row)
+
+
+def _check_cell(column: Column, value: object) -> None:
+    name = column.name
+    if value is None:
+        if column.required:
+            raise RowError(f"has no {name}")
+        return
+    match column.type:
+        case "INTEGER":
+            fits = type(value) is int and abs(value) <= LARGEST
+        case "REAL":
+            fits = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        case _:
+            fits = type(value) is str and len(value) <= TEXT_LENGTH
+    if fits and (name.endswith("_at") or name in _MOMENTS):
+        fits = 0 <= value <= LATEST  # type: ignore[operator]  # a number by now
+    if fits and name in _DURATIONS:
+        fits = 0 <= value <= LONGEST  # type: ignore[operator]
+    if fits and name == "number":
+        fits = 0 <= value < 100_000  # type: ignore[operator]
+    if not fits:
+        raise RowError(f"holds a {name} that is none: {_short(value)}")
+
+
+# -- what lies inside texts ---------------------------------------------------------------------
+
+_DESCRIBED = Describe.model_fields
+_NAME: TypeAdapter[str] = TypeAdapter(Annotated[str, Field(max_length=200)])
+_TAGS: TypeAdapter[list[str]] = TypeAdapter(
+    Annotated[list[Annotated[str, Field(min_length=1, max_length=40)]], Field(max_length=20)]
+)
+_SPARK: TypeAdapter[list[float | None]] = TypeAdapter(
+    Annotated[list[float | None], Field(max_length=SPARK_POINTS)]
+)
+_MESSAGES: TypeAdapter[list[dict[str, str]]] = TypeAdapter(list[dict[str, str]])
+_LOOKED_UP: TypeAdapter[list[LookedUp]] = TypeAdapter(list[LookedUp])
+_COMPLETION: TypeAdapter[Completion] = TypeAdapter(Completion)
+
+
+def _json(text: str) -> Any:
+    return orjson.loads(text)
+
+
+def _spec(text: str) -> None:
+    spec = SearchSpec.model_validate(_json(text))
+    _settings(spec.settings)
+    dimensions(spec)
+
+
+def _settings(values: Mapping[str, Value]) -> None:
+    for key, value in values.items():
+        if key not in fields():
+            raise ValueError(f"{_short(key)} is no setting")
+        typed(fields()[key], value)
+
+
+def _changes(text: str) -> None:
+    if not isinstance(values := _json(text), dict):
+        raise ValueError("it is no JSON object")
+    _settings(values)
+
+
+def _config(text: str) -> None:
+    _changes(text)
+    if missing := [key for key in fields() if key not in _json(text)]:
+        raise ValueError(f"{missing[0]} is missing")
+
+
+def _config_if_any(text: str) -> None:
+    if text != "{}":
+        _config(text)
+
+
+def _source(text: str) -> None:
+    if text not in get_args(Source):
+        raise ValueError(f"{_short(text)} makes no proposals")
+
+
+def _source_if_any(text: str) -> None:
+    if text:
+        _source(text)
+
+
+def _payload(text: str) -> None:
+    if not isinstance(payload := _json(text), dict):
+        raise ValueError("it is no JSON object")
+    for name in ("proposal_id", "turn_id", "steering_id"):
+        if type(payload.get(name, 0)) is not int:
+            raise ValueError(f"its {name} is no number")
+
+
+def _looked_up(text: str) -> None:
+    for item in _json(text):
+        LookedUp(**item)  # as pages read it: no names but these
+    _LOOKED_UP.validate_python(_json(text), strict=True)
+
+
+def _unless_empty(check: Callable[[Any], object]) -> Callable[[str], object]:
+    return lambda text: check(_json(text)) if text else None
+
+
+_INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
+    "searches": {
+        "spec": _spec,
+        "name": _NAME.validate_python,
+        "tags": lambda text: _TAGS.validate_python(_json(text), strict=True),
+        "data": _unless_empty(UsedData.model_validate),
+    },
+    "proposals": {
+        "changes": _changes,
+        "original": _changes,
+        "config": _config,
+        "source": _source,
+    },
+    "revisions": {"changes": _changes, "config": _config, "source": _source},
+    "replays": {"changes": _changes, "config": _config_if_any, "source": _source_if_any},
+    "trials": {"spark": lambda text: _SPARK.validate_python(_json(text), strict=True)},
+    "turns": {"looked_up": _looked_up},
+    "llm_calls": {
+        "messages": lambda text: _MESSAGES.validate_python(_json(text), strict=True),
+        "completion": _unless_empty(_COMPLETION.validate_python),
+    },
+    "steering": {"constraint_": _unless_empty(Constraint.model_validate)},
+    "commands": {"payload": _payload},
+}
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return _short(f"{where} {first['msg']}".strip(), 120)
+    if isinstance(error, orjson.JSONDecodeError):
+        return "it is no JSON"
+    if isinstance(error, TypeError | RecursionError):
+        return "it has another form"
+    return _short(str(error).rstrip("."), 120)
+
+
+def _short(value: object, limit: int = 40) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return text if len(text) <= limit else f"{text[:limit]}…"
