@@ -11,6 +11,7 @@ from nas_engine.commands import OnTrial
 from nas_engine.store.reader import TrialRow
 from pages._parts.controls import ANSWER
 from pages._parts.opening import give_and_show
+from pages._parts.renewal import key_now, renew
 from pages._parts.snapshot import Snapshot
 from pages._parts.states import TRIAL_STATES
 
@@ -60,7 +61,7 @@ def possible(kind: Kind, trial: TrialRow) -> bool:
 
 
 def trial_key(search_id: int) -> str:
-    """Return where the number of the chosen trial is kept."""
+    """Return the name of the choice of a trial, for `renewal.key_now`."""
     return f"live-trial-{search_id}"
 
 
@@ -83,7 +84,7 @@ def show_acts(snapshot: Snapshot) -> None:
                 "Trial",
                 list(trials),
                 list(trials).index(first_choice(snapshot)),
-                key=key,
+                key=key_now(key),
                 format_func="Trial {}".format,
                 label_visibility="collapsed",
                 width=130,
@@ -99,7 +100,7 @@ def show_acts(snapshot: Snapshot) -> None:
             comment = f"{key}-{number}-comment"  # what is typed for one trial is not another's
             st.text_input(
                 "Why",
-                key=comment,
+                key=key_now(comment),
                 placeholder="Why (optional, kept in the record)",
                 label_visibility="collapsed",
                 max_chars=4000,
@@ -114,7 +115,7 @@ def act_buttons(trial: TrialRow, search_id: int, prefix: str, comment: str, answ
         trial: to act on.
         search_id: of the trial.
         prefix: of the buttons' keys, unique to the page.
-        comment: where the session keeps why.
+        comment: the name of the field for why, see `renewal`.
         answer: where the answer is left, see `opening.show_answer`.
     """
     with st.container(horizontal=True):
@@ -140,7 +141,7 @@ def _act(kind: Kind, trial: TrialRow, search_id: int, comment: str, answer: str)
         kind=kind,
         number=trial.number,
         version=trial.trial_version,
-        comment=st.session_state.get(comment, ""),
+        comment=st.session_state.get(key_now(comment), ""),
     )
     give_and_show(command, search_id, answer)
-    st.session_state[comment] = ""
+    renew(comment, "")

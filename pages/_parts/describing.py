@@ -17,6 +17,7 @@ from nas_engine.store.reader import SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings
+from pages._parts.renewal import key_now, renew
 from pages._parts.text import readable
 
 FIELDS = ("name", "tags", "notes")
@@ -31,20 +32,21 @@ def show_description(search: SearchRow, tags: Sequence[str], answer: str) -> Non
         answer: where the answer is left, see `opening.leave`.
     """
     prefix = f"describe-{search.id}"
-    if f"{prefix}-name" not in st.session_state:  # the form is opened: what was typed has gone
+    name, labels, notes = (key_now(f"{prefix}-{field}") for field in FIELDS)
+    if name not in st.session_state:  # the form is opened: what was typed has gone
         st.session_state[f"{prefix}-edition"] = search.edition
     begun = st.session_state.setdefault(f"{prefix}-edition", search.edition)
-    st.text_input("Name", search.name, key=f"{prefix}-name", max_chars=200)
+    st.text_input("Name", search.name, key=name, max_chars=200)
     st.multiselect(
         "Tags",
         sorted({*tags, *search.tags}),
         search.tags,
-        key=f"{prefix}-tags",
+        key=labels,
         accept_new_options=True,
         max_selections=20,
         placeholder="Choose tags or write new ones",
     )
-    st.text_area("Notes", search.notes, key=f"{prefix}-notes", max_chars=20_000, height=120)
+    st.text_area("Notes", search.notes, key=notes, max_chars=20_000, height=120)
     if begun != search.edition:
         show_other(search, prefix)
     st.button(
@@ -69,13 +71,13 @@ def _take(search: SearchRow) -> None:
     prefix = f"describe-{search.id}"
     st.session_state[f"{prefix}-edition"] = search.edition
     for name in FIELDS:
-        st.session_state[f"{prefix}-{name}"] = getattr(search, name)
+        renew(f"{prefix}-{name}", getattr(search, name))
 
 
 def _save(search: SearchRow, answer: str) -> None:
     """Save what the form holds now; the edition is the one that was drawn."""
     prefix = f"describe-{search.id}"
-    held = {name: st.session_state[f"{prefix}-{name}"] for name in FIELDS}
+    held = {name: st.session_state[key_now(f"{prefix}-{name}")] for name in FIELDS}
     try:
         command = Describe.model_validate({**held, "edition": search.edition})
     except ValidationError as error:

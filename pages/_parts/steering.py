@@ -16,6 +16,7 @@ from nas_engine.space import SpaceError, describe, dimensions
 from nas_engine.store.reader import Reader, SearchRow
 from nas_engine.vocabulary import label
 from pages._parts.opening import give, leave, searched, show_answer
+from pages._parts.renewal import key_now, renew
 from pages._parts.text import plain, readable, value_text
 
 ANSWER = "steer-answer"
@@ -48,16 +49,15 @@ def ground(reader: Reader, search: SearchRow) -> Ground:
     )
 
 
-def box_key(search_id: int) -> str:
-    """Return the key of the box: another one after each thing that was sent, so that it empties."""
-    return f"steer-words-{search_id}-{st.session_state.get('steer-sent', 0)}"
+def box(search_id: int) -> str:
+    """Return the name of the box, see `renewal`."""
+    return f"steer-words-{search_id}"
 
 
 def put_into_box(search_id: int, words: str) -> None:
     """Put words into the box, after what stands there."""
-    key = box_key(search_id)
-    before = st.session_state.get(key, "")
-    st.session_state[key] = f"{before.rstrip('; ')}; {words}" if before.strip() else words
+    before = st.session_state.get(key_now(box(search_id)), "")
+    renew(box(search_id), f"{before.rstrip('; ')}; {words}" if before.strip() else words)
 
 
 @st.fragment
@@ -71,7 +71,7 @@ def show_box(search_id: int) -> None:
     with st.container(border=True, key="steer-box"):
         words = st.text_input(
             "Tell the search something",
-            key=box_key(search_id),
+            key=key_now(box(search_id)),
             live="300ms",
             placeholder=EXAMPLE,
             max_chars=4000,
@@ -99,7 +99,7 @@ def send(search_id: int, words: str) -> None:
         answer = give(Guide(words=words), search_id)
     leave(ANSWER, answer)
     if answer.ok:
-        st.session_state["steer-sent"] = st.session_state.get("steer-sent", 0) + 1
+        renew(box(search_id), "")
     st.rerun()
 
 

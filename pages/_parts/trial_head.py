@@ -23,6 +23,7 @@ from pages._parts.opening import (
     show_answer,
 )
 from pages._parts.origin import badge
+from pages._parts.renewal import key_now
 from pages._parts.slots import progress_text, worker_text
 from pages._parts.states import SOURCES, TRIAL_STATES, verdict_text
 from pages._parts.text import (
@@ -206,7 +207,7 @@ def show_acts(view: View) -> None:
     with st.container(border=True, gap="small", key="trial-acts"):
         st.text_input(
             "Why",
-            key=comment,
+            key=key_now(comment),
             placeholder="Why (optional, kept in the record)",
             label_visibility="collapsed",
             max_chars=4000,

@@ -22,6 +22,7 @@ from pages._parts.history import history, history_notes, history_text
 from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import COMPARE, TRIAL, choose_search, searched, settings, show_answer
 from pages._parts.past import show_past
+from pages._parts.renewal import key_now, renew
 from pages._parts.selection import at_rows
 from pages._parts.slots import show_now
 from pages._parts.snapshot import Snapshot, lives, read, read_mark
@@ -190,7 +191,7 @@ def choose_row(key: str, search_id: int, shown: list[int]) -> None:
     """Choose the trial of a selected row; positions mean the table that was `shown`."""
     rows = st.session_state[key].selection.rows
     if numbers := at_rows(rows, shown):
-        st.session_state[trial_key(search_id)] = numbers[0]
+        renew(trial_key(search_id), numbers[0])
 
 
 # -- page ---------------------------------------------------------------------------------------
@@ -198,7 +199,7 @@ def choose_row(key: str, search_id: int, shown: list[int]) -> None:
 
 def draw(search_id: int, ticking: bool) -> None:
     """Draw the page; when the engine comes or goes, start or end the ticking with a full run."""
-    snapshot = read(search_id, st.session_state.get(trial_key(search_id)))
+    snapshot = read(search_id, st.session_state.get(key_now(trial_key(search_id))))
     if snapshot.lives != ticking:
         st.rerun()
     show_state(snapshot)

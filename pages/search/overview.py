@@ -30,6 +30,7 @@ from pages._parts.opening import (
     stored,
 )
 from pages._parts.origin import show_origin
+from pages._parts.renewal import key_now, renew
 from pages._parts.searches import (
     OPENED,
     Shown,
@@ -103,7 +104,8 @@ def show_table(rows: Sequence[Shown], reader: Reader) -> None:
     # Selected rows are positions: with other rows, or a choice made elsewhere, it is another table.
     shown = f"{numbers}-{st.session_state.get(DRAWN, 0)}"
     key = f"overview-table-{zlib.crc32(shown.encode()):08x}"
-    chosen = [at for at, number in enumerate(numbers) if number in st.session_state.get(CHOSEN, ())]
+    marked = set(st.session_state.get(key_now(CHOSEN), ()))
+    chosen = [at for at, number in enumerate(numbers) if number in marked]
     working = sum(row.works for row in rows)
     st.dataframe(
         search_frame(rows, lambda row: sparkline(db, row.search.id, row.judged, reader)),
@@ -121,7 +123,7 @@ def show_table(rows: Sequence[Shown], reader: Reader) -> None:
 
 def choose_rows(key: str, numbers: list[int]) -> None:
     """Keep which searches the selected rows are; positions mean the table that was drawn."""
-    st.session_state[CHOSEN] = at_rows(st.session_state[key].selection.rows, numbers)
+    renew(CHOSEN, at_rows(st.session_state[key].selection.rows, numbers))
 
 
 def choose_names() -> None:
@@ -187,13 +189,14 @@ ACTS = {
 def show_acts(rows: Sequence[Shown]) -> None:
     """Draw the choice of searches and what can be done with those chosen."""
     known = {row.search.id: row for row in rows}
-    st.session_state[CHOSEN] = [n for n in st.session_state.get(CHOSEN, []) if n in known]
+    key = key_now(CHOSEN)
+    st.session_state[key] = [n for n in st.session_state.get(key, []) if n in known]
     with st.container(border=True, gap="small"):
         numbers = st.multiselect(
             "Chosen searches",
             list(known),
             format_func=lambda number: search_label(known[number].search, known[number].state),
-            key=CHOSEN,
+            key=key,
             placeholder="Choose rows of the table, or searches here",
             on_change=choose_names,
         )

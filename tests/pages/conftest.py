@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
+from streamlit.proto.WidgetStates_pb2 import WidgetStates
 from streamlit.testing.v1 import AppTest
 
 from nas_engine import liveness, supervisor
@@ -97,6 +98,16 @@ def open_page(still: None) -> Open:
         return app
 
     return open_
+
+
+def browser_states(app: AppTest, row: int | None = None) -> WidgetStates:
+    """Return what a browser would send now, with a row of the first table selected or not."""
+    states = app._tree.get_widget_states()
+    if row is not None:
+        selection = {"rows": [row], "columns": [], "cells": []}
+        table = states.widgets.add(id=app.dataframe[0].proto.id)
+        table.string_value = json.dumps({"selection": selection})
+    return states
 
 
 def words(app: AppTest) -> str:

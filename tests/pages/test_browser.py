@@ -316,7 +316,7 @@ def test_a_search_is_steered_from_the_page(
         expect(page.get_by_text("Trial 3 trains").first).to_be_visible(timeout=15_000)
 
         click_row(page, 1, 4)
-        expect(page.locator(".st-key-live-trial-1 input")).to_have_value("Trial 1")
+        expect(page.locator("[class*='st-key-live-trial-1'] input").first).to_have_value("Trial 1")
         page.get_by_role("button", name="Stop it").click()
         expect(answer(page, "Trial 1 is stopped; the search goes on.")).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0

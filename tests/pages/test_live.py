@@ -30,7 +30,7 @@ from pages._parts.slots import usage_text
 from pages._parts.snapshot import NEWEST
 from pages._parts.states import engine_text, engine_trouble
 from tests.pages import seed
-from tests.pages.conftest import Engine, Open, figure, words
+from tests.pages.conftest import Engine, Open, browser_states, figure, words
 
 CONTROLS = ("pause", "resume", "stop", "cancel")
 
@@ -278,7 +278,7 @@ def test_an_act_names_the_version_that_was_drawn(
         {"kind": kind, "number": number, "version": 1, "comment": "Because."}
     )
     assert engine.given == [(expected, 1)]
-    assert app.success and app.text_input(key=f"live-trial-1-{number}-comment").value == ""
+    assert app.success and app.text_input(key=f"live-trial-1-{number}-comment-1").value == ""
 
 
 def test_the_chosen_trial_stays_chosen_however_many_come_after_it(
@@ -302,6 +302,17 @@ def test_the_chosen_trial_stays_chosen_however_many_come_after_it(
     after = app.dataframe[0]
     assert after.proto.id != before.proto.id, "a selection of positions would mean other trials"
     assert 9 not in list(after.value["Trial"]) and 4 in list(after.value["Trial"])
+
+
+def test_a_row_that_was_chosen_stays_chosen_when_a_tick_was_on_its_way(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.eventful(workspace, alive=True)
+    app = open_page("live", search="1")
+    with_the_row = browser_states(app, row=2)
+    for _ in ("the click", "a tick that left before the browser knew what came of it"):
+        app._run(with_the_row)
+        assert app.selectbox(key="live-trial-1-1").value == 2
 
 
 def test_a_refused_act_is_shown_with_its_reason(

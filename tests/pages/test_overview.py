@@ -18,7 +18,7 @@ from nas_engine.workspace import Workspace
 from pages._parts.choice import task_differences
 from pages._parts.searches import Shown, best_by_task, found, search_frame, seen
 from tests.pages import seed
-from tests.pages.conftest import Engine, Open, words
+from tests.pages.conftest import Engine, Open, browser_states, words
 
 ODD = "\u202e<b>*name*</b> ![x](http://198.51.100.7/x) ☃"
 
@@ -270,7 +270,25 @@ def test_what_two_people_write_at_once_is_lost_for_neither(
     say(workspace, notes="theirs again")
     app.run()
     app.button(key="describe-1-take").click().run()
-    assert app.text_area(key="describe-1-notes").value == "theirs again" and not app.warning
+    assert app.text_area(key="describe-1-notes-1").value == "theirs again" and not app.warning
+
+
+def test_a_tick_on_its_way_takes_back_nothing_that_the_page_has_set(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.small(workspace), seed.all_failed(workspace)
+    app = open_page("overview")
+    with_the_row = browser_states(app, row=1)
+    for _ in ("the click", "a tick that left before the browser knew what came of it"):
+        app._run(with_the_row)
+        assert app.multiselect[0].value == [1] and app.text_area[0].label == "Notes"
+    app.text_area[0].set_value("mine").run()
+    say(workspace, notes="theirs")
+    app.run()
+    before = browser_states(app)
+    app.button(key="describe-1-take").click().run()
+    app._run(before)
+    assert app.text_area[0].value == "theirs" and not app.warning
 
 
 def test_ones_own_archiving_is_not_taken_for_what_somebody_else_did(

@@ -21,7 +21,7 @@ from nas_engine.workspace import Workspace
 from tests.pages.conftest import Engine, Open, words
 from tests.pages.seed import EVIL, Seed, small
 
-BOX = "steer-words-{}-0"
+BOX = "steer-words-{}"
 HALF = Constraint(key="model.dropout", high=0.3)
 
 
@@ -189,7 +189,7 @@ def test_findings_stand_in_a_table_and_lead_to_their_trials_and_a_constraint(
     link = next(link for link in app.get("page_link") if "13 trials for it" in link.proto.label)
     assert f"trials={search_id}.0%2C{search_id}." in str(link.proto)
     app.button(key="steer-make-constraint").click().run()
-    assert app.text_input(key=BOX.format(search_id)).value == "dropout ≤ 0.333"
+    assert app.text_input(key=f"{BOX.format(search_id)}-1").value == "dropout ≤ 0.333"
     assert "Enforced by code" in words(app)
 
 

@@ -195,7 +195,7 @@ def test_an_act_sends_the_version_that_was_shown_and_why(
     assert isinstance(command, OnTrial) and given == search_id
     assert (command.kind, command.number, command.comment) == ("another_seed", 6, "once more")
     assert command.version is not None and app.success
-    assert app.text_input(key=f"trial-{search_id}.6-comment").value == ""
+    assert app.text_input(key=f"trial-{search_id}.6-comment-1").value == ""
 
 
 def test_what_is_typed_for_one_trial_is_not_sent_for_another(
