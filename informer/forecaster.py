@@ -52,9 +52,11 @@ def forecaster(config: RunConfig, weights: bytes, device: torch.device) -> Forec
     held = sum(tensor.numel() for tensor in tensors.values())
     if (needed := parameters(config)) > held:  # before memory is taken for a model of that size
         raise WeightsError(f"there are {held:,} of them, and {needed:,} are needed")
-    made = Forecaster(config, device)
-    try:
-        made.model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise WeightsError(" ".join(str(error).split())[:200]) from None
+    # Weights that are made in inference mode take other products, which round otherwise.
+    with torch.inference_mode(mode=False):
+        made = Forecaster(config, device)
+        try:
+            made.model.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise WeightsError(" ".join(str(error).split())[:200]) from None
     return made

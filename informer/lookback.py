@@ -19,9 +19,10 @@ from informer.bundle import Bundle
 
 @dataclass(frozen=True)
 class Window:
-    """The complete steps before the forecast, scaled, and what is known of those and of H more."""
+    """The complete steps before the forecast, scaled, and the H steps of the forecast."""
 
-    values: NDArray[np.float32]  # (T, C)
+    steps: int  # T, before the forecast
+    values: NDArray[np.float32]  # (T + H, C); NaN after the last value
     known: NDArray[np.float32]  # (T + H, F + K)
     dates: pd.DatetimeIndex  # (T + H,)
 
@@ -55,7 +56,8 @@ def window(bundle: Bundle, frame: pd.DataFrame, earlier: int) -> Window:
     covariates = np.concatenate((seen[known].to_numpy(), ahead.to_numpy()))
     scaled_known = bundle.known_scaler.transform(covariates).astype(np.float32)
     return Window(
-        values=bundle.scaler.transform(seen[inputs].to_numpy()).astype(np.float32),
+        steps=len(seen),
+        values=bundle.scaler.transform(seen.reindex(dates)[inputs].to_numpy()).astype(np.float32),
         known=np.concatenate((calendar.encode(dates, dataset.frequency), scaled_known), axis=1),
         dates=dates,
     )

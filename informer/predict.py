@@ -89,13 +89,13 @@ def predict(
     intervals = intervals_of(bundle)
     chosen = _levels(intervals, levels)
     seen = window(bundle, frame, FOLLOWED)
-    model, last = bundle.model(device), len(seen.values)
+    model, last = bundle.model(device), seen.steps
     scaled = _forecasts(model, seen, [last], seq_len)[0]
     scaler = bundle.scaler.of(outputs)
     bounds: dict[float, tuple[Floats, Floats]] = {}
     followed = 0
     if intervals is not None and chosen:
-        past = seen.values[last - seq_len :, outputs].astype(np.float64)
+        past = seen.values[last - seq_len : last, outputs].astype(np.float64)
         begins = _judged_from(seen, intervals, seq_len)
         followed = last - begins
         sizes, spreads = _misses(model, seen, begins, bundle)
@@ -116,7 +116,8 @@ def predict(
 
 
 def _unusual(seen: Window, bundle: Bundle) -> tuple[str, ...]:
-    size = np.abs(seen.values[-bundle.config.data.seq_len :]).max(axis=0)
+    past = seen.values[seen.steps - bundle.config.data.seq_len : seen.steps]
+    size = np.abs(past).max(axis=0)
     far = [bundle.roles.inputs[number] for number in np.flatnonzero(size > _FAR)]
     if bundle.data.scaling == "none" or not far:
         return ()
@@ -131,15 +132,18 @@ def _unusual(seen: Window, bundle: Bundle) -> tuple[str, ...]:
 
 def _forecasts(model: Forecaster, seen: Window, origins: Sequence[int], seq_len: int) -> Floats:
     """Return the scaled forecasts (N, H, C) that begin at these steps."""
-    horizon = len(seen.known) - len(seen.values)
-    values = np.stack([seen.values[origin - seq_len : origin] for origin in origins])
-    known = np.stack([seen.known[origin - seq_len : origin + horizon] for origin in origins])
     import torch  # only now: it takes seconds, and what is wrong with a file is told before
 
     where = next(model.parameters()).device
+    horizon = len(seen.values) - seen.steps
+    # Gathered as `data.windows.Windows` does: in another layout products may round otherwise.
+    rows = torch.tensor(list(origins))[:, None] - seq_len + torch.arange(seq_len + horizon)
+    values, known = (
+        torch.tensor(np.ascontiguousarray(part))[rows].to(where)
+        for part in (seen.values, seen.known)
+    )
     with torch.inference_mode():
-        made = model(torch.tensor(values, device=where), torch.tensor(known, device=where))
-    forecasts: Floats = made.double().cpu().numpy()
+        forecasts: Floats = model(values[:, :seq_len], known).double().cpu().numpy()
     return forecasts
 
 
@@ -177,7 +181,7 @@ def _levels(intervals: Intervals | None, wanted: Sequence[float] | None) -> list
 
 def _judged_from(seen: Window, intervals: Intervals, seq_len: int) -> int:
     """Return the first step whose forecast may be judged: training must not have seen it."""
-    steps = len(seen.values)
+    steps = seen.steps
     if intervals.trained_until is None:
         return steps
     unseen = int(seen.dates.searchsorted(pd.Timestamp(intervals.trained_until), "right"))
@@ -190,9 +194,8 @@ def _misses(model: Forecaster, seen: Window, begins: int, bundle: Bundle) -> tup
     What had not come by the last value is NaN.
     """
     config, outputs = bundle.config.data, bundle.roles.outputs
-    steps, horizon, seq_len = len(seen.values), config.pred_len, config.seq_len
-    ahead = np.full((horizon, seen.values.shape[1]), np.nan)
-    truth = np.concatenate((seen.values.astype(np.float64), ahead))[:, outputs]
+    steps, horizon, seq_len = seen.steps, config.pred_len, config.seq_len
+    truth = seen.values[:, outputs].astype(np.float64)
     sizes = [np.empty((0, horizon, truth.shape[1]))]
     spreads = [np.empty((0, truth.shape[1]))]
     for first in range(begins, steps, 2 * config.batch_size):

@@ -136,6 +136,8 @@ HEAVY: dict[str, tuple[str, ...]] = {
 LIGHT = {
     "informer.baselines": ("torch", "streamlit", "langchain_core", "optuna"),
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
+    "informer.intervals": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
+    "informer.predict": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "informer.bundle": ("torch", "streamlit", "langchain_core", "optuna"),
     "nas_engine.bundling": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

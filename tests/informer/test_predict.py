@@ -1,4 +1,4 @@
-"""Forecasts beyond the end: bit for bit those of the model, dated, bounded, and refused in words."""
+"""Forecasts beyond the end: the bits of the model, dates, bounds, and refusals in words."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from tests.informer.untrained import bundle_of, dataset_of, rows
 SEEN, AHEAD = 8, 4  # look-back and horizon of the models here
 
 INFORMER: dict[str, Value] = {
+    "data.seq_len": 16,
     "data.label_len": 4,
     "model.e_layers": 2,
     "model.head": "decoder",
@@ -51,10 +52,10 @@ PATCH: dict[str, Value] = INFORMER | {
 }
 
 
-def by_windows(bundle: Bundle, source: Series, before_end: int = 0) -> Floats:
-    """Return what the model forecasts (H, C) of the last window of the test part, or an earlier."""
-    windows = Windows(source, "test", SEEN, AHEAD, torch.device("cpu"))
-    batch = windows.batch(torch.tensor([len(windows) - 1 - before_end]))
+def by_windows(bundle: Bundle, source: Series) -> Floats:
+    """Return what the model forecasts (H, C) of the last window of the test part."""
+    windows = Windows(source, "test", bundle.config.data.seq_len, AHEAD, torch.device("cpu"))
+    batch = windows.batch(torch.tensor([len(windows) - 1]))
     with torch.inference_mode():
         scaled = bundle.model()(batch.values, batch.known)[0].double().numpy()
     return source.scaler.of(source.outputs).inverse(scaled)
@@ -305,7 +306,7 @@ def test_the_command_writes_what_the_function_returns(
     assert "left aside: 'spare'" in ended.stderr
     assert "Intervals of 80 % held" in ended.stderr and "last 40 steps" in ended.stderr
     expected = predict(bundle, frame, levels=(0.8,)).table()
-    found = pd.read_csv(output, index_col="date", parse_dates=True, float_precision="round_trip")
+    found = pd.read_csv(output, index_col="date", parse_dates=True)
     assert list(found.columns[:3]) == ["load", "load_low_80", "load_high_80"]
     assert np.array_equal(found.to_numpy(), expected.to_numpy())
     assert list(found.index) == list(expected.index)
