@@ -484,4 +484,3 @@ def test_a_bundle_is_written_and_handed_out_with_its_two_commands(
     text = words(app)
     assert str(folder) in text and f"nas_engine replay --bundle {folder}" in text
     assert f"informer.predict --bundle {folder}" in text
-    assert app.button("trial-bundle-write").label == "Write it anew"
