@@ -25,14 +25,13 @@ def show_bundle(view: View) -> None:
         st.caption("No training of this trial has finished; a bundle needs its weights.")
         return
     folder = place(settings().workspace, view.search.id, view.trial.number)
-    written_at = _written_at(folder)
     st.caption(
         "Everything that it takes to use this model elsewhere, to judge it and to train it again: "
         "weights, data facts (not the data), errors of all seeds, model card, the exchange that "
         "led to it, a program that predicts."
     )
     if st.button(
-        "Write the bundle" if written_at is None else "Write it anew",
+        "Write the bundle",
         key="trial-bundle-write",
         icon=":material/inventory_2:",
         help="Forecasts validation and test once more to check the weights: up to some minutes.",
@@ -40,11 +39,10 @@ def show_bundle(view: View) -> None:
         with st.spinner("Checking the weights and writing the bundle…", show_time=True):
             said = _write(view, folder)
             st.session_state[SAID] = (view.reference, said)
-        written_at = _written_at(folder)
     about, said = st.session_state.get(SAID, ("", ""))
     if said and about == view.reference:
         st.error(plain(said))
-    if written_at is not None:
+    if (written_at := _written_at(folder)) is not None:
         _show_written(folder, written_at, stale=max(finished) > written_at)
 
 

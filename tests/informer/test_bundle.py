@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -13,13 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
-from data import registry
 from data.registry import DATASETS
 from data.series import series
+from data.source import load
 from informer import program
 from informer.bundle import Bundle, BundleError
 from informer.bundle_format import (
@@ -140,7 +140,7 @@ def test_a_machine_without_the_data_set_forecasts_the_same_bits(
         ]
         assert bundle.contents[WEIGHTS] == run.weights.read_bytes()
     table = tmp_path / "values.csv"
-    registry_frame().to_csv(table)
+    values().to_csv(table)
     command = [sys.executable, "-m", "tests.informer.bundle_reader"]
     folders = [str(tmp_path / name) for name in STRUCTURES]
     said = subprocess.run(
@@ -154,9 +154,8 @@ def test_a_machine_without_the_data_set_forecasts_the_same_bits(
     assert json.loads(said.stdout) == own
 
 
-def registry_frame() -> Any:
-    from data.source import load
-
+def values() -> pd.DataFrame:
+    """Return the values that both data sets have."""
     return load("tiny")
 
 
@@ -402,9 +401,8 @@ def test_what_people_named_cannot_be_read_as_markdown(
 def test_the_script_prints_what_the_model_forecasts(
     datasets: None, pristine: Path, tmp_path: Path
 ) -> None:
-    bundle, frame = Bundle.read(pristine), registry_frame()
-    recent = frame.iloc[-40:]
-    recent.to_csv(tmp_path / "recent.csv")
+    bundle, frame = Bundle.read(pristine), values()
+    frame.iloc[-40:].to_csv(tmp_path / "recent.csv")
     said = subprocess.run(
         [sys.executable, str(pristine / "predict.py"), str(tmp_path / "recent.csv")],
         env={**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONDONTWRITEBYTECODE": "1"},
@@ -415,12 +413,8 @@ def test_the_script_prints_what_the_model_forecasts(
     rows = [line.split(",") for line in said.stdout.splitlines()]
     assert rows[0] == ["date", *frame.columns] and len(rows) == 1 + bundle.config.data.pred_len
     assert rows[1][0] > str(frame.index[-1])
-    values = torch.tensor(bundle.scaler.transform(frame.to_numpy()[-24:]), dtype=torch.float32)
+    past = torch.tensor(bundle.scaler.transform(frame.to_numpy()[-24:]), dtype=torch.float32)
     with torch.inference_mode():
-        scaled = bundle.model()(values[None], torch.zeros(1, 30, 4))[0]
+        scaled = bundle.model()(past[None], torch.zeros(1, 30, 4))[0]
     expected = bundle.scaler.inverse(scaled.double().numpy())
     assert [float(cell) for cell in rows[1][1:]] == pytest.approx(expected[0].tolist(), rel=1e-5)
-    assert hashlib.sha256((pristine / "predict.py").read_bytes()).hexdigest() == (
-        bundle.manifest.files["predict.py"].sha256
-    )
-    assert registry.find("tiny") == DATASETS["tiny"]

@@ -11,10 +11,13 @@ import pytest
 from playwright.sync_api import Request, expect
 
 from informer.config import Value, fields
+from informer.export import Order, Written
+from nas_engine.bundling import BundlingError, zip_of
 from nas_engine.cli.main import main
 from nas_engine.cli.steering import ACTS as TYPED
 from nas_engine.commands import Enqueue, OnTrial
 from nas_engine.search import SearchSpec
+from nas_engine.settings import Settings
 from nas_engine.store.reader import BaselineRow, EpochRow
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, typed
@@ -449,3 +452,35 @@ def test_a_click_in_the_tree_opens_the_trial_and_its_sections_ask_no_foreign_hos
         expect(page.get_by_text("Half of the units is too many.")).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0
     assert [url for url in asked if not url.startswith((dashboard.url, "data:", "blob:"))] == []
+
+
+# -- take it home -------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_written_and_handed_out_with_its_two_commands(
+    open_page: Open, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search_id = seed.eventful(workspace)
+    orders: list[Order] = []
+
+    def write(order: Order, settings: Settings) -> Written:
+        orders.append(order)
+        if len(orders) == 1:
+            raise BundlingError("The data set <b> has changed.")
+        Path(order.output).mkdir(parents=True)
+        (Path(order.output) / "README.md").write_text("# A card")
+        return Written(weights_seed=2021, program="There is none.", bytes=8)
+
+    monkeypatch.setattr("pages._parts.trial_bundle.write", write)
+    app = open_page("trial", trial=f"{search_id}.6")
+    app.session_state["trial-bundle"] = True
+    app.run()
+    app.button("trial-bundle-write").click().run()
+    assert "No bundle was written: The data set" in app.error[0].value
+    app.button("trial-bundle-write").click().run()
+    folder = workspace.bundles / f"search-{search_id}-trial-6"
+    assert not app.error and zip_of(folder).is_file()
+    assert [order.output for order in orders] == [str(folder)] * 2 and orders[1].replace
+    text = words(app)
+    assert str(folder) in text and f"nas_engine replay --bundle {folder}" in text
+    assert f"informer.predict --bundle {folder}" in text
