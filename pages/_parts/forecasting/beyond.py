@@ -93,8 +93,8 @@ def _show_interval(
     held = (
         ""
         if level.validation is None
-        else f" Calibrated on its earlier half, they held {100 * level.validation.fixed:.0f} % of "
-        "the later half."
+        else f" Calibrated on the earlier half of validation alone, they held "
+        f"{100 * level.validation.fixed:.0f} % of the values of the later half."
     )
     st.caption(
         f"Split conformal, from the errors of A in {intervals.windows:,} windows of validation, "
