@@ -33,7 +33,7 @@ By = Literal["hour", "weekday", "month", "date", "column"]
 def show(forecasters: Sequence[Forecaster], look: Look) -> None:
     """Draw the map of differences between A and another, and say what they come to."""
     a, others = forecasters[0], {one.role: one for one in forecasters[1:]}
-    if a.role != "A" or not others:
+    if not others:
         st.info("Choose a second trial or a baseline to hold trial A against.")
         return
     names = {role: plain(one.name) for role, one in others.items()}
