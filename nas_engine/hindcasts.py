@@ -102,7 +102,7 @@ def of_run(run: RunDir, part: Part) -> Wanted | str:
     if result is None and not run.path.is_dir():
         return "Its run folder is not on this machine, so that there are no weights to forecast by."
     if not isinstance(result, Success):
-        return "This training has not come to a result, so that there are no weights to keep to."
+        return "Its training has not come to a result, so that there are no weights to forecast by."
     try:
         config, weights = run.read_config(), _digest(run)
         key = _key(weights, config.model_dump(), part, config.data.dataset)
@@ -190,9 +190,9 @@ def begin(folder: Path, wanted: Wanted, settings: Settings) -> str | None:
     return None
 
 
-def _spawn(folder: Path, wanted: Wanted, settings: Settings, lock: int) -> None:
-    """Start the process, which inherits the lock and outlives this one."""
-    order = Order(
+def order(folder: Path, wanted: Wanted) -> Order:
+    """Return what the process that computes is told."""
+    return Order(
         config=wanted.config.flat(),
         run=None if wanted.run is None else wanted.run.path.absolute(),
         baseline=wanted.baseline,
@@ -200,6 +200,10 @@ def _spawn(folder: Path, wanted: Wanted, settings: Settings, lock: int) -> None:
         folder=folder.absolute() / wanted.key,
         status=_status(folder.absolute(), wanted.key),
     )
+
+
+def _spawn(folder: Path, wanted: Wanted, settings: Settings, lock: int) -> None:
+    """Start the process, which inherits the lock and outlives this one."""
     threads = str(max(1, cores() // 2))
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "informer.hindcast", "--threads", threads],
@@ -213,7 +217,7 @@ def _spawn(folder: Path, wanted: Wanted, settings: Settings, lock: int) -> None:
     )
     assert process.stdin is not None
     with suppress(BrokenPipeError), process.stdin as pipe:
-        pipe.write(order.model_dump_json().encode())
+        pipe.write(order(folder, wanted).model_dump_json().encode())
     # Somebody must wait for it, or it stays a zombie for as long as the dashboard lives.
     threading.Thread(target=process.wait, daemon=True).start()
 

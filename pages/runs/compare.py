@@ -94,8 +94,8 @@ with searched() as reader:
     show_tabs(reader, scope, chosen, reference)
     address = st.query_params.to_dict() | {"trials": ",".join(map(reference_of, chosen)) or "none"}
     with head:
+        show_views(reader, "compare", COMPARE, address)
         pair = [reference_of(key) for key in dict.fromkeys([reference, *chosen]) if key][:2]
         if pair:
             at = {"search": pair[0].partition(".")[0], **dict(zip("ab", pair, strict=False))}
             st.page_link(FORECAST, label="Forecasts", icon=":material/timeline:", query_params=at)
-        show_views(reader, "compare", COMPARE, address)

@@ -26,7 +26,7 @@ with searched() as reader:
     choice = choose(reader, search)
     asked = asked_of(reader, choice, choice.part)
 found = forecasters(asked, "forecast")
-if not found:
+if not found or found[0].role != "A":  # the others are held against A
     st.stop()
 made = found[0].made
 look = choose_look(made, choice.target)

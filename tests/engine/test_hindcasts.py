@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from informer.config import RunConfig
-from informer.hindcast import Facts, Order, carry_out, write_status
+from informer.hindcast import Facts, carry_out, write_status
 from informer.rundir import Failure, RunDir
 from nas_engine import hindcasts
 from nas_engine.hindcasts import Hindcast, Wanted, Working, begin, of_baseline, of_run, standing
@@ -29,15 +29,7 @@ def wanted(config: RunConfig = CONFIG) -> Wanted:
 
 def computed(folder: Path, asked: Wanted) -> Hindcast:
     """Compute in this process."""
-    order = Order(
-        config=asked.config.flat(),
-        run=None,
-        baseline=asked.baseline,
-        part=asked.part,
-        folder=folder / asked.key,
-        status=folder / f"{asked.key}.json",
-    )
-    carry_out(order)
+    carry_out(hindcasts.order(folder, asked))
     found = standing(folder, asked)
     assert isinstance(found, Hindcast), found
     return found

@@ -30,11 +30,11 @@ def show(reader: Reader, choice: Choice, judged: Sequence[Forecaster], column: i
     Args:
         reader: of the workspace.
         choice: who forecasts.
-        judged: the forecasts of the part that the page shows.
+        judged: the forecasts of the part that the page shows, A's first.
         column: its number.
     """
     found = forecasters(asked_of(reader, choice, "future"), "forecast-beyond")
-    if not found:
+    if not found or found[0].role != "A":
         return
     first, facts = found[0], found[0].made.facts
     past = min(facts.seq_len, max(SHORTEST_PAST, min(2 * facts.horizon, LONGEST_PAST)))
@@ -45,11 +45,10 @@ def show(reader: Reader, choice: Choice, judged: Sequence[Forecaster], column: i
         f"From the last {facts.seq_len} steps of A's look-back, which end at {last}. No figure on "
         "this page tells how good these are: their truth is not known yet."
     )
-    calibration = next((one for one in judged if one.role == first.role == "A"), None)
-    if calibration is not None and calibration.made.facts.part == "val":
-        _show_interval(first, calibration.made, column, scale, figure)
+    if judged[0].made.facts.part == "val":
+        _show_interval(first, judged[0].made, column, scale, figure)
     else:
-        st.caption("Intervals are calibrated on validation: choose its windows, and a trial A.")
+        st.caption("Intervals are calibrated on validation: choose its windows to see one.")
     chart(
         figure,
         key="forecast-beyond",
@@ -93,8 +92,8 @@ def _show_interval(
     held = (
         ""
         if level.validation is None
-        else f" Calibrated on its earlier half, they held {100 * level.validation.fixed:.0f} % of "
-        "the later half."
+        else f" Calibrated on the earlier half of validation alone, they held "
+        f"{100 * level.validation.fixed:.0f} % of the values of the later half."
     )
     st.caption(
         f"Split conformal, from the errors of A in {intervals.windows:,} windows of validation, "

@@ -10,14 +10,14 @@ import streamlit as st
 
 from nas_engine.significance import MeanInterval, mean_over_blocks
 from pages._parts.address import mirrored, word
-from pages._parts.forecasting.errors import CLOCKS, Floats, by_stretch_and_step, clocks, names_of
+from pages._parts.forecasting.errors import CLOCKS, Floats, clocks, names_of
 from pages._parts.forecasting.figures import Forecaster, delta_alt, delta_figure
 from pages._parts.forecasting.reduced import (
     Look,
     of_clock_and_steps,
     of_columns_and_steps,
+    of_stretches_and_steps,
     of_windows,
-    of_windows_and_steps,
 )
 from pages._parts.forecasting.window import moment
 from pages._parts.live_chart import chart
@@ -33,7 +33,7 @@ By = Literal["hour", "weekday", "month", "date", "column"]
 def show(forecasters: Sequence[Forecaster], look: Look) -> None:
     """Draw the map of differences between A and another, and say what they come to."""
     a, others = forecasters[0], {one.role: one for one in forecasters[1:]}
-    if a.role != "A" or not others:
+    if not others:
         st.info("Choose a second trial or a baseline to hold trial A against.")
         return
     names = {role: plain(one.name) for role, one in others.items()}
@@ -85,9 +85,9 @@ def differences(
         taken = np.sort(order)
         return found[taken], [look.columns[at] for at in taken]
     if by == "date":
-        apart = of_windows_and_steps(a.made, look) - of_windows_and_steps(other.made, look)
-        most = max(10, min(MOST_STRETCHES, MAP_CELLS // apart.shape[1]))
-        found, begins = by_stretch_and_step(apart, most)
+        most = max(10, min(MOST_STRETCHES, MAP_CELLS // a.made.facts.horizon))
+        mine, begins = of_stretches_and_steps(a.made, look, most)
+        found = mine - of_stretches_and_steps(other.made, look, most)[0]
         return found, [moment(at) for at in a.made.begins()[begins]]
     found = of_clock_and_steps(a.made, look, by) - of_clock_and_steps(other.made, look, by)
     return found, names_of(by)

@@ -129,6 +129,7 @@ def band(figure: Figure, dates: Sequence[str], low: Floats, high: Floats, name: 
         },
     ]
     figure["data"] = bounds + figure["data"]
+    figure["layout"]["legend"] = {"traceorder": "normal"}  # an area would turn it round
 
 
 # -- errors by group ----------------------------------------------------------------------------

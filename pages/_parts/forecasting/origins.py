@@ -20,7 +20,7 @@ from pages._parts.forecasting.reduced import (
     Look,
     of_clock,
     of_columns_and_steps,
-    of_windows_and_steps,
+    of_steps,
 )
 from pages._parts.live_chart import chart
 
@@ -33,10 +33,7 @@ def show(forecasters: Sequence[Forecaster], look: Look) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**By step of the horizon**")
-        steps = [
-            of_windows_and_steps(one.made, look).mean(axis=0, dtype=np.float64)
-            for one in forecasters
-        ]
+        steps = [of_steps(one.made, look) for one in forecasters]
         chart(
             lines_figure(forecasters, steps, "Step ahead", look.name),
             key="forecast-steps",

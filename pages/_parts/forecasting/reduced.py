@@ -11,7 +11,7 @@ from nas_engine.hindcasts import Hindcast, Numbers
 from pages._parts.address import mirrored, word
 from pages._parts.breakdown import MEASURES, Measure
 from pages._parts.forecasting import errors
-from pages._parts.forecasting.errors import Clock, Floats
+from pages._parts.forecasting.errors import Clock, Floats, Places
 from pages._parts.forecasting.figures import Scale
 from pages._parts.text import readable
 
@@ -96,6 +96,16 @@ def of_windows(made: Hindcast, look: Look) -> Floats:
     return _by_window(made, made.key, look.measure, look.column, look.factor(made))
 
 
+def of_steps(made: Hindcast, look: Look) -> Floats:
+    """Return the mean error of each step, (H)."""
+    return _by_step(made, made.key, look.measure, look.column, look.factor(made))
+
+
+def of_stretches_and_steps(made: Hindcast, look: Look, most: int) -> tuple[Floats, Places]:
+    """Return the mean error by stretch of windows and step, and the windows where they begin."""
+    return _by_stretch(made, made.key, look.measure, look.column, look.factor(made), most)
+
+
 def of_columns_and_steps(made: Hindcast, look: Look) -> Floats:
     """Return the errors by step and column, (H, C), scaled or each in its own units."""
     found = _by_step_and_column(made, made.key, look.measure)
@@ -116,7 +126,7 @@ def of_clock_and_steps(made: Hindcast, look: Look, clock: Clock) -> Floats:
     return _by_clock_and_step(made, made.key, look.measure, look.column, look.factor(made), clock)
 
 
-@st.cache_resource(max_entries=24, show_spinner=False)
+@st.cache_resource(max_entries=24, show_spinner="Errors are taken apart…")
 def _by_window_and_step(
     _made: Hindcast, key: str, measure: Measure, column: int | None, factor: float
 ) -> Numbers:
@@ -133,6 +143,23 @@ def _by_window(
     found: Floats = error.mean(axis=1, dtype=np.float64)
     found.setflags(write=False)
     return found
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _by_step(
+    _made: Hindcast, key: str, measure: Measure, column: int | None, factor: float
+) -> Floats:
+    error = _by_window_and_step(_made, key, measure, column, factor)
+    found: Floats = error.mean(axis=0, dtype=np.float64)
+    return found
+
+
+@st.cache_resource(max_entries=48, show_spinner=False)
+def _by_stretch(
+    _made: Hindcast, key: str, measure: Measure, column: int | None, factor: float, most: int
+) -> tuple[Floats, Places]:
+    error = _by_window_and_step(_made, key, measure, column, factor)
+    return errors.by_stretch_and_step(error, most)
 
 
 @st.cache_resource(max_entries=48, show_spinner=False)

@@ -57,7 +57,7 @@ def window_errors(
         if first is None:
             first = value
             share = float((errors < value).mean())
-            beside = f"higher than in {100 * share:.0f} % of its windows"
+            beside = f"above {100 * share:.0f} % of its windows"
         else:
             beside = above_text(value, first)
         found.append(
