@@ -11,28 +11,25 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as arrow
-from numpy.typing import NDArray
 
 from data import dialect
 from data.choices import Choices, Decimal
+from data.columns import Columns
 from data.dialect import Dialect, lines_of
-from data.finding import Finding, option, shown
+from data.finding import Finding, option
+from data.limits import LONGEST_LINE
 from data.registry import DataError
-from data.table import MISSING, Cells, Odd, Table, parsed
-from data.textfile import LONGEST_LINE, TextFile
+from data.table import MISSING, Table
+from data.textfile import TextFile
 
-MOST_ROWS = 20_000_000
-MOST_CELLS = 200_000_000
 _BATCH = 20_000  # rows that the csv module hands on at once
 _BLANK = ["".join(case) for word in MISSING for case in {(word,), (word.upper(),), (word.title(),)}]
-_CODED = (8, 10, 12, 13, 14)  # digits of numbers that may be dates, such as 20240131
 
 
 class _Unsure(Exception):
@@ -47,114 +44,27 @@ def read(path: Path, choices: Choices) -> Table:
     """
     with TextFile(path, choices.encoding) as file:
         found = dialect.find(file.head(), choices)
-    labels, unnamed = _labels(found.header)
     try:
-        return _fast(path, choices, found, labels, unnamed)
+        return _fast(path, choices, found)
     except _Unsure:
-        return _exact(path, choices, found, labels, unnamed)
-
-
-# -- columns as they come in --------------------------------------------------------------------
-
-
-@dataclass
-class _Column:
-    """What was read of a column so far."""
-
-    keep: bool | None  # whether it is kept as text; None: it was blank so far
-    numbers: list[NDArray[np.float64]] = field(default_factory=list)
-    texts: list[pa.Array] = field(default_factory=list)
-    bad: Odd | None = None
-    infinite: Odd | None = None
-
-    def take(self, texts: pa.ChunkedArray, before: int, decimal: Decimal) -> None:
-        """Take the next cells, which stand below `before` rows."""
-        if self.keep is None:
-            first = next((text for text in texts.to_pylist() if text), None)
-            self.keep = None if first is None else _may_date(first)
-        if self.keep is not False:
-            self.texts.extend(texts.chunks)
-        numbers, bad, infinite = parsed(texts, decimal)
-        self.numbers.append(numbers)
-        self.bad = _joined(self.bad, bad, before)
-        self.infinite = _joined(self.infinite, infinite, before)
-
-    def cells(self) -> Cells:
-        """Return what is known about the column beside its numbers."""
-        texts = pa.chunked_array(self.texts, pa.string()) if self.keep is not False else None
-        return Cells(self.bad, self.infinite, texts)
-
-
-def _joined(earlier: Odd | None, later: Odd | None, before: int) -> Odd | None:
-    if later is not None:
-        later = Odd(later.row + before, later.text, later.count)
-    return later if earlier is None else earlier.and_then(later)
-
-
-def _may_date(text: str) -> bool:
-    """Tell text and long whole numbers, of which dates may be made, from other numbers."""
-    if text.isdecimal():
-        return len(text) in _CODED
-    _, bad, _ = parsed(pa.chunked_array([[text]]))
-    return bad is not None
-
-
-def _table(
-    file: TextFile,
-    columns: dict[str, _Column],
-    rows: int,
-    lines: Sequence[int] | NDArray[np.int64],
-    findings: Sequence[Finding],
-    unnamed: Sequence[tuple[frozenset[str], Finding]],
-) -> Table:
-    values = np.empty((len(columns), rows))
-    for into, column in zip(values, columns.values(), strict=True):
-        np.concatenate(column.numbers, out=into)
-        column.numbers.clear()
-    cells = {name: column.cells() for name, column in columns.items()}
-    return Table(cells, values, lines, file.sha256, findings, unnamed)
-
-
-def _require_room(rows: int, columns: int) -> None:
-    if rows > MOST_ROWS:
-        raise DataError(
-            f"The file has more than {MOST_ROWS:,} rows; take fewer of them, or a longer step."
-        )
-    if rows * columns > MOST_CELLS:
-        raise DataError(
-            f"The file has more than {MOST_CELLS:,} cells; keep the columns that are needed, or "
-            "take fewer rows."
-        )
+        return _exact(path, choices, found)
 
 
 # -- fast ---------------------------------------------------------------------------------------
 
 
-def _fast(
-    path: Path,
-    choices: Choices,
-    found: Dialect,
-    labels: Sequence[str],
-    unnamed: Sequence[tuple[frozenset[str], Finding]],
-) -> Table:
+def _fast(path: Path, choices: Choices, found: Dialect) -> Table:
     if found.skipped:
         raise _Unsure
-    columns = {label: _Column(True if label == choices.date else None) for label in labels}
-    rows = 0
+    columns = Columns(found.header, choices.date, choices.decimal)
     with TextFile(path, choices.encoding) as file:
-        for block in _whole_lines(file, found.first_line - 1):
-            table = _block(block, labels, columns, found.delimiter, choices.decimal)
-            for label, column in columns.items():
-                if pa.types.is_floating(table[label].type):
-                    column.numbers.append(table[label].to_numpy())
-                else:
-                    column.take(table[label], rows, choices.decimal)
-            rows += table.num_rows
-            _require_room(rows, len(labels))
-    if not rows:
+        for text in _whole_lines(file, found.first_line - 1):
+            block = _block(text, columns, found.delimiter, choices.decimal)
+            columns.take(block.columns, block.num_rows)
+    if not columns.rows:
         raise _Unsure
-    lines = range(found.first_line, found.first_line + rows)
-    return _table(file, columns, rows, lines, found.findings, unnamed)
+    lines = range(found.first_line, found.first_line + columns.rows)
+    return columns.table(lines, file.sha256, found.findings)
 
 
 def _whole_lines(file: TextFile, passed_over: int) -> Iterator[str]:
@@ -180,23 +90,20 @@ def _whole_lines(file: TextFile, passed_over: int) -> Iterator[str]:
         yield rest
 
 
-def _block(
-    block: str,
-    labels: Sequence[str],
-    columns: dict[str, _Column],
-    delimiter: str,
-    decimal: Decimal,
-) -> pa.Table:
+def _block(block: str, columns: Columns, delimiter: str, decimal: Decimal) -> pa.Table:
     """Return a block as columns of numbers, or of text without blanks around it."""
     if block.startswith("\ufeff") or block.count("\r") != block.count("\r\n"):
         raise _Unsure  # Arrow would drop a mark and end a line at a CR
-    types = {n: pa.float64() if columns[n].keep is False else pa.string() for n in labels}
+    types = {
+        name: pa.string() if columns.as_text(at) else pa.float64()
+        for at, name in enumerate(columns.names)
+    }
     content = pa.py_buffer(block.encode())
     try:
         table = _parsed_by_arrow(content, types, delimiter, decimal)
-        odd = [n for n in labels if pa.types.is_floating(types[n]) and not _all_finite(table[n])]
+        odd = [n for n in types if pa.types.is_floating(types[n]) and not _all_finite(table[n])]
     except pa.ArrowInvalid:
-        odd = list(labels)
+        odd = list(types)
     if odd:
         types |= dict.fromkeys(odd, pa.string())
         try:
@@ -205,7 +112,7 @@ def _block(
             raise _Unsure from None
     if table.num_rows != block.count("\n") + 1:
         raise _Unsure
-    for at, name in enumerate(labels):
+    for at, name in enumerate(types):
         if pa.types.is_string(types[name]):
             texts = _unquoted(table[name]) if '"' in block else table[name]
             table = table.set_column(at, name, pc.utf8_trim_whitespace(texts))
@@ -281,57 +188,50 @@ class _Lines:
             )
 
 
-def _exact(
-    path: Path,
-    choices: Choices,
-    found: Dialect,
-    labels: Sequence[str],
-    unnamed: Sequence[tuple[frozenset[str], Finding]],
-) -> Table:
-    columns = {label: _Column(True if label == choices.date else None) for label in labels}
+def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
+    columns = Columns(found.header, choices.date, choices.decimal)
+    width = len(columns.names)
     batch: list[list[str]] = []
     ends: list[int] = []
-    misfits: list[tuple[int, list[str]]] = []  # the first and how it was, the others by line
-    surplus = 0
-
-    def hand_on() -> None:
-        for name, cells in zip(labels, zip(*batch, strict=True), strict=True):
-            texts = pa.chunked_array([pa.array([cell.strip() for cell in cells], pa.string())])
-            columns[name].take(texts, len(ends) - len(batch), choices.decimal)
-        batch.clear()
-
+    misfit: tuple[int, list[str]] | None = None  # the first
+    misfits = 0
     with TextFile(path, choices.encoding) as file:
         lines = _Lines(file, found)
         reader = csv.reader(iter(lines), delimiter=found.delimiter, strict=True)
         try:
             for fields in reader:
                 lines.taken = 0
-                if len(fields) == len(labels):
+                if len(fields) == width:
                     batch.append(fields)
                     ends.append(lines.number)
-                    _require_room(len(ends), len(labels))
                 elif fields:
-                    misfits = misfits or [(lines.number, fields)]
-                    surplus += 1
+                    misfit = misfit or (lines.number, fields)
+                    misfits += 1
                 if len(batch) >= _BATCH:
-                    hand_on()
+                    columns.take(_as_arrow(batch), len(batch))
+                    batch.clear()
         except csv.Error as error:
             raise DataError(
                 f"Line {lines.number:,} cannot be read as CSV ({error}); look for a quotation mark "
                 "that is not closed."
             ) from None
     if not ends:
-        raise DataError(_no_rows(len(labels), misfits))
+        raise DataError(_no_rows(width, misfit))
     if batch:
-        hand_on()
-    findings = [*found.findings, *_about_misfits(len(labels), misfits, surplus)]
-    return _table(file, columns, len(ends), np.array(ends), findings, unnamed)
+        columns.take(_as_arrow(batch), len(batch))
+    findings = [*found.findings, *_about_misfits(width, misfit, misfits)]
+    return columns.table(np.array(ends), file.sha256, findings)
 
 
-def _no_rows(width: int, misfits: Sequence[tuple[int, list[str]]]) -> str:
-    if not misfits:
+def _as_arrow(rows: Sequence[Sequence[str]]) -> list[pa.ChunkedArray]:
+    columns = zip(*rows, strict=True)
+    return [pa.chunked_array([[cell.strip() for cell in cells]], pa.string()) for cells in columns]
+
+
+def _no_rows(width: int, misfit: tuple[int, list[str]] | None) -> str:
+    if misfit is None:
         return "There is no row below the column names; put one for each time step."
-    line, fields = misfits[0]
+    line, fields = misfit
     why = "put one row for each time step below the line of column names"
     if len(fields) == width + 1:
         why = (
@@ -345,12 +245,10 @@ def _no_rows(width: int, misfits: Sequence[tuple[int, list[str]]]) -> str:
     )
 
 
-def _about_misfits(
-    width: int, misfits: Sequence[tuple[int, list[str]]], count: int
-) -> list[Finding]:
-    if not misfits:
+def _about_misfits(width: int, misfit: tuple[int, list[str]] | None, count: int) -> list[Finding]:
+    if misfit is None:
         return []
-    line, fields = misfits[0]
+    line, fields = misfit
     also = f", and so it is on {count - 1:,} more lines" if count > 1 else ""
     return [
         Finding(
@@ -360,30 +258,3 @@ def _about_misfits(
             (option("--skip-line", str(line)),) if count == 1 else (),
         )
     ]
-
-
-# -- names --------------------------------------------------------------------------------------
-
-
-def _labels(
-    header: Sequence[str],
-) -> tuple[list[str], list[tuple[frozenset[str], Finding]]]:
-    """Return a name of its own for every column, and what to do where the header has none."""
-    labels: list[str] = []
-    unnamed: list[tuple[frozenset[str], Finding]] = []
-    taken: set[str] = set()
-    for number, name in enumerate(header, 1):
-        label = name or f"column {number}"
-        label = f"{label} (column {number})" if label in taken else label
-        labels.append(label)
-        taken.add(label)
-        if label != name:
-            fault = f"Column {number} has the name {shown(name)} of an earlier one"
-            finding = Finding(
-                "error",
-                f"{fault if name else f'Column {number} has no name'}; it is called "
-                f"{shown(label)} here: leave it out, or name it in the file.",
-                (option("--drop", label),),
-            )
-            unnamed.append((frozenset({label, name} if name else {label}), finding))
-    return labels, unnamed

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from data.choices import Choices
 from data.finding import Finding, option, shown
+from data.limits import require_room
 from data.registry import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-MOST_COLUMNS = 2_000
 HEAD_LINES = 50
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
 _VALUE = re.compile(r"\s*[+-]?[.,]?\d")
@@ -55,11 +55,7 @@ def find(head: str, choices: Choices) -> Dialect:
     if above is not None:  # names behind a comment sign, as numpy writes them
         header, used = _fields([lines[above].lstrip("# ")], delimiter)[0], 0
         found = [Finding("info", f"Line {above + 1} names the columns behind its '#'.")]
-    elif len(header) > MOST_COLUMNS:
-        raise DataError(
-            f"The file has {len(header):,} columns; the most is {MOST_COLUMNS:,}. Keep those that "
-            "are needed."
-        )
+    require_room(0, len(header))
     if len(header) == 1:
         raise DataError(
             f"Line {names_at + 1} ({shown(header[0])}) is one field; separate the fields by commas,"

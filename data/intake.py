@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from data import csvfile
+from data import csvfile, parquetfile
 from data.choices import Choices
 from data.openfile import Unchanged
 from data.registry import DataError
@@ -61,6 +61,8 @@ def read(path: Path, choices: Choices | None = None) -> Table:
     for magic, (what, remedy) in _PACKED.items():
         if start.startswith(magic):
             raise DataError(f"The file is {what}; {remedy} first.")
+    if start.startswith(parquetfile.MAGIC):
+        return parquetfile.read(path, choices)
     return csvfile.read(path, choices)
 
 

@@ -9,9 +9,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from data.finding import shown
+from data.limits import MOST_BYTES
 from data.registry import DataError
-
-MOST_BYTES = 2_000_000_000
 
 
 class Unchanged:

@@ -1,7 +1,8 @@
 """Adds data sets of the user's own, and removes them.
 
-A data set is a folder with `data.csv`, the copy as the choices left it, and `dataset.json`, which
-`data/registry.py` reads. The file that was added is never changed. A folder is put in place whole.
+A data set is a folder with `data.parquet`, the copy as the choices left it, and `dataset.json`,
+which `data/registry.py` reads. The file that was added is never changed. A folder is put in place
+whole.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from pydantic import ValidationError
 
+from data import stored
 from data.choices import Choices
 from data.dates import season as season_of
 from data.finding import shown
@@ -64,16 +67,9 @@ def add(
     report = inspect(table, choices, seq_len, pred_len)
     if report.frame is None or report.frequency is None or not report.usable:
         raise DataError(f"{source} cannot be used yet: {report.findings[0].text}")
-    values = report.frame.to_csv().encode()
-    facts = _record(
-        draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len),
-        report,
-        values,
-        table,
-        source,
-        choices,
-    )
-    return _put(name, facts, values)
+    dataset = draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len)
+    facts = _record(dataset, report, table, source, choices)
+    return _put(name, facts, report.frame)
 
 
 def remove(name: str) -> None:
@@ -152,8 +148,9 @@ def draft(
 
 
 def _record(
-    dataset: Dataset, report: Report, values: bytes, table: Table, source: str, choices: Choices
+    dataset: Dataset, report: Report, table: Table, source: str, choices: Choices
 ) -> Record:
+    """Return what is recorded of a data set, but for the sha256 of its file."""
     if dataset.season > dataset.split_rows[0]:
         raise DataError(
             f"{source} cannot be added: a season of {dataset.season:,} steps is longer than the "
@@ -173,7 +170,8 @@ def _record(
             frequency=dataset.frequency,
             season=dataset.season,
             split_rows=dataset.split_rows,
-            sha256=hashlib.sha256(values).hexdigest(),
+            file=VALUES,
+            sha256="",
             source=source,
             source_sha256=table.sha256,
             choices=choices,
@@ -186,7 +184,7 @@ def _record(
         raise DataError(f"{source} cannot be added: {said}.") from None
 
 
-def _put(name: str, facts: Record, values: bytes) -> Dataset:
+def _put(name: str, facts: Record, frame: pd.DataFrame) -> Dataset:
     """Write beside the place and rename, so that no half of a data set is ever found."""
     folder = own_folder()
     try:
@@ -195,8 +193,11 @@ def _put(name: str, facts: Record, values: bytes) -> Dataset:
         with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
             made = Path(temporary) / "new"
             made.mkdir()
-            (made / VALUES).write_bytes(values)
-            (made / RECORD).write_text(facts.model_dump_json(indent=2), "utf-8")
+            stored.write(made / VALUES, frame)
+            with (made / VALUES).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            whole = facts.model_copy(update={"sha256": digest})
+            (made / RECORD).write_text(whole.model_dump_json(indent=2), "utf-8")
             if (folder / name).exists():
                 os.replace(folder / name, Path(temporary) / "old")
             os.replace(made, folder / name)

@@ -23,7 +23,7 @@ from data.finding import LEVELS, Finding, option, shown
 from data.parts import Parts, about_parts, about_scaling
 from data.registry import DataError
 from data.splits import Scaler
-from data.table import Odd, Table
+from data.table import Floats, Odd, Table
 
 _FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
 
@@ -342,7 +342,7 @@ def _about_constants(frame: pd.DataFrame, choices: Choices, training: int) -> li
     if training < 2:
         return []
     values = frame.to_numpy(np.float64)
-    constant = Scaler.fit(values[:training]).constant
+    constant = _constant(values[:training])
     found = []
     for name in frame.columns[constant]:
         column = frame[name].dropna()
@@ -360,6 +360,18 @@ def _about_constants(frame: pd.DataFrame, choices: Choices, training: int) -> li
             )
             offers = (option("--drop", name), option("--past-only", name))
             found.append(Finding("choose", text, offers))
+    return found
+
+
+def _constant(values: Floats) -> NDArray[np.bool_]:
+    """Return which columns of (T, C) have no scale, (C,); only the doubtful ones are fitted."""
+    found = np.zeros(values.shape[1], bool)
+    for at, column in enumerate(values.T):
+        low, high = np.fmin.reduce(column), np.fmax.reduce(column)
+        largest = max(abs(low), abs(high))
+        # The deviation is at least this: half the range, divided among all rows.
+        if not (high - low) / np.sqrt(2 * len(column)) > largest * 1e-15 * len(column):
+            found[at] = Scaler.fit(column[:, None]).constant[0]
     return found
 
 
@@ -435,15 +447,16 @@ def _role(name: str, choices: Choices) -> str:
 
 
 def _column(values: pd.Series, role: str, kind: str, dated: bool) -> Column:
-    missing = int(values.isna().sum())
-    finite = values[np.isfinite(values)]
-    if finite.empty:
+    numbers = values.to_numpy(np.float64)
+    missing = int(np.isnan(numbers).sum())
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
         return Column(str(values.name), role, kind, missing)
-    longest, start = longest_flat(values.to_numpy(np.float64))
+    longest, start = longest_flat(numbers)
     return Column(
         name=str(values.name),
         role=role,
-        kind="constant" if kind == "number" and values.nunique() == 1 else kind,
+        kind="constant" if kind == "number" and finite.min() == finite.max() else kind,
         missing=missing,
         minimum=float(finite.min()),
         mean=float(finite.mean()),

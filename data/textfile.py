@@ -10,12 +10,10 @@ from types import TracebackType
 from typing import Self
 
 from data.finding import option, shown
+from data.limits import BLOCK
 from data.openfile import Unchanged
 from data.registry import DataError
 
-BLOCK = 1 << 23
-LONGEST_LINE = 1 << 20
-"""Characters of the longest row."""
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",

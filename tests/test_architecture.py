@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "data.choices",
         "data.finding",
         "data.intake",
+        "data.limits",
         "data.openfile",
         "data.own",
         "data.parts",
