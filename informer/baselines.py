@@ -14,6 +14,7 @@ from typing import Literal
 import click
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from data.registry import DataError, find
 from data.series import Series, series
@@ -104,14 +105,16 @@ def errors(
             done += len(some)
             progress(done / total)
 
-    forecast = forecaster(source, seq_len, pred_len, origins("train"))
-    found: dict[JudgedSplit, dict[Name, Errors]] = {}
-    for split in judged:
-        sums: dict[Name, Errors] = {}
-        for origin in origins(split):
-            for name, made in forecast(origin).items():
-                sums.setdefault(name, Errors()).add(made - values[origin + horizon])
-        found[split] = sums
+    # While trainings run, several threads of one product mostly wait for each other.
+    with threadpool_limits(1, "blas"):
+        forecast = forecaster(source, seq_len, pred_len, origins("train"))
+        found: dict[JudgedSplit, dict[Name, Errors]] = {}
+        for split in judged:
+            sums: dict[Name, Errors] = {}
+            for origin in origins(split):
+                for name, made in forecast(origin).items():
+                    sums.setdefault(name, Errors()).add(made - values[origin + horizon])
+            found[split] = sums
     return found
 
 

@@ -45,6 +45,7 @@ from pages._parts.text import count_text, error_text, plain, readable
 
 SECTIONS = ("Series", "Seasons", "Drift", "Baselines")
 MOST_COLUMNS = 8  # drawn at once
+SIGNS = {"training": ":blue[■]", "validation": ":orange[■]", "test": ":green[■]"}  # as on the bar
 FEW_SEASONS = 10  # of which the means fit the noise too
 KEPT = 16  # baselines that a visitor's session remembers
 
@@ -97,7 +98,7 @@ def show_parts(index: pd.DatetimeIndex, parts: Parts, key: str) -> None:
     with st.grid(3, min_column_width=150):
         for part in found:
             st.caption(
-                f"**{part.name.capitalize()}** {count_text(part.rows)} rows  \n"
+                f"{SIGNS[part.name]} **{part.name.capitalize()}** {count_text(part.rows)} rows  \n"
                 f"{plain(moment_text(part.first))} to {plain(moment_text(part.last))}"
             )
     if unused:

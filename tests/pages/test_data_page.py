@@ -337,6 +337,11 @@ def dashboard(workspace: Workspace, tmp_path: Path) -> Iterator[Dashboard]:
         yield server
 
 
+def rest(page: Page) -> None:
+    app = page.locator("[data-testid='stApp'][data-test-script-state='notRunning']")
+    expect(app).to_be_attached(timeout=30_000)
+
+
 def pick(page: Page, key: str, option: str, several: bool = False) -> None:
     box = page.locator(f".st-key-{key} input")
     box.evaluate("node => node.scrollIntoView({block: 'center'})")  # a list closes when scrolled
@@ -347,38 +352,55 @@ def pick(page: Page, key: str, option: str, several: bool = False) -> None:
         page.keyboard.press("Escape")  # closes the list; a choice of one would be cleared
 
 
+def energy() -> bytes:
+    """Return local hours over a change of clocks, with a gap, a repeated row and missing values."""
+    hours = pd.date_range("2024-08-01", periods=2400, freq="h", tz="Europe/Berlin")
+    noise = np.random.default_rng(2).normal(size=(len(hours), 2))
+    frame = pd.DataFrame(index=hours.tz_localize(None).strftime("%d/%m/%Y %H:%M").rename("time"))
+    frame["load"] = (50 + 9 * np.sin(hours.hour * np.pi / 12) + noise[:, 0]).round(2)
+    frame["temp"] = (12 + 4 * np.cos(hours.hour * np.pi / 12) + noise[:, 1]).round(2)
+    frame["holiday"] = (hours.day_of_week == 6).astype(int)
+    frame.iloc[700:703, 1] = np.nan
+    kept = [row for row in range(len(hours)) if not 300 <= row < 306]
+    return csv(frame.iloc[sorted([*kept, 1000])])
+
+
 @pytest.mark.browser
-def test_a_file_with_gaps_is_uploaded_filled_and_added(
-    dashboard: Dashboard, file: Path, tmp_path: Path
+def test_a_messy_energy_file_becomes_a_data_set_and_start_has_its_task(
+    dashboard: Dashboard, tmp_path: Path
 ) -> None:
+    path = tmp_path / "energy.csv"
+    path.write_bytes(energy())
     with browsing(tmp_path / "failed.png") as page:
         page.goto(f"{dashboard.url}/data")
-        page.locator(".st-key-data-upload input[type=file]").set_input_files(file)
-        expect(page.get_by_text("6 steps of h are missing")).to_be_visible(timeout=30_000)
+        page.get_by_role("tab", name="Add your own").click()
+        page.locator(".st-key-data-upload input[type=file]").set_input_files(path)
+        expect(page.get_by_text("to mend or choose before")).to_be_visible(timeout=30_000)
         expect(page.locator(".st-key-data-add button")).to_be_disabled()
+        page.locator(".st-key-data-fold-dates summary").click()
+        pick(page, "data-choice-timezone", "Europe/Berlin")
+        expect(page.get_by_text("Converted the dates from Europe/Berlin")).to_be_visible()
+        pick(page, "data-choice-duplicates", "first")
+        expect(page.get_by_text("Removed 1 repeated rows")).to_be_visible()
         pick(page, "data-choice-fill", "interpolate")
-        expect(page.get_by_text("Added 6 missing steps")).to_be_visible(timeout=15_000)
-        pick(page, "data-choice-past_only", "site", several=True)
-        expect(page.get_by_text("it is held at 0")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Added 6 missing steps of h.")).to_be_visible()
         pick(page, "data-choice-known_future", "holiday", several=True)
-        expect(page.get_by_text("The file can be used.")).to_be_visible(timeout=15_000)
-        expect(page.locator(".st-key-data-series .scatterlayer")).to_be_visible(timeout=15_000)
-        page.locator(".st-key-data-choice-name input").fill("mine")
-        page.locator(".st-key-data-choice-name input").press("Enter")
+        expect(page.get_by_text("The file can be used.")).to_be_visible()
+        horizon = page.locator(".st-key-data-choice-pred_len input")
+        horizon.fill("48")
+        horizon.press("Enter")
+        rest(page)
+        page.get_by_role("tab", name="Baselines").click()
+        expect(page.get_by_text("Validation, look-back 96, horizon 48")).to_be_visible()
+        name = page.locator(".st-key-data-choice-name input")
+        name.fill("energy")
+        name.press("Enter")
+        rest(page)
         page.locator(".st-key-data-add button").click()
-        link = page.get_by_role("link", name="Start a search with mine")
-        expect(link).to_be_visible(timeout=15_000)
-        assert (link.get_attribute("href") or "").endswith("?dataset=mine")
-        assert page.get_by_test_id("stException").count() == 0
-
-
-@pytest.mark.browser
-def test_start_shows_an_own_data_set_that_the_address_names(
-    dashboard: Dashboard, file: Path, tmp_path: Path
-) -> None:
-    own.add("mine", read_bytes(mine()), str(file), CHOICES)
-    with browsing(tmp_path / "failed.png") as page:
-        page.goto(f"{dashboard.url}/start?dataset=mine")
-        expect(page.get_by_text("Your own, from mine.csv")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("Trial 0 has")).to_be_visible(timeout=10_000)
+        link = page.get_by_role("link", name="Start a search with energy")
+        expect(link).to_be_visible()
+        link.click()
+        expect(page.get_by_text("Your own, from energy.csv: 2,400 steps of h")).to_be_visible()
+        field = page.locator(".st-key-start-small-energy-data-pred_len input")
+        expect(field).to_have_value("48")
         assert page.get_by_test_id("stException").count() == 0
