@@ -160,6 +160,7 @@ class _Lines:
     def __init__(self, file: TextFile, found: Dialect) -> None:
         self._file, self._found = file, found
         self.number = 0  # of the line taken last
+        self.began = 0  # line on which the row begins
         self.taken = 0  # characters since the last row
 
     def __iter__(self) -> Iterator[str]:
@@ -176,6 +177,8 @@ class _Lines:
             self.number += 1
             if self.number < self._found.first_line or self.number in self._found.skipped:
                 continue
+            if not self.taken:
+                self.began = self.number
             self.taken += len(line)
             self._require_short(line)
             yield line
@@ -212,8 +215,8 @@ def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
                     batch.clear()
         except csv.Error as error:
             raise DataError(
-                f"Line {lines.number:,} cannot be read as CSV ({error}); look for a quotation mark "
-                "that is not closed."
+                f"The row on line {lines.began:,} cannot be read as CSV ({error}); look for a "
+                "quotation mark that is not closed."
             ) from None
     if not ends:
         raise DataError(_no_rows(width, misfit))
@@ -253,7 +256,8 @@ def _about_misfits(width: int, misfit: tuple[int, list[str]] | None, count: int)
     return [
         Finding(
             "error",
-            f"Line {line:,} has {len(fields)} fields where the header names {width}{also}; "
+            f"Line {line:,} has {len(fields)} field{'s' * (len(fields) > 1)} where the header "
+            f"names {width}{also}; "
             "mend the file, in which a field with a separator in it needs quotation marks.",
             (option("--skip-line", str(line)),) if count == 1 else (),
         )

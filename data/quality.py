@@ -7,6 +7,7 @@ usable: they would poison the scaling or the loss.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -202,16 +203,25 @@ def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], li
     return kinds, found
 
 
+_GROUPED = re.compile(r"[+-]?\d{1,3}([,.' ]\d{3})+([.,]\d+)?")
+
+
 def _no_number(table: Table, name: str, bad: Odd) -> Finding:
+    text, said = bad.text, f"{table.place(bad.row).capitalize()} has {shown(bad.text)} in column "
+    said += f"{shown(name)}, which is no number ({_count(bad.count, 'such cell')}); "
+    left_out = option("--drop", name)
+    if re.fullmatch(r"[+-]?\d+,\d+", text):
+        hint = f"if its comma is for decimals, choose so, and {text} is read as "
+        hint += f"{text.replace(',', '.')}; if it is for thousands, save the file without it"
+        return Finding("choose", f"{said}{hint}.", (option("--decimal", ","), left_out))
     hint = "mend the file, or leave the column out"
-    if bad.text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in bad.text:
-        hint = "write decimals with a point, and thousands without a comma"
-    return Finding(
-        "error",
-        f"{table.place(bad.row).capitalize()} has {shown(bad.text)} in column {shown(name)}, which "
-        f"is no number ({_count(bad.count, 'such cell')}); {hint}.",
-        (option("--drop", name),),
-    )
+    if text == name and table.lines is not None:
+        hint = "the column names stand there again: pass over that line"
+        passed_over = option("--skip-line", str(table.lines[bad.row]))
+        return Finding("choose", f"{said}{hint}.", (passed_over, left_out))
+    if _GROUPED.fullmatch(text):
+        hint = "save the file without signs between thousands"
+    return Finding("error", f"{said}{hint}.", (left_out,))
 
 
 def _count(number: int, what: str) -> str:
@@ -281,7 +291,8 @@ def _about_grid(frame: pd.DataFrame, step: str) -> list[Finding]:
     return [
         Finding(
             "choose",
-            f"{len(absent):,} steps of {step} are missing in {len(gaps):,} "
+            f"{_count(len(absent), 'step')} of {step} {'is' if len(absent) == 1 else 'are'} "
+            f"missing in {len(gaps):,} "
             f"gap{'s' * (len(gaps) > 1)}, the longest of {len(longest):,} from {steps[longest[0]]} "
             f"on; choose how they are filled.{_daylight_saving(frame, absent)}",
             tuple(option("--fill", way) for way in ("interpolate", "forward", "zero")),
