@@ -23,7 +23,7 @@ from data.choices import Choices, Decimal
 from data.columns import Columns
 from data.dialect import Dialect, lines_of
 from data.finding import Finding, option
-from data.limits import LONGEST_LINE
+from data.limits import LONGEST_LINE, require_short
 from data.registry import DataError
 from data.table import MISSING, Table
 from data.textfile import TextFile
@@ -169,7 +169,7 @@ class _Lines:
             lines = list(lines_of(rest + text))
             rest = lines.pop() if lines else ""  # it may go on, or an LF may follow its CR
             yield from self._fed(lines)
-            self._require_short(rest)
+            require_short(self.number + 1, len(rest))
         yield from self._fed([rest] if rest else [])
 
     def _fed(self, lines: Sequence[str]) -> Iterator[str]:
@@ -180,15 +180,8 @@ class _Lines:
             if not self.taken:
                 self.began = self.number
             self.taken += len(line)
-            self._require_short(line)
+            require_short(self.began, self.taken)
             yield line
-
-    def _require_short(self, line: str) -> None:
-        if max(len(line), self.taken) > LONGEST_LINE:
-            raise DataError(
-                f"The row on line {max(self.number, 1):,} is longer than {LONGEST_LINE:,} "
-                "characters; a row for each time step is needed, and quotation marks closed."
-            )
 
 
 def _exact(path: Path, choices: Choices, found: Dialect) -> Table:

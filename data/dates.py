@@ -352,8 +352,8 @@ def _from_zone(
             Finding(
                 "warning",
                 f"{table.place(row).capitalize()} has {dates.times[row]}, which clocks in {zone} "
-                f"show twice, but no row repeats it ({once.sum():,} such rows); it is taken as the "
-                "first, in summer time, and the second is missing.",
+                f"show twice, but no row repeats it (such rows: {once.sum():,}); it is taken as "
+                "the first, in summer time, and the second is missing.",
             )
         )
     utc = summer.where(~again, winter)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from data.choices import Choices
 from data.finding import Finding, option, shown
-from data.limits import require_room
+from data.limits import require_room, require_short
 from data.registry import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -50,6 +50,7 @@ def find(head: str, choices: Choices) -> Dialect:
     if names_at is None:
         raise DataError("The file is empty; it needs a line of column names and rows below it.")
     body = lines[names_at:]
+    require_short(names_at + 1, len(body[0]))
     delimiter = choices.delimiter or _delimiter(body)
     header, used = _fields(body, delimiter)
     if above is not None:  # names behind a comment sign, as numpy writes them

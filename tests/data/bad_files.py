@@ -524,7 +524,7 @@ CASES = (
     Case(
         "line of 2,000,000",
         "time,a,b\n" + "1" * 2_000_000,
-        "The row on line 1 is longer than 1,048,576 characters; a row for each time step is needed, and quotation marks closed.",
+        "The row on line 2 is longer than 1,048,576 characters; a row for each time step is needed, and quotation marks closed.",
     ),
     Case(
         "10,000 columns",
