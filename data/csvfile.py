@@ -23,7 +23,7 @@ from data.choices import Choices, Decimal
 from data.columns import Columns
 from data.dialect import Dialect, lines_of
 from data.finding import Finding, option
-from data.limits import LONGEST_LINE
+from data.limits import LONGEST_LINE, require_short
 from data.registry import DataError
 from data.table import MISSING, Table
 from data.textfile import TextFile
@@ -160,6 +160,7 @@ class _Lines:
     def __init__(self, file: TextFile, found: Dialect) -> None:
         self._file, self._found = file, found
         self.number = 0  # of the line taken last
+        self.began = 0  # line on which the row begins
         self.taken = 0  # characters since the last row
 
     def __iter__(self) -> Iterator[str]:
@@ -168,7 +169,7 @@ class _Lines:
             lines = list(lines_of(rest + text))
             rest = lines.pop() if lines else ""  # it may go on, or an LF may follow its CR
             yield from self._fed(lines)
-            self._require_short(rest)
+            require_short(self.number + 1, len(rest))
         yield from self._fed([rest] if rest else [])
 
     def _fed(self, lines: Sequence[str]) -> Iterator[str]:
@@ -176,16 +177,11 @@ class _Lines:
             self.number += 1
             if self.number < self._found.first_line or self.number in self._found.skipped:
                 continue
+            if not self.taken:
+                self.began = self.number
             self.taken += len(line)
-            self._require_short(line)
+            require_short(self.began, self.taken)
             yield line
-
-    def _require_short(self, line: str) -> None:
-        if max(len(line), self.taken) > LONGEST_LINE:
-            raise DataError(
-                f"The row on line {max(self.number, 1):,} is longer than {LONGEST_LINE:,} "
-                "characters; a row for each time step is needed, and quotation marks closed."
-            )
 
 
 def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
@@ -212,8 +208,8 @@ def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
                     batch.clear()
         except csv.Error as error:
             raise DataError(
-                f"Line {lines.number:,} cannot be read as CSV ({error}); look for a quotation mark "
-                "that is not closed."
+                f"The row on line {lines.began:,} cannot be read as CSV ({error}); look for a "
+                "quotation mark that is not closed."
             ) from None
     if not ends:
         raise DataError(_no_rows(width, misfit))
@@ -253,7 +249,8 @@ def _about_misfits(width: int, misfit: tuple[int, list[str]] | None, count: int)
     return [
         Finding(
             "error",
-            f"Line {line:,} has {len(fields)} fields where the header names {width}{also}; "
+            f"Line {line:,} has {len(fields)} field{'s' * (len(fields) > 1)} where the header "
+            f"names {width}{also}; "
             "mend the file, in which a field with a separator in it needs quotation marks.",
             (option("--skip-line", str(line)),) if count == 1 else (),
         )

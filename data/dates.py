@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset
@@ -67,7 +68,7 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
         kept = [name for name in free if table.columns[name].texts is not None]
         candidates = [name for name in kept if _looks_dated(table.texts(name))]
         if not candidates:
-            return None, [_none_found(table, kept)]
+            return None, [_none_found(table, free)]
         if len(candidates) > 1:
             listed = ", ".join(shown(name) for name in candidates)
             return None, [
@@ -95,7 +96,7 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
         )
     )
     found += _about_cells(table, column, written, times)
-    return _without_zone(Dates(column, written, times), texts, choices, found)
+    return _without_zone(table, Dates(column, written, times), texts, choices, found)
 
 
 # -- how dates are written ----------------------------------------------------------------------
@@ -145,11 +146,13 @@ def _parsed(texts: pd.Series, written: str) -> pd.Series:
         if written in EPOCHS:
             since = pd.to_numeric(texts, errors="coerce").astype("float64")
             return pd.to_datetime(since, unit="ms" if written == "ms" else "s", errors="coerce")
-        return pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
+        times = pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
     except (ValueError, OverflowError) as error:
         raise DataError(
             f"{shown(written)} is no format of dates ({error}); write one such as %d/%m/%Y %H:%M."
         ) from None
+    # A leap second would be read as the second after it.
+    return times.mask(texts.str.contains(r":60(?:\D|$)", regex=True)) if "%S" in written else times
 
 
 def _times(table: Table, column: str, written: str) -> pd.Series:
@@ -215,14 +218,30 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
 def _none_found(table: Table, free: list[str]) -> Finding:
     coded = []
     for name in free:
+        if table.columns[name].texts is None:
+            continue
         texts = table.texts(name)
         width = len(texts.iloc[0])
         if width in _CODED and texts.str.fullmatch(rf"\d{{{width}}}").all():
             coded.append(option("--date", name) + " " + option("--date-format", _CODED[width]))
+    if serial := next((name for name in free if _like_workbook(table, name)), None):
+        return Finding(
+            "error",
+            f"No column was found that holds dates, but {shown(serial)} rises as the day numbers "
+            "of a workbook do; give its cells a format of dates there, and save it again.",
+        )
     return Finding(
         "choose",
         "No column was found that holds dates; name the column and how its dates are written.",
         tuple(coded),
+    )
+
+
+def _like_workbook(table: Table, name: str) -> bool:
+    """Tell whether a column may be days since 1900 as workbooks number them, from 1954 to 2064."""
+    days = table.number(name)
+    return bool(
+        len(days) > 1 and days[0] > 20_000 and days[-1] < 60_000 and (np.diff(days) > 0).all()
     )
 
 
@@ -232,6 +251,15 @@ def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> l
         return []
     text = table.texts(column)[bad[0]]
     also = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
+    if text == column and table.lines is not None:
+        return [
+            Finding(
+                "choose",
+                f"{table.place(bad[0]).capitalize()} holds the column names again{also}; choose "
+                "that it is passed over, or delete it.",
+                (option("--skip-line", str(table.lines[bad[0]])),),
+            )
+        ]
     return [
         Finding(
             "error",
@@ -246,7 +274,7 @@ def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> l
 
 
 def _without_zone(
-    dates: Dates, texts: pd.Series, choices: Choices, found: list[Finding]
+    table: Table, dates: Dates, texts: pd.Series, choices: Choices, found: list[Finding]
 ) -> tuple[Dates | None, list[Finding]]:
     """Return dates without a zone: as written, or in UTC where a zone was chosen."""
     zone = choices.timezone
@@ -256,7 +284,7 @@ def _without_zone(
         offsets = set(matches.fillna("").str.replace(":", "").replace("Z", "+0000"))
     if not offsets - {""}:
         plain = replace(dates, times=dates.times.dt.tz_localize(None))
-        return (plain, found) if zone is None else _from_zone(plain, zone, found)
+        return (plain, found) if zone is None else _from_zone(table, plain, zone, found)
     if zone is not None and zone.upper() != "UTC":
         raise DataError(
             "The dates carry their offset from UTC; the time zone that can be chosen is UTC."
@@ -265,6 +293,16 @@ def _without_zone(
     if zone is not None:
         done = (*dates.done, "Converted the dates to UTC by their own offsets.")
         return replace(dates, times=in_utc, done=done), found
+    if len(offsets) > 1 and "" in offsets:
+        row = matches.index[matches.isna()][0]
+        found.append(
+            Finding(
+                "error",
+                f"{table.place(row).capitalize()} has {shown(texts[row])}, without the offset from "
+                "UTC that other dates carry; write it to all of them, or to none.",
+            )
+        )
+        return None, found
     if len(offsets) > 1:
         listed = " and ".join(offset or "none" for offset in sorted(offsets)[:3])
         found.append(
@@ -284,27 +322,51 @@ def _without_zone(
     return replace(dates, times=in_utc + shift), found
 
 
-def _from_zone(dates: Dates, zone: str, found: list[Finding]) -> tuple[Dates | None, list[Finding]]:
+def _from_zone(
+    table: Table, dates: Dates, zone: str, found: list[Finding]
+) -> tuple[Dates | None, list[Finding]]:
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
         raise DataError(
             f"{shown(zone)} is no time zone; write one such as Europe/Berlin or UTC."
         ) from None
-    try:
-        local = dates.times.dt.tz_localize(zone, ambiguous="infer", nonexistent="raise")
-    except ValueError as error:  # an hour that the zone skips, or one that should occur twice
-        cause = " ".join(str(error).split())[:120]
+    summer = _localized(dates.times, zone, summer=True)
+    winter = _localized(dates.times, zone, summer=False)
+    if (skipped := dates.times.notna() & summer.isna()).any():
+        row = int(skipped.to_numpy().argmax())
         found.append(
             Finding(
                 "error",
-                f"The dates cannot be times of {zone} ({cause}): it skips an hour in spring and "
-                "has one twice in autumn; choose another zone, or none.",
+                f"{table.place(row).capitalize()} has {dates.times[row]}, an hour that clocks in "
+                f"{zone} skip; choose the zone in which the dates were written, such as Etc/GMT-1 "
+                "where clocks stay in winter time, or none.",
             )
         )
         return None, found
+    twice = dates.times.notna() & (summer != winter)  # the hour that clocks show twice
+    again = twice & dates.times.where(twice).duplicated()
+    if (once := twice & ~dates.times.where(twice).duplicated(keep=False)).any():
+        row = int(once.to_numpy().argmax())
+        found.append(
+            Finding(
+                "warning",
+                f"{table.place(row).capitalize()} has {dates.times[row]}, which clocks in {zone} "
+                f"show twice, but no row repeats it (such rows: {once.sum():,}); it is taken as "
+                "the first, in summer time, and the second is missing.",
+            )
+        )
+    utc = summer.where(~again, winter)
     done = (*dates.done, f"Converted the dates from {zone} to UTC.")
-    return replace(dates, times=local.dt.tz_convert("UTC").dt.tz_localize(None), done=done), found
+    return replace(dates, times=utc, done=done), found
+
+
+def _localized(times: pd.Series, zone: str, *, summer: bool) -> pd.Series:
+    """Return local times in UTC, NaT where clocks skip them; an hour shown twice is of one kind."""
+    which = np.full(len(times), summer)
+    local = times.dt.tz_localize(zone, ambiguous=which, nonexistent="NaT")
+    utc: pd.Series = local.dt.tz_convert("UTC").dt.tz_localize(None)
+    return utc
 
 
 # -- how far apart dates are --------------------------------------------------------------------

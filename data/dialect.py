@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from data.choices import Choices
 from data.finding import Finding, option, shown
-from data.limits import require_room
+from data.limits import require_room, require_short
 from data.registry import DataError
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
@@ -50,17 +50,26 @@ def find(head: str, choices: Choices) -> Dialect:
     if names_at is None:
         raise DataError("The file is empty; it needs a line of column names and rows below it.")
     body = lines[names_at:]
+    require_short(names_at + 1, len(body[0]))
     delimiter = choices.delimiter or _delimiter(body)
     header, used = _fields(body, delimiter)
     if above is not None:  # names behind a comment sign, as numpy writes them
         header, used = _fields([lines[above].lstrip("# ")], delimiter)[0], 0
         found = [Finding("info", f"Line {above + 1} names the columns behind its '#'.")]
     require_room(0, len(header))
+    if not header:
+        raise DataError(
+            f"The column names on line {names_at + 1} cannot be read as CSV; look for a quotation "
+            "mark that is not closed."
+        )
     if len(header) == 1:
         raise DataError(
             f"Line {names_at + 1} ({shown(header[0])}) is one field; separate the fields by commas,"
             " semicolons, tabs or vertical bars: a date and a value are needed at least."
         )
+    if skipped:
+        numbers = ", ".join(f"{line:,}" for line in sorted(skipped)[:20])
+        found.append(Finding("info", f"Passed over line {numbers}, as chosen."))
     if delimiter != ",":
         found.append(Finding("info", f"Fields are separated by {DELIMITERS[delimiter]}."))
     if all(any(sign.isdigit() for sign in name) and not _is_word(name) for name in header):
@@ -135,15 +144,12 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 
 def _fields(lines: Sequence[str], delimiter: str) -> tuple[tuple[str, ...], int]:
-    """Return the fields of the first row and the lines that it takes."""
+    """Return the fields of the first row and the lines that it takes; none where it is no CSV."""
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         fields = next(reader, [])
-    except csv.Error as error:
-        raise DataError(
-            f"Line {reader.line_num:,} cannot be read as CSV ({error}); look for a quotation mark "
-            "that is not closed."
-        ) from None
+    except csv.Error:
+        return (), len(lines)
     return tuple(field.strip() for field in fields), reader.line_num
 
 

@@ -28,3 +28,12 @@ def require_room(rows: int, columns: int) -> None:
             f"The file has more than {MOST_CELLS:,} cells; keep the columns that are needed, or "
             "take fewer rows."
         )
+
+
+def require_short(line: int, characters: int) -> None:
+    """Raise DataError where a row of a text file, which begins on `line`, goes on without end."""
+    if characters > LONGEST_LINE:
+        raise DataError(
+            f"The row on line {line:,} is longer than {LONGEST_LINE:,} characters; a row for each "
+            "time step is needed, and quotation marks closed."
+        )

@@ -7,6 +7,7 @@ usable: they would poison the scaling or the loss.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -136,7 +137,7 @@ def inspect(
     findings += about_target
     season = 1
     if step is not None:
-        findings += _about_grid(cleaned.frame, step)
+        findings += _about_grid(cleaned.frame, step, choices)
         season = dates.season(step)
     findings += _about_missing(cleaned.frame[[n for n in names if kinds[n] != "text"]])
     index = pd.DatetimeIndex(cleaned.frame.index)
@@ -180,11 +181,14 @@ def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], li
     """Return what each column is, and what to do about cells that are no finite number."""
     kinds: dict[str, str] = {}
     found: list[Finding] = []
+    commas = 0  # columns of which the first tells of all
     for name in names:
         cells, filled = table.columns[name], int(np.isfinite(table.number(name)).sum())
         kinds[name] = "number"
         if cells.bad is not None:
-            found.append(_no_number(table, name, cells.bad))
+            if not (with_comma := _COMMA.fullmatch(cells.bad.text)) or not commas:
+                found.append(_no_number(table, name, cells.bad))
+            commas += bool(with_comma)
             kinds[name] = "text" if cells.bad.count == table.rows else "number"
         elif not filled and cells.infinite is None:
             kinds[name] = "empty"
@@ -202,16 +206,26 @@ def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], li
     return kinds, found
 
 
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+_GROUPED = re.compile(r"[+-]?\d{1,3}([,.' ]\d{3})+([.,]\d+)?")
+
+
 def _no_number(table: Table, name: str, bad: Odd) -> Finding:
+    text, said = bad.text, f"{table.place(bad.row).capitalize()} has {shown(bad.text)} in column "
+    said += f"{shown(name)}, which is no number ({_count(bad.count, 'such cell')}); "
+    left_out = option("--drop", name)
+    if _COMMA.fullmatch(text):
+        hint = f"if its comma is for decimals, choose so, and {text} is read as "
+        hint += f"{text.replace(',', '.')}; if it is for thousands, save the file without it"
+        return Finding("choose", f"{said}{hint}.", (option("--decimal", ","), left_out))
     hint = "mend the file, or leave the column out"
-    if bad.text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in bad.text:
-        hint = "write decimals with a point, and thousands without a comma"
-    return Finding(
-        "error",
-        f"{table.place(bad.row).capitalize()} has {shown(bad.text)} in column {shown(name)}, which "
-        f"is no number ({_count(bad.count, 'such cell')}); {hint}.",
-        (option("--drop", name),),
-    )
+    if text == name and table.lines is not None:
+        hint = "the column names stand there again: pass over that line"
+        passed_over = option("--skip-line", str(table.lines[bad.row]))
+        return Finding("choose", f"{said}{hint}.", (passed_over, left_out))
+    if _GROUPED.fullmatch(text):
+        hint = "save the file without signs between thousands"
+    return Finding("error", f"{said}{hint}.", (left_out,))
 
 
 def _count(number: int, what: str) -> str:
@@ -258,7 +272,7 @@ def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> lis
     ]
 
 
-def _about_grid(frame: pd.DataFrame, step: str) -> list[Finding]:
+def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Finding]:
     """Say where dates lie between the steps, and which steps are missing."""
     index = pd.DatetimeIndex(frame.index).unique()
     steps = dates.grid(index, step)
@@ -276,14 +290,16 @@ def _about_grid(frame: pd.DataFrame, step: str) -> list[Finding]:
     if not len(absent):
         return []
     numbers = steps.get_indexer(absent)
+    hint = _daylight_saving(frame, absent) if choices.timezone is None else ""
     gaps = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     longest = max(gaps, key=len)
     return [
         Finding(
             "choose",
-            f"{len(absent):,} steps of {step} are missing in {len(gaps):,} "
+            f"{_count(len(absent), 'step')} of {step} {'is' if len(absent) == 1 else 'are'} "
+            f"missing in {len(gaps):,} "
             f"gap{'s' * (len(gaps) > 1)}, the longest of {len(longest):,} from {steps[longest[0]]} "
-            f"on; choose how they are filled.{_daylight_saving(frame, absent)}",
+            f"on; choose how they are filled.{hint}",
             tuple(option("--fill", way) for way in ("interpolate", "forward", "zero")),
         )
     ]

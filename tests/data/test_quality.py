@@ -212,6 +212,33 @@ def test_local_times_over_daylight_saving_need_their_zone(start: str, fault: str
     assert chosen.first == f"{start} 00:00:00"
 
 
+def test_an_hour_shown_twice_that_has_one_row_is_told_and_then_missing() -> None:
+    local = in_berlin(start="2024-10-20").tz_localize(None)
+    once = local[~local.index.duplicated()]  # as a logger writes that keeps one row an hour
+    report = check(csv(once), choose(timezone="Europe/Berlin"))
+    said = sentence(report, "show twice")
+    assert said.startswith("Line 170 has 2024-10-27 02:00:00, which clocks in Europe/Berlin show")
+    assert "choose how they are filled." in sentence(report, "1 step of h is missing in 1 gap")
+    filled = check(csv(once), choose(timezone="Europe/Berlin", fill="interpolate"))
+    assert filled.usable and filled.rows == 400 and filled.frame is not None
+    assert filled.frame["a"].iloc[168] == local["a"].iloc[168], "the first of the two is kept"
+
+
+def test_an_hour_that_clocks_skip_is_refused_with_the_zones_to_try() -> None:
+    report = check(csv(table(start="2024-03-25")), choose(timezone="Europe/Berlin"))
+    assert "Line 148 has 2024-03-31 02:00:00, an hour that clocks in Europe/Berlin skip" in (
+        sentence(report, "skip")
+    )
+    assert check(csv(table(start="2024-03-25")), choose(timezone="Etc/GMT-1")).usable
+
+
+def test_an_offset_that_is_missing_once_is_located() -> None:
+    content = csv(in_berlin(start="2024-01-01")).replace(b" 12:00:00+01:00", b" 12:00:00", 1)
+    report = check(content, choose(date_format="ISO8601"))
+    assert "Line 13 has '2024-01-01 12:00:00', without the offset" in sentence(report, "offset")
+    assert report.frame is None
+
+
 @pytest.mark.parametrize("zone", ["Nowhere/City", "../../etc/passwd", "x" * 300, "\0"])
 def test_a_time_zone_that_is_none_is_one_sentence(zone: str) -> None:
     assert "is no time zone" in complaint(csv(table()), timezone=zone)
@@ -347,7 +374,7 @@ def test_cells_that_are_no_numbers_are_located() -> None:
     report = check(csv(frame))
     said = sentence(report, "'broken'")
     assert "Line 5 has" in said and "column 'a'" in said and "2 such cells" in said
-    assert "decimals with a point" in sentence(report, "'1,5'")
+    assert "1,5 is read as 1.5" in sentence(report, "'1,5'") and "--decimal ," in offers(report)
     assert check(csv(frame), choose(drop=("a",))).findings[0].text.startswith("Line 7")
 
 
@@ -461,7 +488,7 @@ def test_whatever_the_file_a_check_never_breaks() -> None:
         {"timezone": "Europe/Berlin", "fill": "zero"},
     ]
     outcomes = set()
-    for number in range(250):
+    for number in range(120):
         content = bytearray(mine()[:4000] if number % 2 else csv(table(60)))
         for _ in range(int(generator.integers(1, 8))):
             at = int(generator.integers(0, len(content)))
