@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import click
 
-from nas_engine.api import load_agent_state
+from nas_engine.api import AgentState, load_agent_state
 from nas_engine.audit import asked
 from nas_engine.cli.common import (
     Refused,
@@ -23,6 +23,7 @@ from nas_engine.cli.common import (
 from nas_engine.cli.output import (
     as_csv,
     as_json_value,
+    as_parquet,
     clock,
     engine_words,
     print_search,
@@ -102,24 +103,35 @@ def show(search_id: int | None, trial: int | None, db: Path | None, as_json: boo
 
 @click.command()
 @search_argument
-@click.option("--format", "kind", type=click.Choice(["csv", "json"]), default="csv")
+@click.option("--format", "kind", type=click.Choice(["csv", "json", "parquet"]), default="csv")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Default: stdout.")
 @db_option
 @plainly
 def export(
-    search_id: int | None, kind: Literal["csv", "json"], output: Path | None, db: Path | None
+    search_id: int | None,
+    kind: Literal["csv", "json", "parquet"],
+    output: Path | None,
+    db: Path | None,
 ) -> None:
-    """Write all trials of a search as CSV or JSON, one column per setting."""
+    """Write all trials of a search as CSV, JSON or Parquet, one column per setting."""
+    if kind == "parquet" and output is None:
+        raise Refused("A Parquet file is no text: name it with --output.")
     state = load_agent_state(workspace_of(db).db, search_id)
-    text = as_csv(state) if kind == "csv" else json.dumps(as_json_value(state), indent=2) + "\n"
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(_exported(state, kind), nl=False)
         return
     try:
-        output.write_text(text, "utf-8")
+        output.write_bytes(_exported(state, kind))
     except OSError as error:
         raise Refused(f"{output} cannot be written ({error.strerror}).") from None
     click.echo(f"{len(state.trials)} trials written to {output}.", err=True)
+
+
+def _exported(state: AgentState, kind: Literal["csv", "json", "parquet"]) -> bytes:
+    if kind == "parquet":
+        return as_parquet(state)
+    text = as_csv(state) if kind == "csv" else json.dumps(as_json_value(state), indent=2) + "\n"
+    return text.encode()
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Searches as text, JSON and CSV."""
+"""Searches as text, JSON, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import click
 
@@ -19,7 +20,13 @@ from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
 from nas_engine.store.reader import SearchRow, TrialRow, reading
+from nas_engine.store.table import kind
 from nas_engine.workspace import Workspace
+
+if TYPE_CHECKING:
+    from data.columnar import Kind
+
+_KINDS: Mapping[object, Kind] = {int: "whole", float: "number", bool: "truth", str: "text"}
 
 
 def print_search(state: AgentState, as_json: bool) -> None:
@@ -139,13 +146,7 @@ def as_json_value(state: AgentState) -> dict[str, Any]:
 
 def as_csv(state: AgentState) -> str:
     """Return one line per trial; text that a spreadsheet would run as a formula is quoted."""
-    lines = []
-    for trial in state.trials:
-        facts = dataclasses.asdict(trial)
-        config = facts.pop("config")
-        facts["changes"], facts["original"] = json.dumps(trial.changes), json.dumps(trial.original)
-        lines.append(facts | config)
-    out = io.StringIO()
+    lines, out = _lines(state), io.StringIO()
     if lines:
         writer = csv.DictWriter(out, fieldnames=list(lines[0]))
         writer.writeheader()
@@ -153,6 +154,35 @@ def as_csv(state: AgentState) -> str:
             [{key: _safe_cell(value) for key, value in line.items()} for line in lines]
         )
     return out.getvalue()
+
+
+def as_parquet(state: AgentState) -> bytes:
+    """Return the columns of `as_csv` as a Parquet file, each in its type."""
+    from data.columnar import parquet
+
+    lines = [line | {"spark": json.dumps(line["spark"])} for line in _lines(state)]
+    hints = get_type_hints(TrialRow)
+    del hints["config"]
+    kinds = {name: _kind(name, hint) for name, hint in hints.items()}
+    return parquet(lines, kinds | {key: kind(key) for key in fields()})
+
+
+def _kind(name: str, hint: object) -> Kind:
+    if name.endswith(("_at", "_since")):
+        return "moment"
+    held = [kind for kind in get_args(hint) or (hint,) if kind is not NoneType]
+    return _KINDS.get(held[0], "text") if len(held) == 1 else "text"
+
+
+def _lines(state: AgentState) -> list[dict[str, Any]]:
+    """Return the facts and settings of each trial."""
+    lines = []
+    for trial in state.trials:
+        facts = dataclasses.asdict(trial)
+        config = facts.pop("config")
+        facts["changes"], facts["original"] = json.dumps(trial.changes), json.dumps(trial.original)
+        lines.append(facts | config)
+    return lines
 
 
 def _safe_cell(value: object) -> object:

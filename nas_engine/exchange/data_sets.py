@@ -81,7 +81,8 @@ def _not_included(given: DataSet, name: str) -> Arrival:
         )
         return Arrival(name, name, (missing,))
     if not given.own and name in DATASETS:
-        if given.sha256 and dataset.sha256 and given.sha256 != dataset.sha256:
+        same = ("", dataset.sha256, *dataset.same)
+        if dataset.sha256 and given.sha256 not in same:
             return Arrival(name, name, (f"It was trained on another edition of {name}.",))
         return Arrival(name, name)
     if given.sha256 and given.sha256 == dataset.sha256:

@@ -154,7 +154,7 @@ def export_search(
         search=search_id,
         title=redact(search.title)[:400],
         weights=weights,
-        data=_pack_data(packer, str(search.spec.start()["data.dataset"]), with_data),
+        data=_pack_data(packer, search, with_data),
         members=packer.members,
     )
     packer.finish(manifest)
@@ -243,14 +243,21 @@ def _pack_weights(packer: Packer, folder: RunDir) -> None:
 # -- data ---------------------------------------------------------------------------------------
 
 
-def _pack_data(packer: Packer, name: str, with_data: bool) -> DataSet:
+def _pack_data(packer: Packer, search: SearchRow, with_data: bool) -> DataSet:
     """Take a data set of the user's own along; of others say only what they are."""
+    name, used = str(search.spec.start()["data.dataset"]), search.used
+    own, seen = name not in DATASETS, (used.sha256 if used else None) or ""
     try:
         dataset = find(name)
     except DataError:  # removed, or damaged
-        return DataSet(name=name[:60], own=name not in DATASETS)
-    own = name in own_names()
-    if not (own and with_data):
+        return DataSet(name=name[:60], own=own, sha256=seen)
+    if seen not in (
+        "",
+        dataset.sha256,
+        *dataset.same,
+    ):  # replaced by another one since the search began
+        return DataSet(name=name, own=own, sha256=seen)
+    if not (name in own_names() and with_data):
         return DataSet(name=name, own=own, sha256=dataset.sha256)
     folder = own_folder() / name
     try:

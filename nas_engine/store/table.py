@@ -19,10 +19,13 @@ import uuid
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from informer.config import Value, fields
 from nas_engine.store.reader import Reader, TrialRow
+
+if TYPE_CHECKING:
+    from data.columnar import Kind
 
 _RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
 
@@ -226,6 +229,20 @@ def records(reader: Reader, query: Query) -> Iterator[dict[str, object]]:
         record = dict(zip(COLUMNS, figures, strict=True))
         config = {**starts.get(record["search"], {}), **json.loads(differences)}
         yield {**record, **{key: config.get(key) for key in settings}}
+
+
+_WHOLE = frozenset({"number", "search", "parent", "seeds", "parameters", "epochs"})
+_MOMENTS = frozenset({"created", "ended"})
+_OF_TYPES: Mapping[type, Kind] = {int: "whole", float: "number", bool: "truth", str: "text"}
+
+
+def kind(name: str) -> Kind:
+    """Return what a column or a setting holds."""
+    if name in fields():
+        return _OF_TYPES[fields()[name].type]
+    if name in _MOMENTS:
+        return "moment"
+    return "text" if name in TEXTS else "whole" if name in _WHOLE else "number"
 
 
 def _term(word: str) -> Term:

@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from nas_engine.cli.main import main
 from nas_engine.commands import Change, Decide
 from nas_engine.exchange import archive
 from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import Imported, import_search
+from nas_engine.store.copying import TABLES
+from nas_engine.store.listing import listing
 from nas_engine.store.reader import SearchRow, reading
+from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.engine.exchanged import all_rows, altered, dump, exported, members, packed
@@ -55,6 +60,19 @@ def refused(workspace: Workspace, content: bytes) -> str:
     assert all_rows(workspace) == before
     assert not [path for path in workspace.runs.iterdir() if path.name.startswith(".import")]
     return str(error.value)
+
+
+def read_all(workspace: Workspace, search_id: int) -> None:
+    """Read all of a search as pages do."""
+    with reading(workspace) as reader:
+        assert reader is not None
+        listing(reader), tried(results(reader, [search_id]))
+        for read in (
+            *(reader.search, reader.trials, reader.llm_calls, reader.revisions, reader.replays),
+            *(reader.steering, reader.turns, reader.events, reader.commands, reader.baselines),
+            *(reader.epochs, reader.judged_by, reader.noise, reader.spend),
+        ):
+            read(search_id)
 
 
 def stored(workspace: Workspace, search_id: int) -> SearchRow:
@@ -299,3 +317,51 @@ def test_whatever_is_damaged_is_refused_or_the_search_is_as_it_was(
             assert same == whole
             before = all_rows(elsewhere)
     assert refusals > 150
+
+
+def test_rows_of_any_kind_are_taken_or_refused_with_nothing_changed(
+    workspace: Workspace, elsewhere: Workspace, content: bytes
+) -> None:
+    chance = random.Random(9)
+    numbers, texts = (None, -1, 0, 2**62, 1e308, True), ("", "x", "{}", "[]", "null", "9" * 5000)
+    values = (*numbers, *texts, [], {}, "'; DROP TABLE trials; --", "\u202e![x](http://x)")
+    before, refusals = all_rows(elsewhere), 0
+    for _ in range(200):
+        table = chance.choice(sorted(TABLES))
+
+        def damage(rows: list[dict[str, Any]]) -> None:
+            if not rows:
+                rows.append({"id": 1})
+                return
+            row = chance.choice(rows)
+            match chance.randrange(6):
+                case 0:
+                    rows.remove(row)
+                case 1:
+                    rows.append(dict(row))
+                case _:
+                    row[chance.choice(sorted(row))] = chance.choice(values)
+
+        try:
+            found = take(elsewhere, altered(content, table, damage))
+        except ExchangeError:
+            refusals += 1
+            assert all_rows(elsewhere) == before
+        else:
+            read_all(elsewhere, found.search_id)
+            before = all_rows(elsewhere)
+    assert 50 < refusals < 200
+
+
+def test_both_commands_say_what_they_did(workspace: Workspace, tmp_path: Path) -> None:
+    seed.small(workspace, 2)
+    file = tmp_path / "search.nas.zip"
+    run = CliRunner().invoke(main, ["export-search", "--output", str(file)])
+    assert run.exit_code == 0 and "Search 1 with 2 trials; the weights of 0" in run.output
+    run = CliRunner().invoke(main, ["export-search", "--output", str(file)])
+    assert run.exit_code == 2 and "is there already; name a new file" in run.output
+    run = CliRunner().invoke(main, ["import-search", str(file), "--as", "Copy"])
+    assert run.exit_code == 0 and "Search 2 is imported, with 2 trials." in run.output
+    for wrong in (str(tmp_path / "none.zip"), str(workspace.db)):
+        run = CliRunner().invoke(main, ["import-search", wrong])
+        assert run.exit_code == 2 and run.output.startswith("Error: ")
