@@ -419,13 +419,13 @@ class Reader:
         """Return the search that has the settings of `spec`, whatever its budget.
 
         One that saw other data than there are now by that name is another search.
+
+        Raises:
+            ConfigError: the settings are not valid, or their data set is not known.
         """
+        where = "WHERE s.fingerprint IN (?, ?) ORDER BY s.id"
+        found = self._rows(SearchRow, f"{_SEARCH} {where}", fingerprints(spec))
         now = spec.data()
-        found = self._rows(
-            SearchRow,
-            f"{_SEARCH} WHERE s.fingerprint IN (?, ?) ORDER BY s.id",
-            fingerprints(spec, now),
-        )
         same = (row for row in found if row.used is None or not row.used.differences(now))
         return next(same, None)
 
@@ -835,17 +835,15 @@ def _used(data: str) -> UsedData | None:
         return None
 
 
-def fingerprints(spec: SearchSpec, data: UsedData) -> tuple[str, str]:
+def fingerprints(spec: SearchSpec) -> tuple[str, str]:
     """Return under which fingerprints a search is found: the second where other data had the first.
 
-    They had it when a data set was replaced by another one of its name.
+    They had it when a data set was replaced by another one of its name. Raises ConfigError.
     """
-    facts = data.model_dump_json(include={"sha256", "splits", *_DECLARED})
     first = spec.fingerprint()
+    deciding = {"sha256", "splits", "scaling", "past_only", "known_future"}
+    facts = spec.data().model_dump_json(include=deciding)
     return first, f"{first}:{hashlib.sha256(facts.encode()).hexdigest()}"
-
-
-_DECLARED = ("scaling", "past_only", "known_future")
 
 
 def _one_or_all(number: int | None) -> str:

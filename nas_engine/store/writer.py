@@ -123,8 +123,7 @@ class Writer:
         with self.transaction():
             if (existing := self.read.search_like(spec)) is not None:
                 return existing.id
-            data = spec.data()
-            first, second = fingerprints(spec, data)
+            data, (first, second) = spec.data(), fingerprints(spec)
             taken = self._execute("SELECT 1 FROM searches WHERE fingerprint = ?", (first,))
             row = self._execute(
                 """INSERT INTO searches (fingerprint, spec, data, max_trials, state, created_at)

@@ -65,7 +65,7 @@ def task_differences(searches: Sequence[SearchRow]) -> dict[str, list[Value | No
     used = [search.used for search in searches]
     known = [data for data in used if data is not None]
     if any(known[0].differences(data) for data in known[1:]):
-        found["data"] = ["not recorded" if data is None else data.text for data in used]
+        found["data"] = [data.told_from(known) if data else "not recorded" for data in used]
     return {
         key: values
         for key, values in found.items()

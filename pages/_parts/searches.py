@@ -115,18 +115,11 @@ def best_by_task(rows: Iterable[Shown]) -> list[Best]:
     for row in shown:
         value, name = row.search.best, task(row)
         if len(data[name]) > 1:
-            name += f", {_told_apart(row.search.used, data[name])}"
+            used = row.search.used
+            name += f", {used.told_from(data[name]) if used else 'data not recorded'}"
         if value is not None and (name not in best or value < best[name].value):
             best[name] = Best(name, row.search, value, row.baseline)
     return list(best.values())
-
-
-def _told_apart(used: UsedData | None, known: Sequence[UsedData]) -> str:
-    """Return the checksum of data, or more where others have the same one."""
-    if used is None:
-        return "data not recorded"
-    several = len({one.sha256 for one in known}) < len(known)
-    return f"data {used.text if several else used.checksum}"
 
 
 def search_frame(

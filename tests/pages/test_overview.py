@@ -148,8 +148,8 @@ def test_searches_that_saw_other_data_of_one_name_are_told_apart(workspace: Work
         if trials == 2:
             told = {row.task: row.search.id for row in best_by_task(rows_of(workspace))}
             assert told == {
-                "ETTh1 M, horizon 24, data abababab…": 2,
-                "ETTh1 M, horizon 24, data f18de3ad…": 1,
+                "ETTh1 M, horizon 24, SHA-256 abababab…": 2,
+                "ETTh1 M, horizon 24, SHA-256 f18de3ad…": 1,
             }
     last = {row.search.id: row.task for row in best_by_task(rows_of(workspace))}
     assert "8,640 + 2,880 + 2,880 rows, robust scaling" in last[3]
@@ -157,7 +157,8 @@ def test_searches_that_saw_other_data_of_one_name_are_told_apart(workspace: Work
         assert reader is not None
         one, two, three = (reader.search(number) for number in (1, 2, 3))
     assert one is not None and two is not None and three is not None
-    assert list(task_differences([one, two, three])) == ["data"]
+    assert task_differences([one, two]) == {"data": ["SHA-256 f18de3ad…", "SHA-256 abababab…"]}
+    assert "robust scaling" in str(task_differences([one, two, three])["data"][2])
     assert task_differences([one, one]) == {}
 
 
