@@ -36,6 +36,8 @@ def test_a_chosen_row_stays_the_same_search_while_others_begin_and_people_write(
         notes.fill("half a sent")
         third = seed.all_failed(workspace)  # it takes the first row, and all others move
         expect(page.get_by_test_id("stMetricValue").first).to_have_text("3")
+        expect(table.locator("[role=grid]")).to_have_attribute("aria-rowcount", "4")
+        rest(page)  # nothing moves beneath the mouse any more
         expect(notes).to_have_value("half a sent")
         page.get_by_role("button", name="Archive").click()
         expect(page.get_by_test_id("stAlert")).to_contain_text(f"Search {first}: archived.")
