@@ -7,17 +7,16 @@ whole.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 from pydantic import ValidationError
 
-from data import stored
+from data import intake, stored
 from data.choices import Choices
 from data.dates import season as season_of
 from data.finding import shown
@@ -36,8 +35,6 @@ from data.registry import (
     record,
 )
 from data.table import Table
-
-HEADER_BYTES = 2**20
 
 
 def add(
@@ -72,7 +69,8 @@ def add(
         raise DataError(f"{source} cannot be used yet: {report.findings[0].text}")
     dataset = draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len)
     facts = _record(dataset, report, table, source, choices)
-    return _put(name, facts, report.frame)
+    frame = report.frame
+    return _put(name, facts, lambda place: stored.write(place, frame))
 
 
 def take_over(name: str, facts: Record, values: Path) -> Dataset:
@@ -81,21 +79,16 @@ def take_over(name: str, facts: Record, values: Path) -> Dataset:
     Args:
         name: by which it is known from now on; no data set here has it.
         facts: its record.
-        values: a file with the content of `data.csv`; its SHA-256 has been checked.
+        values: its file, which is copied as it is; its SHA-256 has been checked.
 
     Raises:
-        DataError: the name cannot be used, or the copy has other columns than the record.
+        DataError: the name cannot be used, or the file has other columns than the record.
     """
     _require_free(name, replace=False)
-    with values.open("rb") as file:
-        line = file.readline(HEADER_BYTES).decode("utf-8", "replace")
-    try:
-        header = next(csv.reader([line]), [])
-    except csv.Error:
-        header = []
-    if header != ["date", *facts.columns]:
+    table = intake.read(values, Choices(date="date"))
+    if list(table.columns) != ["date", *facts.columns]:
         raise DataError("its columns are not those of its record.")
-    return _put(name, facts, values.read_bytes())
+    return _put(name, facts, lambda place: shutil.copyfile(values, place))
 
 
 def remove(name: str) -> None:
@@ -210,7 +203,7 @@ def _record(
         raise DataError(f"{source} cannot be added: {said}.") from None
 
 
-def _put(name: str, facts: Record, frame: pd.DataFrame) -> Dataset:
+def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     """Write beside the place and rename, so that no half of a data set is ever found."""
     folder = own_folder()
     try:
@@ -219,8 +212,8 @@ def _put(name: str, facts: Record, frame: pd.DataFrame) -> Dataset:
         with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
             made = Path(temporary) / "new"
             made.mkdir()
-            stored.write(made / VALUES, frame)
-            with (made / VALUES).open("rb") as file:
+            write(made / facts.file)
+            with (made / facts.file).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             whole = facts.model_copy(update={"sha256": digest})
             (made / RECORD).write_text(whole.model_dump_json(indent=2), "utf-8")

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT = 1
 MANIFEST, FILES = "manifest.json", "files.jsonl"
-DATA_RECORD, DATA_VALUES = "data/dataset.json", "data/data.csv"
+DATA_RECORD, DATA_VALUES = "data/dataset.json", "data/values"
 
 RUN = re.compile(r"trial-(?P<number>\d{4,5})(-repeat-\d{1,10})?")
 _WEIGHTS = re.compile(rf"weights/(?P<run>{RUN.pattern})\.safetensors")

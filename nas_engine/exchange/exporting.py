@@ -14,11 +14,11 @@ from typing import BinaryIO, Literal
 from data.registry import (
     DATASETS,
     RECORD,
-    VALUES,
     DataError,
     find,
     own_folder,
     own_names,
+    record,
 )
 from informer.files import ProtocolError, read_file
 from informer.rundir import FILE_BYTES, METRICS_BYTES, Epoch, RunDir
@@ -261,11 +261,9 @@ def _pack_data(packer: Packer, search: SearchRow, with_data: bool) -> DataSet:
         return DataSet(name=name, own=own, sha256=dataset.sha256)
     folder = own_folder() / name
     try:
-        facts, values = (
-            read_file(folder / RECORD, MANIFEST_BYTES),
-            read_file(folder / VALUES, DATA_BYTES),
-        )
-    except (FileNotFoundError, ProtocolError) as error:
+        facts = read_file(folder / RECORD, MANIFEST_BYTES)
+        values = read_file(folder / record(name).file, DATA_BYTES)
+    except (FileNotFoundError, ProtocolError, DataError) as error:
         raise ExchangeError(
             f"The data set {name} cannot be read ({error}); leave it out with --without-data."
         ) from None
