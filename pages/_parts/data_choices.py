@@ -64,7 +64,7 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
     with st.expander("Repeated and missing", bool(asked & _MENDED), key="data-fold-mend"):
         made |= _about_mending()
     with st.expander("Columns and task", True, key="data-fold-columns"):
-        made |= _about_columns(columns, made["date"])
+        made |= _about_columns(columns, {made["date"], made["time"]})
         left, middle, right = st.columns(3)
         seq_len = left.number_input("Look-back", 1, 4096, 96, key="data-choice-seq_len")
         pred_len = middle.number_input("Horizon", 1, 2048, 24, key="data-choice-pred_len")
@@ -89,7 +89,7 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
     return Made(choose(**made), seq_len, pred_len, season)
 
 
-_DATED = {"--date", "--date-format", "--timezone", "--frequency"}
+_DATED = {"--date", "--time", "--date-format", "--timezone", "--frequency"}
 _MENDED = {"--duplicates", "--resample", "--fill"}
 
 
@@ -97,6 +97,7 @@ def _about_dates(columns: Sequence[str]) -> dict[str, Any]:
     with st.grid(2, min_column_width=120, vertical_alignment="bottom"):
         return {
             "date": _one("date", "Column of dates", columns, "find it"),
+            "time": _one("time", "Column of times of day", columns, "none: dates have them"),
             "date_format": _one("date_format", "Written as", FORMATS, "find it", new=True),
             "frequency": _one("frequency", "Frequency", FREQUENCIES, "find it", new=True),
             "timezone": _one("timezone", "Time zone", ZONES, "as written", new=True),
@@ -120,13 +121,13 @@ def _about_mending() -> dict[str, Any]:
     return made
 
 
-def _about_columns(columns: Sequence[str], date: str | None) -> dict[str, Any]:
+def _about_columns(columns: Sequence[str], dated: set[str | None]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "drop": _several("drop", "Leave out", columns),
         "past_only": _several("past_only", "Past only: help, but are not forecast", columns),
         "known_future": _several("known_future", "Known in advance", columns),
     }
-    parts = {date, *(name for names in made.values() for name in names)}
+    parts = {*dated, *(name for names in made.values() for name in names)}
     rest = [name for name in columns if name not in parts]
     return made | {
         "target": _one("target", "Target, where one alone is forecast", rest, "the last")

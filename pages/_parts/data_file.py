@@ -132,11 +132,19 @@ def choose_reading() -> dict[str, Any]:
             placeholder="none, or as 2, 5",
             help=meaning("skip_lines"),
         )
+        missing = st.text_input(
+            "Stands for missing",
+            key="data-choice-missing",
+            placeholder="blank, NA; or as -200, n.d.",
+            help=meaning("missing"),
+        )
     found = [part.strip() for part in lines.split(",") if part.strip()]
     if not all(part.isdecimal() and len(part) < 10 for part in found):
         st.error("Lines to pass over are numbers of lines with commas between them, as 2, 5.")
         st.stop()
-    return made | {"skip_lines": tuple(int(part) for part in found)}
+    made["skip_lines"] = tuple(int(part) for part in found)
+    made["missing"] = tuple(part.strip() for part in missing.split(", ") if part.strip())
+    return made
 
 
 def meaning(name: str) -> str:
@@ -171,8 +179,9 @@ def report_on(table: Table, choices: Choices, seq_len: int, pred_len: int) -> Re
 
 
 def reading_choices(made: dict[str, Any]) -> Choices:
-    """Return the choices with which a file is first read: the column of dates may be chosen."""
-    return choose(**made, date=st.session_state.get("data-choice-date"))
+    """Return the choices with which a file is first read: what dates its rows may be chosen."""
+    dated = {name: st.session_state.get(f"data-choice-{name}") for name in ("date", "time")}
+    return choose(**made, **dated)
 
 
 # -- preview ------------------------------------------------------------------------------------
