@@ -1,4 +1,4 @@
-"""`python -m data.check FILE.csv`: what is wrong with a CSV file, and adding it as a data set."""
+"""`python -m data.check FILE`: what is wrong with a file, and adding it as a data set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import IO, Any, TypeVar, get_args
 import click
 
 from data import own
-from data.choices import Duplicates, Fill, Resample
+from data.choices import Decimal, Delimiter, Duplicates, Fill, Resample, Scaling
 from data.finding import LEVELS, Finding, Level, option
-from data.quality import Column, Report, choose, inspect, read_file
+from data.intake import read
+from data.quality import Column, Report, choose, inspect
 from data.registry import DataError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -34,8 +35,26 @@ def _many(name: str, meaning: str) -> Callable[[F], F]:
     return click.option(name, multiple=True, metavar="COLUMN", help=f"{meaning}; repeatable.")
 
 
+def _shares(_: click.Context, __: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(float(share) for share in text.split(","))
+    except ValueError:
+        raise click.BadParameter("give three numbers that add up to 1, as 0.7,0.1,0.2") from None
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option("--encoding", help="Of the text, such as cp1252 or gbk; by default UTF-8.")
+@click.option("--delimiter", type=click.Choice(get_args(Delimiter)), help="Between fields.")
+@click.option("--decimal", type=click.Choice(get_args(Decimal)), help="Sign before decimals.")
+@click.option(
+    "--skip-line",
+    "skip_lines",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="NUMBER",
+    help="Line passed over, such as one of units; repeatable.",
+)
 @click.option("--date", metavar="COLUMN", help="Column that dates the rows.")
 @click.option("--date-format", help="As in '%d/%m/%Y'; ISO8601; s or ms since 1970.")
 @click.option("--timezone", help="Zone of the written times; they are then kept in UTC.")
@@ -48,6 +67,10 @@ def _many(name: str, meaning: str) -> Callable[[F], F]:
 @click.option("--target", metavar="COLUMN", help="Column that MS and S forecast.")
 @_many("--past-only", "Column that helps but is not forecast")
 @_many("--known-future", "Column whose values are known in advance")
+@click.option("--shares", callback=_shares, help="Of training, validation, test: 0.7,0.1,0.2.")
+@click.option("--validate-from", metavar="DATE", help="First date of the validation part.")
+@click.option("--test-from", metavar="DATE", help="First date of the test part.")
+@click.option("--scaling", type=click.Choice(get_args(Scaling)), help="Standard if absent.")
 @click.option("--seq-len", type=click.IntRange(1, 4096), default=96, show_default=True)
 @click.option("--pred-len", type=click.IntRange(1, 2048), default=24, show_default=True)
 @click.option("--add", "name", help="Add it as a data set of this name.")
@@ -64,7 +87,7 @@ def main(
     as_json: bool,
     **chosen: Any,
 ) -> None:
-    """Check the CSV file FILE: a line of column names, then a row for each time step.
+    """Check FILE, CSV or Parquet: column names, then a row for each time step.
 
     Nothing is changed or guessed: what is unclear is listed with the options that settle it. Ends
     with 0 when the file can be used, 1 when something is left to mend or choose, and 2 when it
@@ -72,14 +95,14 @@ def main(
     """
     try:
         choices = choose(**chosen)
-        content = read_file(file)
-        report = inspect(content, choices, seq_len, pred_len)
+        table = read(file, choices)
+        report = inspect(table, choices, seq_len, pred_len)
         added = None
         if name is not None and report.usable:
             source = str(file.absolute())
             added = own.add(
                 name,
-                content,
+                table,
                 source,
                 choices,
                 seq_len=seq_len,

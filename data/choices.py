@@ -1,4 +1,4 @@
-"""What a person chose about a CSV file: how it is read and mended, and what its columns are for."""
+"""What a person chose about a file: how it is read and mended, and what its columns are for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Delimiter = Literal[",", ";", "\t", "|"]
+Decimal = Literal[".", ","]
 Duplicates = Literal["first", "last", "mean"]
 Resample = Literal["mean", "last", "sum"]
 Fill = Literal["interpolate", "forward", "zero"]
@@ -18,6 +20,14 @@ class Choices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    encoding: str | None = Field(
+        None, description="of a text file, as Python names it, such as cp1252; UTF-8 if absent"
+    )
+    delimiter: Delimiter | None = Field(None, description="what separates the fields of a line")
+    decimal: Decimal = Field(".", description="the sign before the decimals of a number")
+    skip_lines: tuple[int, ...] = Field(
+        (), description="numbers of lines that are passed over, such as one of units"
+    )
     date: str | None = Field(None, description="column that holds the dates")
     date_format: str | None = Field(
         None, description="as in %d/%m/%Y; ISO8601, or s or ms for seconds since 1970"

@@ -1,148 +1,260 @@
-"""A CSV file as rows of text, read strictly: a line that does not fit its header is never shifted.
+"""A CSV file as columns, read strictly: a line that does not fit its header is never shifted.
 
-pandas reads a file whose lines all have one field too many as if its first column were an index,
-without a word. The lines are therefore taken by the csv module and counted here.
+A sound file goes block by block through the reader of Arrow, which takes no quotation marks here.
+Whatever Arrow could take for something else than the csv module - a quoted separator, a blank line,
+a line with too many fields - ends that, and the csv module reads the whole file: slower, but it
+knows the line of everything.
 """
 
 from __future__ import annotations
 
 import csv
-import io
-from collections.abc import Collection
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow
 
-from data.finding import Finding, option, shown
+from data import dialect
+from data.choices import Choices, Decimal
+from data.columns import Columns
+from data.dialect import Dialect, lines_of
+from data.finding import Finding, option
+from data.limits import LONGEST_LINE
 from data.registry import DataError
+from data.table import MISSING, Table
+from data.textfile import TextFile
 
-DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-
-
-@dataclass(frozen=True)
-class Table:
-    """The cells of a file, without blanks around them."""
-
-    cells: pd.DataFrame  # (T, C) of text; every column has a name of its own
-    lines: NDArray[np.int64]  # (T,) line of the file on which a row ends
-    findings: list[Finding]
+_BATCH = 20_000  # rows that the csv module hands on at once
+_BLANK = ["".join(case) for word in MISSING for case in {(word,), (word.upper(),), (word.title(),)}]
 
 
-def read(content: bytes, drop: Collection[str] = ()) -> Table:
+class _Unsure(Exception):
+    """Arrow could take this file for something else than it is."""
+
+
+def read(path: Path, choices: Choices) -> Table:
     """Return the cells of a CSV file whose first line names the columns.
 
-    Args:
-        content: of the file, in UTF-8.
-        drop: columns that will be left out, about whose names nothing needs to be said.
-
     Raises:
-        DataError: there are no rows that could be looked at.
+        DataError: there are no rows that could be looked at, or too much of something.
     """
-    text = _decoded(content)
-    delimiter = _delimiter(text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    header: list[str] | None = None
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    misfits: list[tuple[int, int]] = []  # line, fields
+    with TextFile(path, choices.encoding) as file:
+        found = dialect.find(file.head(), choices)
     try:
-        for fields in reader:
-            if not fields:
-                continue  # a blank line
-            if header is None:
-                header = [field.strip() for field in fields]
-            elif len(fields) == len(header):
-                rows.append([field.strip() for field in fields])
-                lines.append(reader.line_num)
-            else:
-                misfits.append((reader.line_num, len(fields)))
-    except csv.Error as error:
-        raise DataError(
-            f"Line {reader.line_num:,} cannot be read as CSV ({error}); look for a quotation mark "
-            "that is not closed."
-        ) from None
-    if header is None:
-        raise DataError("The file is empty; it needs a line of column names and rows below it.")
-    if not rows:
-        raise DataError(
-            f"No line has the {len(header)} fields that the header names"
-            + (f" (line {misfits[0][0]:,} has {misfits[0][1]})" if misfits else "")
-            + "; put one row for each time step below the line of column names."
-        )
-    labels, found = _labels(header, drop)
-    found += _about_layout(header, delimiter, misfits)
-    return Table(pd.DataFrame(rows, columns=labels, dtype=str), np.array(lines), found)
+        return _fast(path, choices, found)
+    except _Unsure:
+        return _exact(path, choices, found)
 
 
-def _decoded(content: bytes) -> str:
+# -- fast ---------------------------------------------------------------------------------------
+
+
+def _fast(path: Path, choices: Choices, found: Dialect) -> Table:
+    if found.skipped:
+        raise _Unsure
+    columns = Columns(found.header, choices.date, choices.decimal)
+    with TextFile(path, choices.encoding) as file:
+        for text in _whole_lines(file, found.first_line - 1):
+            block = _block(text, columns, found.delimiter, choices.decimal)
+            columns.take(block.columns, block.num_rows)
+    if not columns.rows:
+        raise _Unsure
+    lines = range(found.first_line, found.first_line + columns.rows)
+    return columns.table(lines, file.sha256, found.findings)
+
+
+def _whole_lines(file: TextFile, passed_over: int) -> Iterator[str]:
+    """Yield the text below the lines passed over, each time up to the end of a line.
+
+    Blank lines at the end of the file belong to nothing and are left out.
+    """
+    rest = ""
+    for text in file:
+        text = rest + text
+        if passed_over:
+            above = list(itertools.islice(lines_of(text), passed_over))
+            text = text[sum(map(len, above)) :]
+            passed_over = 0
+        kept = text[: text.rfind("\n") + 1].rstrip("\r\n")
+        rest = text[len(kept) :]
+        if kept:
+            yield kept
+            rest = rest.removeprefix("\r").removeprefix("\n")
+        if len(rest) > LONGEST_LINE:
+            raise _Unsure
+    if rest.strip("\r\n"):
+        yield rest
+
+
+def _block(block: str, columns: Columns, delimiter: str, decimal: Decimal) -> pa.Table:
+    """Return a block as columns of numbers, or of text without blanks around it."""
+    if block.startswith("\ufeff") or block.count("\r") != block.count("\r\n"):
+        raise _Unsure  # Arrow would drop a mark and end a line at a CR
+    types = {
+        name: pa.string() if columns.as_text(at) else pa.float64()
+        for at, name in enumerate(columns.names)
+    }
+    content = pa.py_buffer(block.encode())
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"Line {line:,} is not UTF-8 (byte 0x{content[error.start]:02x}); save the file with "
-            "the encoding UTF-8."
-        ) from None
+        table = _parsed_by_arrow(content, types, delimiter, decimal)
+        odd = [n for n in types if pa.types.is_floating(types[n]) and not _all_finite(table[n])]
+    except pa.ArrowInvalid:
+        odd = list(types)
+    if odd:
+        types |= dict.fromkeys(odd, pa.string())
+        try:
+            table = _parsed_by_arrow(content, types, delimiter, decimal)
+        except pa.ArrowInvalid:
+            raise _Unsure from None
+    if table.num_rows != block.count("\n") + 1:
+        raise _Unsure
+    for at, name in enumerate(types):
+        if pa.types.is_string(types[name]):
+            texts = _unquoted(table[name]) if '"' in block else table[name]
+            table = table.set_column(at, name, pc.utf8_trim_whitespace(texts))
+    return table
 
 
-def _delimiter(text: str) -> str:
-    """Return what occurs most often in the header; a comma where nothing does."""
-    header = text.lstrip("\r\n").splitlines()[:1]
-    counts = {delimiter: "".join(header).count(delimiter) for delimiter in DELIMITERS}
-    return max(counts, key=counts.__getitem__)
+def _parsed_by_arrow(
+    content: pa.Buffer, types: dict[str, pa.DataType], delimiter: str, decimal: Decimal
+) -> pa.Table:
+    return arrow.read_csv(
+        pa.BufferReader(content),
+        arrow.ReadOptions(column_names=list(types), block_size=1 << 22),
+        arrow.ParseOptions(delimiter=delimiter, quote_char=False, double_quote=False),
+        arrow.ConvertOptions(
+            column_types=types,
+            null_values=_BLANK,
+            strings_can_be_null=False,
+            decimal_point=decimal,
+        ),
+    )
 
 
-def _labels(header: list[str], drop: Collection[str]) -> tuple[list[str], list[Finding]]:
-    """Return a name of its own for every column, and what to do where the header has none."""
-    labels: list[str] = []
-    found: list[Finding] = []
-    for number, name in enumerate(header, 1):
-        label = name or f"column {number}"
-        label = f"{label} (column {number})" if label in labels else label
-        labels.append(label)
-        settled = {label, name} if name else {label}
-        if label != name and not settled.intersection(drop):
-            fault = f"Column {number} has the name {shown(name)} of an earlier one"
-            found.append(
-                Finding(
-                    "error",
-                    f"{fault if name else f'Column {number} has no name'}; it is called "
-                    f"{shown(label)} here: leave it out, or name it in the file.",
-                    (option("--drop", label),),
-                )
+def _all_finite(numbers: pa.ChunkedArray) -> bool:
+    """Tell whether every number is finite, where one was written."""
+    return bool(pc.all(pc.is_finite(numbers), min_count=0).as_py())
+
+
+def _unquoted(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return cells without the quotation marks around them."""
+    quoted = pc.match_substring(texts, '"')
+    if not pc.any(quoted, min_count=0).as_py():
+        return texts
+    whole = pc.match_substring_regex(texts, '^"[^"]*"$')
+    if not pc.all(pc.equal(quoted, whole), min_count=0).as_py():
+        raise _Unsure
+    return pc.replace_substring(texts, '"', "")
+
+
+# -- exact --------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """The lines of a file, of which the csv module takes one after another."""
+
+    def __init__(self, file: TextFile, found: Dialect) -> None:
+        self._file, self._found = file, found
+        self.number = 0  # of the line taken last
+        self.taken = 0  # characters since the last row
+
+    def __iter__(self) -> Iterator[str]:
+        rest = ""
+        for text in self._file:
+            lines = list(lines_of(rest + text))
+            rest = lines.pop() if lines else ""  # it may go on, or an LF may follow its CR
+            yield from self._fed(lines)
+            self._require_short(rest)
+        yield from self._fed([rest] if rest else [])
+
+    def _fed(self, lines: Sequence[str]) -> Iterator[str]:
+        for line in lines:
+            self.number += 1
+            if self.number < self._found.first_line or self.number in self._found.skipped:
+                continue
+            self.taken += len(line)
+            self._require_short(line)
+            yield line
+
+    def _require_short(self, line: str) -> None:
+        if max(len(line), self.taken) > LONGEST_LINE:
+            raise DataError(
+                f"The row on line {max(self.number, 1):,} is longer than {LONGEST_LINE:,} "
+                "characters; a row for each time step is needed, and quotation marks closed."
             )
-    return labels, found
 
 
-def _about_layout(
-    header: list[str], delimiter: str, misfits: list[tuple[int, int]]
-) -> list[Finding]:
-    found = []
-    if delimiter != ",":
-        found.append(Finding("info", f"Fields are separated by {DELIMITERS[delimiter]}."))
-    if all(any(sign.isdigit() for sign in name) and not _is_word(name) for name in header):
-        found.append(
-            Finding(
-                "error",
-                f"The first line ({shown(delimiter.join(header))}) holds values; put a line of "
-                "column names above it.",
-            )
+def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
+    columns = Columns(found.header, choices.date, choices.decimal)
+    width = len(columns.names)
+    batch: list[list[str]] = []
+    ends: list[int] = []
+    misfit: tuple[int, list[str]] | None = None  # the first
+    misfits = 0
+    with TextFile(path, choices.encoding) as file:
+        lines = _Lines(file, found)
+        reader = csv.reader(iter(lines), delimiter=found.delimiter, strict=True)
+        try:
+            for fields in reader:
+                lines.taken = 0
+                if len(fields) == width:
+                    batch.append(fields)
+                    ends.append(lines.number)
+                elif fields:
+                    misfit = misfit or (lines.number, fields)
+                    misfits += 1
+                if len(batch) >= _BATCH:
+                    columns.take(_as_arrow(batch), len(batch))
+                    batch.clear()
+        except csv.Error as error:
+            raise DataError(
+                f"Line {lines.number:,} cannot be read as CSV ({error}); look for a quotation mark "
+                "that is not closed."
+            ) from None
+    if not ends:
+        raise DataError(_no_rows(width, misfit))
+    if batch:
+        columns.take(_as_arrow(batch), len(batch))
+    findings = [*found.findings, *_about_misfits(width, misfit, misfits)]
+    return columns.table(np.array(ends), file.sha256, findings)
+
+
+def _as_arrow(rows: Sequence[Sequence[str]]) -> list[pa.ChunkedArray]:
+    columns = zip(*rows, strict=True)
+    return [pa.chunked_array([[cell.strip() for cell in cells]], pa.string()) for cells in columns]
+
+
+def _no_rows(width: int, misfit: tuple[int, list[str]] | None) -> str:
+    if misfit is None:
+        return "There is no row below the column names; put one for each time step."
+    line, fields = misfit
+    why = "put one row for each time step below the line of column names"
+    if len(fields) == width + 1:
+        why = (
+            "delete the separator at the end of the lines, or put one behind the column names"
+            if not fields[-1].strip()
+            else "name every column in the first line"
         )
-    if misfits:
-        line, count = misfits[0]
-        also = f", and so it is on {len(misfits) - 1:,} more lines" if len(misfits) > 1 else ""
-        found.append(
-            Finding(
-                "error",
-                f"Line {line:,} has {count} fields where the header names {len(header)}{also}; "
-                "mend the file, in which a field with a separator in it needs quotation marks.",
-            )
+    return (
+        f"No line has the {width} fields that the header names (line {line:,} has {len(fields)}); "
+        f"{why}."
+    )
+
+
+def _about_misfits(width: int, misfit: tuple[int, list[str]] | None, count: int) -> list[Finding]:
+    if misfit is None:
+        return []
+    line, fields = misfit
+    also = f", and so it is on {count - 1:,} more lines" if count > 1 else ""
+    return [
+        Finding(
+            "error",
+            f"Line {line:,} has {len(fields)} fields where the header names {width}{also}; "
+            "mend the file, in which a field with a separator in it needs quotation marks.",
+            (option("--skip-line", str(line)),) if count == 1 else (),
         )
-    return found
-
-
-def _is_word(name: str) -> bool:
-    """Tell a name such as `sensor2` from a value such as `1e5` or `2020-01-01T00:00Z`."""
-    return name[:1].isalpha() or name[:1] == "_"
+    ]

@@ -9,7 +9,7 @@ import functools
 import itertools
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -18,9 +18,9 @@ from pandas.tseries.offsets import BaseOffset
 
 from data import calendar
 from data.choices import Choices
-from data.csvfile import Table
 from data.finding import Finding, option, shown
 from data.registry import DataError
+from data.table import Table
 
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
@@ -63,10 +63,11 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
         column = choices.date
     else:
         other = {*choices.drop, *choices.past_only, *choices.known_future, choices.target}
-        free = [name for name in table.cells.columns if name not in other]
-        candidates = [name for name in free if _looks_dated(table.cells[name])]
+        free = [name for name in table.columns if name not in other]
+        kept = [name for name in free if table.columns[name].texts is not None]
+        candidates = [name for name in kept if _looks_dated(table.texts(name))]
         if not candidates:
-            return None, [_none_found(table, free)]
+            return None, [_none_found(table, kept)]
         if len(candidates) > 1:
             listed = ", ".join(shown(name) for name in candidates)
             return None, [
@@ -81,8 +82,8 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
     written, found = _choose_format(table, column, choices)
     if written is None:
         return None, found
-    texts = table.cells[column]
-    times = _parsed(texts, written)
+    texts = table.texts(column)
+    times = _times(table, column, written)
     example = times.first_valid_index()
     if example is None:
         raise DataError(f"No cell of column {shown(column)} is a date written {written}.")
@@ -105,13 +106,28 @@ def _looks_dated(texts: pd.Series) -> bool:
     return len(filled) > 0 and bool(_formats_of(filled.iloc[0]))
 
 
-@functools.lru_cache(maxsize=64)  # Python compiles each of the formats anew: 0.2 s
 def _formats_of(text: str) -> tuple[str, ...]:
     """Return the formats in which one text is a date; a plain number is none."""
     number = text.lstrip("+-").replace(".", "", 1).isdecimal()
     if number or len(text) > 40 or not any(sign.isdigit() for sign in text):
         return ()
-    return tuple(written for written in FORMATS if _fits(text, written))
+    return tuple(written for written in _by_shape().get(_shape(text), ()) if _fits(text, written))
+
+
+def _shape(text: str) -> str:
+    """Return what dates of one format have in common: their signs, whatever the figures."""
+    shape = re.sub(_OFFSET, lambda found: found[0].removesuffix(found[1]) + "~", text)
+    return re.sub(r"\d+", "0", re.sub(r"[^\W\d_]+", "a", re.sub(r"\s+", " ", shape)))
+
+
+@functools.cache
+def _by_shape() -> dict[str, list[str]]:
+    """Return the formats by shape: Python compiles each anew, and there are hundreds."""
+    found: dict[str, list[str]] = {}
+    for written in FORMATS:
+        example = datetime(2020, 3, 4, 5, 6, 7, 89, UTC).strftime(written)
+        found.setdefault(_shape(example), []).append(written)
+    return found
 
 
 def _fits(text: str, written: str) -> bool:
@@ -136,11 +152,19 @@ def _parsed(texts: pd.Series, written: str) -> pd.Series:
         ) from None
 
 
+def _times(table: Table, column: str, written: str) -> pd.Series:
+    """Return a column as times, as `_parsed` does."""
+    key = column, written
+    if key not in table.times:
+        table.times[key] = _parsed(table.texts(column), written)
+    return table.times[key]
+
+
 def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | None, list[Finding]]:
     """Return the one format in which all dates are written, else what must be chosen."""
     if choices.date_format is not None:
         return choices.date_format, []
-    texts = table.cells[column]
+    texts = table.texts(column)
     filled = texts[texts != ""]
     first = filled.iloc[0] if len(filled) else ""
     possible = _formats_of(first)
@@ -154,7 +178,13 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
                 (option("--date-format", coded),) if coded else (),
             )
         ]
-    complete = [written for written in possible if _parsed(filled, written).notna().all()]
+    start = filled.iloc[:1000]  # rules most of them out
+    complete = [
+        written
+        for written in possible
+        if _parsed(start, written).notna().all()
+        and (_times(table, column, written).notna() | (texts == "")).all()
+    ]
     if len(complete) > 1:
         readings = " or ".join(f"{datetime.strptime(first, w):%d %B %Y}" for w in complete)
         return None, [
@@ -172,8 +202,8 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
         return None, [
             Finding(
                 "choose",
-                f"Dates are written in several ways, as {shown(first)} and, on line "
-                f"{table.lines[other]:,}, {shown(texts[other])}; all of them can be read as "
+                f"Dates are written in several ways, as {shown(first)} and, on "
+                f"{table.place(other)}, {shown(texts[other])}; all of them can be read as "
                 "ISO 8601.",
                 (option("--date-format", "ISO8601"),),
             )
@@ -185,7 +215,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
 def _none_found(table: Table, free: list[str]) -> Finding:
     coded = []
     for name in free:
-        texts = table.cells[name]
+        texts = table.texts(name)
         width = len(texts.iloc[0])
         if width in _CODED and texts.str.fullmatch(rf"\d{{{width}}}").all():
             coded.append(option("--date", name) + " " + option("--date-format", _CODED[width]))
@@ -200,12 +230,12 @@ def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> l
     bad = times.index[times.isna()]
     if not len(bad):
         return []
-    text = table.cells[column][bad[0]]
+    text = table.texts(column)[bad[0]]
     also = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
     return [
         Finding(
             "error",
-            f"Line {table.lines[bad[0]]:,} has "
+            f"{table.place(bad[0]).capitalize()} has "
             + (f"{shown(text)}, which is no date written {written}," if text else "no date")
             + f" in column {shown(column)}{also}; mend or remove it in the file.",
         )

@@ -1,7 +1,8 @@
 """Adds data sets of the user's own, and removes them.
 
-A data set is a folder with `data.csv`, the copy as the choices left it, and `dataset.json`, which
-`data/registry.py` reads. The file that was added is never changed. A folder is put in place whole.
+A data set is a folder with `data.parquet`, the copy as the choices left it, and `dataset.json`,
+which `data/registry.py` reads. The file that was added is never changed. A folder is put in place
+whole.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pandas as pd
 from pydantic import ValidationError
 
+from data import stored
 from data.choices import Choices
 from data.dates import season as season_of
 from data.finding import shown
-from data.quality import Report, inspect, split_rows
+from data.quality import Report, inspect
 from data.registry import (
     DATASETS,
     NAME,
@@ -31,11 +34,12 @@ from data.registry import (
     own_names,
     record,
 )
+from data.table import Table
 
 
 def add(
     name: str,
-    content: bytes,
+    table: Table,
     source: str,
     choices: Choices,
     *,
@@ -48,9 +52,9 @@ def add(
 
     Args:
         name: by which it is known from now on.
-        content: of a CSV file.
+        table: what was read of the file, see `intake.read`.
         source: where the file came from, for the record.
-        choices: how it is read and mended.
+        choices: how it was read and is mended.
         seq_len: look-back that its rows must suffice for.
         pred_len: horizon that its rows must suffice for.
         season: steps of the main season; by default a day, a week or a year, by the frequency.
@@ -60,12 +64,12 @@ def add(
         DataError: the name cannot be used, or something in the file must be mended or chosen.
     """
     _require_free(name, replace)
-    report = inspect(content, choices, seq_len, pred_len)
+    report = inspect(table, choices, seq_len, pred_len)
     if report.frame is None or report.frequency is None or not report.usable:
         raise DataError(f"{source} cannot be used yet: {report.findings[0].text}")
-    values = report.frame.to_csv().encode()
-    facts = _record(report, values, content, source, choices, season)
-    return _put(name, facts, values)
+    dataset = draft(report, choices, source, season=season, seq_len=seq_len, pred_len=pred_len)
+    facts = _record(dataset, report, table, source, choices)
+    return _put(name, facts, report.frame)
 
 
 def remove(name: str) -> None:
@@ -101,44 +105,86 @@ def _require_free(name: str, replace: bool) -> None:
         raise DataError(f"A data set {name} exists; take another name, or ask to replace it.")
 
 
-def _record(
+def draft(
     report: Report,
-    values: bytes,
-    content: bytes,
-    source: str,
     choices: Choices,
-    season: int | None,
+    source: str,
+    *,
+    season: int | None = None,
+    seq_len: int | None = None,
+    pred_len: int | None = None,
+) -> Dataset:
+    """Return the data set that a file would become; it is named as the file and has none yet.
+
+    Args:
+        report: on the file, of which dates and frequency are known.
+        choices: that the report was made with.
+        source: where the file came from.
+        season: steps of the main season; by default a day, a week or a year, by the frequency. A
+            training part that is shorter has none.
+        seq_len: look-back that its user has in mind.
+        pred_len: horizon that its user has in mind.
+    """
+    frame, parts = report.frame, report.split_rows
+    assert frame is not None and report.frequency is not None
+    assert report.target is not None and parts is not None
+    usual = season_of(report.frequency)
+    columns = tuple(frame.columns)
+    return Dataset(
+        name=Path(source).name,
+        description=f"Your own, from {Path(source).name}: {report.rows:,} steps of "
+        f"{report.frequency}, {len(columns)} column{'s' * (len(columns) > 1)}",
+        columns=columns,
+        target=report.target,
+        frequency=report.frequency,
+        season=season or (usual if usual <= parts[0] else 1),
+        split_rows=parts,
+        past_only=tuple(c for c in columns if c in choices.past_only),
+        known_future=tuple(c for c in columns if c in choices.known_future),
+        scaling=choices.scaling,
+        seq_len=seq_len,
+        pred_len=pred_len,
+    )
+
+
+def _record(
+    dataset: Dataset, report: Report, table: Table, source: str, choices: Choices
 ) -> Record:
-    assert report.frame is not None and report.frequency is not None and report.target is not None
-    parts = split_rows(report.rows)
+    """Return what is recorded of a data set, but for the sha256 of its file."""
+    if dataset.season > dataset.split_rows[0]:
+        raise DataError(
+            f"{source} cannot be added: a season of {dataset.season:,} steps is longer than the "
+            f"training part of {dataset.split_rows[0]:,} rows; name a shorter one, or let more "
+            "rows train."
+        )
     done = list(report.done)
-    if season is None and (season := season_of(report.frequency)) > parts[0]:
-        done.append(f"The training part is shorter than a season of {season:,} steps: none is set.")
-        season = 1
-    columns = tuple(report.frame.columns)
+    if dataset.season == 1 and (usual := season_of(dataset.frequency)) > dataset.split_rows[0]:
+        done.append(f"The training part is shorter than a season of {usual:,} steps: none is set.")
     try:
         return Record(
-            description=f"Your own, from {Path(source).name}: {report.rows:,} steps of "
-            f"{report.frequency}, {len(columns)} column{'s' * (len(columns) > 1)}",
-            columns=columns,
-            target=report.target,
-            past_only=tuple(c for c in columns if c in choices.past_only),
-            known_future=tuple(c for c in columns if c in choices.known_future),
-            frequency=report.frequency,
-            season=season,
-            split_rows=parts,
-            sha256=hashlib.sha256(values).hexdigest(),
+            description=dataset.description,
+            columns=dataset.columns,
+            target=dataset.target,
+            past_only=dataset.past_only,
+            known_future=dataset.known_future,
+            frequency=dataset.frequency,
+            season=dataset.season,
+            split_rows=dataset.split_rows,
+            file=VALUES,
+            sha256="",
             source=source,
-            source_sha256=hashlib.sha256(content).hexdigest(),
+            source_sha256=table.sha256,
             choices=choices,
             done=tuple(done),
+            seq_len=dataset.seq_len,
+            pred_len=dataset.pred_len,
         )
     except ValidationError as error:
         said = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
         raise DataError(f"{source} cannot be added: {said}.") from None
 
 
-def _put(name: str, facts: Record, values: bytes) -> Dataset:
+def _put(name: str, facts: Record, frame: pd.DataFrame) -> Dataset:
     """Write beside the place and rename, so that no half of a data set is ever found."""
     folder = own_folder()
     try:
@@ -147,8 +193,11 @@ def _put(name: str, facts: Record, values: bytes) -> Dataset:
         with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
             made = Path(temporary) / "new"
             made.mkdir()
-            (made / VALUES).write_bytes(values)
-            (made / RECORD).write_text(facts.model_dump_json(indent=2), "utf-8")
+            stored.write(made / VALUES, frame)
+            with (made / VALUES).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            whole = facts.model_copy(update={"sha256": digest})
+            (made / RECORD).write_text(whole.model_dump_json(indent=2), "utf-8")
             if (folder / name).exists():
                 os.replace(folder / name, Path(temporary) / "old")
             os.replace(made, folder / name)

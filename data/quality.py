@@ -7,9 +7,8 @@ usable: they would poison the scaling or the loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,16 +16,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from data import csvfile, dates
+from data import dates
 from data.choices import Choices
 from data.cleaning import Cleaned, clean
-from data.csvfile import Table
 from data.finding import LEVELS, Finding, option, shown
+from data.parts import Parts, about_parts, about_scaling
 from data.registry import DataError
 from data.splits import Scaler
-
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "<na>"})
-"""Cells that stand for no value, in any case of letters."""
+from data.table import Floats, Odd, Table
 
 _FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
 
@@ -59,6 +56,7 @@ class Report:
     findings: tuple[Finding, ...]  # the gravest first
     done: tuple[str, ...]  # what the choices changed, a sentence each
     frame: pd.DataFrame | None  # (T, C) of float64 by date, as far as it could be read
+    split_rows: Parts | None = None  # of training, validation and test, where dates allow a split
 
     @property
     def usable(self) -> bool:
@@ -70,19 +68,6 @@ class Report:
         found = asdict(Report(**{**self.__dict__, "frame": None}))
         del found["frame"]
         return {"usable": self.usable, **found}
-
-
-def read_file(path: Path) -> bytes:
-    """Return the content of a file; raises DataError."""
-    try:
-        if path.exists() and not path.is_file():  # a device would never end
-            raise DataError(f"{shown(str(path), 200)} is no file; name a CSV file.")
-        return path.read_bytes()
-    except OSError as error:
-        cause = error.strerror
-        raise DataError(
-            f"{shown(str(path), 200)} cannot be read ({cause}); name a CSV file."
-        ) from None
 
 
 def choose(**values: object) -> Choices:
@@ -97,30 +82,31 @@ def choose(**values: object) -> Choices:
 
 
 def inspect(
-    content: bytes, choices: Choices | None = None, seq_len: int = 96, pred_len: int = 24
+    table: Table, choices: Choices | None = None, seq_len: int = 96, pred_len: int = 24
 ) -> Report:
-    """Return what is wrong with a CSV file, and its values as the choices leave them.
+    """Return what is wrong with a file, and its values as the choices leave them.
 
     Args:
-        content: of the file.
+        table: what was read of the file, with choices that read it so, see `intake.reading`.
         choices: how it is read and mended; by default nothing is.
         seq_len: look-back in time steps.
         pred_len: horizon in time steps.
 
     Raises:
-        DataError: the file has no rows that could be looked at, or a choice does not fit it.
+        DataError: a choice does not fit the file.
     """
     choices = choices or Choices()
-    table = csvfile.read(content, choices.drop)
     _require_known(table, choices)
     dated, about_dates = dates.find(table, choices)
     findings = [*table.findings, *about_dates]
+    findings += [found for labels, found in table.unnamed if not labels.intersection(choices.drop)]
     names = [
         name
-        for name in table.cells.columns
+        for name in table.columns
         if name not in choices.drop and (dated is None or name != dated.column)
     ]
-    values, kinds, about_cells = _numbers(table, names)
+    values = table.frame(names)
+    kinds, about_cells = _about_cells(table, names)
     if dated is None:
         return _report(table, choices, kinds, findings, Cleaned(values, ()), None, None, None)
     findings += about_cells
@@ -133,11 +119,12 @@ def inspect(
                 (option("--drop", "date"),),
             )
         )
-    readable = dated.times.notna().to_numpy()
-    frame = values[readable].set_axis(pd.DatetimeIndex(dated.times[readable]))
-    lines = table.lines[readable]
-    findings += _about_order(frame, lines)
-    findings += _about_repeats(frame, lines, choices)
+    rows = np.flatnonzero(dated.times.notna())
+    frame = values if len(rows) == len(values) else values.iloc[rows]
+    frame = frame.set_axis(pd.DatetimeIndex(dated.times.iloc[rows]))
+    places = Places(table, rows)
+    findings += _about_order(frame, places)
+    findings += _about_repeats(frame, places, choices)
     step, about_step = dates.frequency(
         pd.DatetimeIndex(frame.index.unique().sort_values()), choices
     )
@@ -152,18 +139,34 @@ def inspect(
         findings += _about_grid(cleaned.frame, step)
         season = dates.season(step)
     findings += _about_missing(cleaned.frame[[n for n in names if kinds[n] != "text"]])
-    findings += _about_constants(cleaned.frame, choices)
+    index = pd.DatetimeIndex(cleaned.frame.index)
+    parts, about_split = about_parts(index, choices, seq_len, pred_len, season)
+    if parts is not None:
+        findings += _about_constants(cleaned.frame, choices, parts[0])
+        findings += about_scaling(cleaned.frame, parts, choices)
     measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
     findings += _about_flats(measured, season)
-    findings += _about_length(len(cleaned.frame), seq_len, pred_len)
-    return _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
+    findings += about_split
+    report = _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
+    return replace(report, split_rows=parts)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the rows of a table that were kept stand in the file."""
+
+    table: Table
+    rows: NDArray[np.int64]
+
+    def __getitem__(self, row: int) -> str:
+        return self.table.place(int(self.rows[row]))
 
 
 # -- cells --------------------------------------------------------------------------------------
 
 
 def _require_known(table: Table, choices: Choices) -> None:
-    known = list(table.cells.columns)
+    known = list(table.columns)
     named = (*choices.drop, *choices.past_only, *choices.known_future)
     for name in (*named, choices.date, choices.target):
         if name is not None and name not in known:
@@ -173,55 +176,52 @@ def _require_known(table: Table, choices: Choices) -> None:
             )
 
 
-def _numbers(table: Table, names: list[str]) -> tuple[pd.DataFrame, dict[str, str], list[Finding]]:
-    """Return columns as float64 (T, C), what each is, and the cells that are no finite number."""
-    values: dict[str, NDArray[np.float64]] = {}
+def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
+    """Return what each column is, and what to do about cells that are no finite number."""
     kinds: dict[str, str] = {}
     found: list[Finding] = []
     for name in names:
-        texts = table.cells[name]
-        missing = texts.str.lower().isin(MISSING).to_numpy()
-        numbers = pd.to_numeric(texts.astype(object), errors="coerce").to_numpy(np.float64)
-        bad = np.flatnonzero(np.isnan(numbers) & ~missing)
-        infinite = np.flatnonzero(np.isinf(numbers))
-        kinds[name] = "empty" if missing.all() else "text" if len(bad) == len(texts) else "number"
-        if len(bad):
-            found.append(_no_number(table, name, bad))
-        if len(infinite):
+        cells, filled = table.columns[name], int(np.isfinite(table.number(name)).sum())
+        kinds[name] = "number"
+        if cells.bad is not None:
+            found.append(_no_number(table, name, cells.bad))
+            kinds[name] = "text" if cells.bad.count == table.rows else "number"
+        elif not filled and cells.infinite is None:
+            kinds[name] = "empty"
+        if cells.infinite is not None:
             found.append(
                 Finding(
                     "error",
-                    f"Line {table.lines[infinite[0]]:,} has {shown(texts[infinite[0]])} in column "
-                    f"{shown(name)}, which is infinite ({_count(infinite, 'such cell')}); mend the "
-                    "file, or leave the column out.",
+                    f"{table.place(cells.infinite.row).capitalize()} has "
+                    f"{shown(cells.infinite.text)} in column {shown(name)}, which is infinite "
+                    f"({_count(cells.infinite.count, 'such cell')}); mend the file, or leave the "
+                    "column out.",
                     (option("--drop", name),),
                 )
             )
-        values[name] = numbers
-    return pd.DataFrame(values, index=table.cells.index), kinds, found
+    return kinds, found
 
 
-def _no_number(table: Table, name: str, bad: NDArray[np.int64]) -> Finding:
-    text = str(table.cells[name][bad[0]])
+def _no_number(table: Table, name: str, bad: Odd) -> Finding:
     hint = "mend the file, or leave the column out"
-    if text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in text:
+    if bad.text.replace(",", "", 1).lstrip("+-").isdecimal() and "," in bad.text:
         hint = "write decimals with a point, and thousands without a comma"
     return Finding(
         "error",
-        f"Line {table.lines[bad[0]]:,} has {shown(text)} in column {shown(name)}, which is no "
-        f"number ({_count(bad, 'such cell')}); {hint}.",
+        f"{table.place(bad.row).capitalize()} has {shown(bad.text)} in column {shown(name)}, which "
+        f"is no number ({_count(bad.count, 'such cell')}); {hint}.",
         (option("--drop", name),),
     )
 
 
-def _count(of: NDArray[np.int64], what: str) -> str:
-    return f"{len(of):,} {what}{'s' * (len(of) > 1)}"
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'s' * (number > 1)}"
 
 
 # -- rows ---------------------------------------------------------------------------------------
 
 
-def _about_order(frame: pd.DataFrame, lines: NDArray[np.int64]) -> list[Finding]:
+def _about_order(frame: pd.DataFrame, places: Places) -> list[Finding]:
     if frame.index.is_monotonic_increasing:
         return []
     times = frame.index.to_numpy()
@@ -229,15 +229,13 @@ def _about_order(frame: pd.DataFrame, lines: NDArray[np.int64]) -> list[Finding]
     return [
         Finding(
             "warning",
-            f"The rows are not in order of time: line {lines[at]:,} ({frame.index[at]}) is earlier "
+            f"The rows are not in order of time: {places[at]} ({frame.index[at]}) is earlier "
             "than the row before it; the copy is sorted.",
         )
     ]
 
 
-def _about_repeats(
-    frame: pd.DataFrame, lines: NDArray[np.int64], choices: Choices
-) -> list[Finding]:
+def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> list[Finding]:
     if frame.index.is_unique or choices.duplicates is not None:
         return []
     again = np.flatnonzero(frame.index.duplicated())
@@ -253,8 +251,8 @@ def _about_repeats(
     return [
         Finding(
             "choose",
-            f"{_count(again, 'row')} {'repeats' if len(again) == 1 else 'repeat'} a date, first on "
-            f"line {lines[again[0]]:,} ({frame.index[again[0]]}), {text}.",
+            f"{_count(len(again), 'row')} repeat{'s' * (len(again) == 1)} a date, first on "
+            f"{places[again[0]]} ({frame.index[again[0]]}), {text}.",
             tuple(option("--duplicates", way) for way in ways),
         )
     ]
@@ -327,7 +325,7 @@ def _about_missing(frame: pd.DataFrame) -> list[Finding]:
             text, ways = f"Column {shown(name)} has no values; leave it out.", ()
         elif len(missing):
             text = (
-                f"{_count(missing, 'value')} of column {shown(name)} "
+                f"{_count(len(missing), 'value')} of column {shown(name)} "
                 f"{'is' if len(missing) == 1 else 'are'} missing, first at "
                 f"{frame.index[missing[0]]}; choose how they are filled, or leave it out."
             )
@@ -339,13 +337,12 @@ def _about_missing(frame: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _about_constants(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
-    """Say which columns have no scale over the training part; see `data.splits.Scaler`."""
-    training = split_rows(len(frame))[0]
+def _about_constants(frame: pd.DataFrame, choices: Choices, training: int) -> list[Finding]:
+    """Say which columns have no scale over the training rows; see `data.splits.Scaler`."""
     if training < 2:
         return []
     values = frame.to_numpy(np.float64)
-    constant = Scaler.fit(values[:training]).constant
+    constant = _constant(values[:training])
     found = []
     for name in frame.columns[constant]:
         column = frame[name].dropna()
@@ -363,6 +360,18 @@ def _about_constants(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
             )
             offers = (option("--drop", name), option("--past-only", name))
             found.append(Finding("choose", text, offers))
+    return found
+
+
+def _constant(values: Floats) -> NDArray[np.bool_]:
+    """Return which columns of (T, C) have no scale, (C,); only the doubtful ones are fitted."""
+    found = np.zeros(values.shape[1], bool)
+    for at, column in enumerate(values.T):
+        low, high = np.fmin.reduce(column), np.fmax.reduce(column)
+        largest = max(abs(low), abs(high))
+        # The deviation is at least this: half the range, divided among all rows.
+        if not (high - low) / np.sqrt(2 * len(column)) > largest * 1e-15 * len(column):
+            found[at] = Scaler.fit(column[:, None]).constant[0]
     return found
 
 
@@ -392,42 +401,6 @@ def longest_flat(values: NDArray[np.float64]) -> tuple[int, int]:
     return int(lengths[best]), int(changed[best])
 
 
-# -- length -------------------------------------------------------------------------------------
-
-
-def split_rows(rows: int) -> tuple[int, int, int]:
-    """Return the rows of training, validation and test: 70, 10 and 20 %, as Informer's own."""
-    training, test = int(rows * 0.7), int(rows * 0.2)
-    return training, rows - training - test, test
-
-
-def rows_needed(seq_len: int, pred_len: int) -> int:
-    """Return the fewest rows of which every part holds a window."""
-    rows = seq_len + pred_len
-    while not _fit(rows, seq_len, pred_len):
-        rows += 1
-    return rows
-
-
-def _fit(rows: int, seq_len: int, pred_len: int) -> bool:
-    training, validation, test = split_rows(rows)
-    return training >= seq_len + pred_len and min(validation, test) >= pred_len
-
-
-def _about_length(rows: int, seq_len: int, pred_len: int) -> list[Finding]:
-    if _fit(rows, seq_len, pred_len):
-        return []
-    return [
-        Finding(
-            "error",
-            f"{rows:,} rows are too few: a look-back of {seq_len} and a horizon of {pred_len} need "
-            f"{rows_needed(seq_len, pred_len):,}, of which 70 % train, 10 % validate and 20 % "
-            "test; add rows, or take a shorter look-back or horizon.",
-            (option("--seq-len", "N") + " " + option("--pred-len", "N"),),
-        )
-    ]
-
-
 # -- report -------------------------------------------------------------------------------------
 
 
@@ -444,7 +417,7 @@ def _report(
     frame = cleaned.frame
     order = list(LEVELS)
     columns = []
-    for name in table.cells.columns:
+    for name in table.columns:
         if name == date:
             columns.append(Column(name, "date", "date"))
         elif name not in frame:
@@ -474,15 +447,16 @@ def _role(name: str, choices: Choices) -> str:
 
 
 def _column(values: pd.Series, role: str, kind: str, dated: bool) -> Column:
-    missing = int(values.isna().sum())
-    finite = values[np.isfinite(values)]
-    if finite.empty:
+    numbers = values.to_numpy(np.float64)
+    missing = int(np.isnan(numbers).sum())
+    finite = numbers[np.isfinite(numbers)]
+    if not len(finite):
         return Column(str(values.name), role, kind, missing)
-    longest, start = longest_flat(values.to_numpy(np.float64))
+    longest, start = longest_flat(numbers)
     return Column(
         name=str(values.name),
         role=role,
-        kind="constant" if kind == "number" and values.nunique() == 1 else kind,
+        kind="constant" if kind == "number" and finite.min() == finite.max() else kind,
         missing=missing,
         minimum=float(finite.min()),
         mean=float(finite.mean()),

@@ -258,7 +258,7 @@ DATASETS: Mapping[str, Dataset] = {
 
 # -- data sets of the user's own ----------------------------------------------------------------
 
-RECORD, VALUES = "dataset.json", "data.csv"
+RECORD, VALUES = "dataset.json", "data.parquet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
 
 
@@ -275,7 +275,8 @@ class Record(BaseModel):
     frequency: str
     season: int
     split_rows: tuple[int, int, int]
-    sha256: str  # of data.csv
+    file: Literal["data.parquet", "data.csv"] = "data.csv"  # as it was written formerly
+    sha256: str  # of the file
     source: str  # the file that was added, which is left as it is
     source_sha256: str
     choices: Choices
@@ -306,7 +307,7 @@ class Record(BaseModel):
             sha256=self.sha256,
             past_only=self.past_only,
             known_future=self.known_future,
-            path=folder / VALUES,
+            path=folder / self.file,
             source=PurePath(self.source).name,
             scaling=self.choices.scaling,
             seq_len=self.seq_len,

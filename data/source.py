@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 import pooch
 
+from data import stored
 from data.registry import DataError, Dataset, find, some
 from data.synthetic import generate
 
@@ -97,11 +98,8 @@ def cache() -> Path:
 
 
 def read(path: Path, dataset: Dataset) -> pd.DataFrame:
-    """Return the columns of `dataset` in a CSV file, indexed by `date`; raises DataError."""
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as a CSV file ({error}); replace it.") from error
+    """Return the columns of `dataset` in its file, indexed by `date`; raises DataError."""
+    frame = stored.read(path) if path.suffix == ".parquet" else _csv(path)
     if missing := [name for name in ("date", *dataset.columns) if name not in frame.columns]:
         raise DataError(
             f"{path} has no column {some(missing)}; data set {dataset.name!r} needs "
@@ -118,6 +116,13 @@ def read(path: Path, dataset: Dataset) -> pd.DataFrame:
     except ValueError as error:
         cause = str(error).splitlines()[0]
         raise DataError(f"{path} holds something that is no date or number ({cause}).") from error
+
+
+def _csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as a CSV file ({error}); replace it.") from error
 
 
 def _verified(path: Path, dataset: Dataset) -> Path:

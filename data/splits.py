@@ -77,7 +77,9 @@ class Scaler:
                 scale = numbers.max(axis=0).filled(0.0) - centre
             case "none":
                 centre, scale = np.zeros_like(mean), np.ones_like(std)
-        return cls(centre, np.where(std > noise, scale, 0.0))
+        varies = std > noise
+        # Held at 0, a constant column must come back as it was, unscaled ones too.
+        return cls(np.where(varies, centre, mean), np.where(varies, scale, 0.0))
 
     @property
     def constant(self) -> NDArray[np.bool_]:

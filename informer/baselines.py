@@ -6,16 +6,18 @@ On ETT the closed-form linear map beats every published Informer, and takes seco
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import click
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from data.registry import DataError, find
-from data.series import series
+from data.series import Series, series
 from data.splits import Floats, Split, window_starts
 from informer.conduct import die_with_parent
 from informer.config import ConfigError, RunConfig, Value, from_flat
@@ -25,16 +27,20 @@ from informer.metrics import Errors
 from informer.rundir import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
+JudgedSplit = Literal["val", "test"]
 
 RIDGE = 1e-2  # of the mean diagonal of the normal equations
-_CHUNK = 256  # windows at a time: bounds the memory
+_CHUNK, _CELLS = 256, 16_000_000  # windows, and their numbers, at a time: bounds the memory
+
+WORK = 2e10
+"""Multiplications that a person waits for: a few seconds on one core."""
 
 
 class Baseline(Record):
     """Errors of one forecast without training, on scaled data, over the windows of a split."""
 
     name: Name
-    split: Literal["val", "test"]
+    split: JudgedSplit
     mse: float
     mae: float
     windows: JudgedOn = "all windows"
@@ -43,53 +49,99 @@ class Baseline(Record):
 def compute(config: RunConfig) -> list[Baseline]:
     """Return every baseline on validation and test, for the data section of `config`.
 
-    Each forecasts an output column from that column's own past. Seasonal-naive takes its season
-    from the series even where the look-back is shorter.
-
     Raises:
         DataError: the data set cannot be had.
     """
     data = config.data
     source = series(data.dataset, data.features, data.target)
+    found = errors(source, data.seq_len, data.pred_len, drop_last=data.drop_last)
+    return [
+        Baseline(
+            name=name,
+            split=split,
+            mse=sums.mse,
+            mae=sums.mae,
+            windows=judged_on(data.drop_last),
+        )
+        for split, by_name in found.items()
+        for name, sums in by_name.items()
+    ]
+
+
+def errors(
+    source: Series,
+    seq_len: int,
+    pred_len: int,
+    *,
+    drop_last: bool = False,
+    judged: Sequence[JudgedSplit] = ("val", "test"),
+    every: int = 1,
+    progress: Callable[[float], None] = lambda share: None,
+) -> dict[JudgedSplit, dict[Name, Errors]]:
+    """Return the errors of every baseline on scaled data, by part and name.
+
+    Each forecasts an output column from that column's own past. Seasonal-naive takes its season
+    from the series even where the look-back is shorter.
+
+    Args:
+        source: the data.
+        seq_len: look-back, of which the linear map makes its forecast.
+        pred_len: horizon.
+        drop_last: whether whole batches alone are judged, see `window_starts`.
+        judged: parts on which errors are wanted.
+        every: windows are learned from and judged one in so many.
+        progress: is told the share of the windows that is done.
+    """
     values = source.values[:, source.outputs]  # (T, C)
-    season, lookback, horizon = source.dataset.season, data.seq_len, np.arange(data.pred_len)
+    season, horizon = source.dataset.season, np.arange(pred_len)
+    chunk = max(1, min(_CHUNK, _CELLS // ((seq_len + pred_len) * values.shape[1])))
+    parts: list[Split] = ["train", *judged]
+    starts = {
+        split: window_starts(source.dataset, split, seq_len, pred_len, drop_last=drop_last)[::every]
+        for split in parts
+    }
+    total, done = sum(map(len, starts.values())), 0
 
     def origins(split: Split) -> Iterator[NDArray[np.int64]]:
         """Yield the first forecast rows of a split's windows, (N, 1), a chunk at a time."""
-        drop_last = data.drop_last
-        starts = np.array(
-            window_starts(source.dataset, split, lookback, data.pred_len, drop_last=drop_last)
-        )
-        for chunk in range(0, len(starts), _CHUNK):
-            yield starts[chunk : chunk + _CHUNK, None] + lookback
+        nonlocal done
+        of_split = np.array(starts[split], np.int64)
+        for first in range(0, len(of_split), chunk):
+            some = of_split[first : first + chunk]
+            yield some[:, None] + seq_len
+            done += len(some)
+            progress(done / total)
 
     def past(origin: NDArray[np.int64]) -> Floats:
-        rows: Floats = values[origin - lookback + np.arange(lookback)]  # (N, L, C)
+        rows: Floats = values[origin - seq_len + np.arange(seq_len)]  # (N, L, C)
         return rows
 
-    weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
-    found: list[Baseline] = []
-    for split in ("val", "test"):
-        errors: dict[Name, Errors] = {}
-        for origin in origins(split):
-            forecasts: dict[Name, Floats] = {
-                "repeat-last": values[origin - 1],
-                "seasonal-naive": values[origin - season + horizon % season],
-                "closed-form linear": _forecast(past(origin), weights),
-            }
-            for name, forecast in forecasts.items():
-                errors.setdefault(name, Errors()).add(forecast - values[origin + horizon])
-        found += [
-            Baseline(
-                name=name,
-                split=split,
-                mse=sums.mse,
-                mae=sums.mae,
-                windows=judged_on(data.drop_last),
-            )
-            for name, sums in errors.items()
-        ]
+    # While trainings run, several threads of one product mostly wait for each other.
+    with threadpool_limits(1, "blas"):
+        weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
+        found: dict[JudgedSplit, dict[Name, Errors]] = {}
+        for split in judged:
+            sums: dict[Name, Errors] = {}
+            for origin in origins(split):
+                forecasts: dict[Name, Floats] = {
+                    "repeat-last": values[origin - 1],
+                    "seasonal-naive": values[origin - season + horizon % season],
+                    "closed-form linear": _forecast(past(origin), weights),
+                }
+                for name, forecast in forecasts.items():
+                    sums.setdefault(name, Errors()).add(forecast - values[origin + horizon])
+            found[split] = sums
     return found
+
+
+def thinning(
+    source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit], work: float = WORK
+) -> int:
+    """Return the `every` with which `errors` stays within about `work` multiplications."""
+    columns = len(source.roles.forecast)
+    parts: list[Split] = ["train", *judged]
+    windows = sum(len(window_starts(source.dataset, part, seq_len, pred_len)) for part in parts)
+    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / work))
 
 
 def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:

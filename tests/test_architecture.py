@@ -50,16 +50,25 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.transcript",
         "nas_engine.vocabulary",
         "nas_engine.workspace",
+        "informer.baselines",
         "informer.config",
         "informer.cost",
         "informer.estimate",
         "informer.rundir",
         "data.choices",
         "data.finding",
+        "data.intake",
+        "data.limits",
+        "data.openfile",
         "data.own",
+        "data.parts",
+        "data.profile",
         "data.quality",
         "data.registry",
+        "data.series",
         "data.source",
+        "data.splits",
+        "data.table",
     ),
     "nas_engine": (
         "nas_engine",
@@ -80,6 +89,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 HEAVY: dict[str, tuple[str, ...]] = {
     "streamlit": ("app.py", "pages"),
     "plotly": ("pages",),
+    "pyarrow": ("data",),
     "torch": ("informer", "data/windows.py"),
     "safetensors": ("informer",),
     "langchain": (),
@@ -107,6 +117,7 @@ HEAVY: dict[str, tuple[str, ...]] = {
 
 # Modules that must stay light: importing them loads none of these.
 LIGHT = {
+    "informer.baselines": ("torch", "streamlit", "langchain_core", "optuna"),
     "informer.config": ("torch", "pandas", "numpy", "streamlit", "langchain_core", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

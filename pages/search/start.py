@@ -159,9 +159,12 @@ def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
         "data.label_len": "Label length",
         "data.pred_len": "Horizon",
     }
+    begins = lengths_in_mind(facts, start)
+    if begins is not start:  # another form: widgets of this one may hold other lengths
+        prefix = f"{prefix}-{dataset}"
     for column, (key, label) in zip(st.columns(3), lengths.items(), strict=True):
         with column:
-            chosen[key] = setting(key, start[key], prefix, label)
+            chosen[key] = setting(key, begins[key], prefix, label)
     return chosen
 
 
@@ -173,6 +176,21 @@ def missing_file(facts: Dataset) -> str:
         f"It is not on this machine yet: the search begins by downloading {facts.size / 1e6:.1f} "
         f"MB, as `python -m data.fetch {facts.name}` does beforehand."
     )
+
+
+def lengths_in_mind(facts: Dataset, start: dict[str, Value]) -> dict[str, Value]:
+    """Return what the form begins with, with the look-back and horizon recorded with the data set.
+
+    They count where the form itself names no data set of this name, as that of another search does.
+    """
+    if facts.seq_len is None or facts.pred_len is None or start["data.dataset"] == facts.name:
+        return start
+    label = min(int(start["data.label_len"]), facts.seq_len)
+    return start | {
+        "data.seq_len": facts.seq_len,
+        "data.label_len": label,
+        "data.pred_len": facts.pred_len,
+    }
 
 
 def first_choice(start: dict[str, Value]) -> Value:

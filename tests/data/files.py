@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from data.choices import Choices
+from data.intake import read_bytes
+from data.quality import Report, inspect
+
 
 def table(rows: int = 400, frequency: str = "h", start: str = "2024-01-01") -> pd.DataFrame:
     """Return two columns that vary, indexed by `time`."""
@@ -25,3 +29,10 @@ def mine() -> bytes:
     frame["holiday"] = (pd.DatetimeIndex(frame.index).day_of_week == 6).astype(float)
     frame.iloc[50:53, 1] = np.nan
     return csv(frame.drop(frame.index[200:206]))
+
+
+def check(
+    content: bytes, choices: Choices | None = None, seq_len: int = 96, pred_len: int = 24
+) -> Report:
+    """Return what is wrong with the content of a file."""
+    return inspect(read_bytes(content, choices), choices, seq_len, pred_len)

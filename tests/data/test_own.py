@@ -11,6 +11,7 @@ import pytest
 
 from data import own
 from data.choices import Choices
+from data.intake import read_bytes
 from data.quality import choose
 from data.registry import DATASETS, DataError, Dataset, Features, find, names, own_folder
 from data.series import series
@@ -23,7 +24,8 @@ CHOICES = choose(fill="interpolate", past_only=("site",), known_future=("holiday
 def add(name: str = "mine", content: bytes | None = None, **options: object) -> Dataset:
     choices = options.pop("choices", CHOICES if content is None else Choices())
     assert isinstance(choices, Choices)
-    return own.add(name, content or mine(), "/from/mine.csv", choices, **options)  # type: ignore[arg-type]
+    read = read_bytes(content or mine(), choices)
+    return own.add(name, read, "/from/mine.csv", choices, **options)  # type: ignore[arg-type]
 
 
 def complaint(name: str = "mine", content: bytes | None = None, **options: object) -> str:
@@ -78,10 +80,33 @@ def test_the_copy_holds_the_very_values_of_the_file() -> None:
     np.testing.assert_array_equal(load("exact").to_numpy(), frame.to_numpy())
 
 
+def test_every_bit_of_a_value_is_kept() -> None:
+    frame = table()
+    frame.iloc[:5, 0] = [0.1 + 0.2, 1e-308, -0.0, 1.7976931348623157e308, 5e-324]
+    add("exact", csv(frame))
+    kept = load("exact")["a"].to_numpy()
+    assert kept.tobytes() == frame["a"].to_numpy().tobytes()
+    assert (load("exact").index == frame.index).all()
+
+
+def test_a_copy_that_was_stored_as_csv_is_still_read() -> None:
+    dataset = add("old", csv(table()))
+    folder = own_folder() / "old"
+    content = load("old").to_csv().encode()
+    (folder / "data.csv").write_bytes(content)
+    (folder / "data.parquet").unlink()
+    facts = json.loads(record_of("old").read_text())
+    del facts["file"]  # it was not recorded then
+    facts["sha256"] = hashlib.sha256(content).hexdigest()
+    record_of("old").write_text(json.dumps(facts))
+    assert find("old").path == folder / "data.csv" and find("old").columns == dataset.columns
+    np.testing.assert_array_equal(load("old").to_numpy(), table().to_numpy())
+
+
 def test_a_copy_that_was_changed_is_refused() -> None:
     add()
-    with (own_folder() / "mine" / "data.csv").open("a") as file:
-        file.write("2030-01-01,1,1,1,1\n")
+    with (own_folder() / "mine" / "data.parquet").open("ab") as file:
+        file.write(b"more")
     with pytest.raises(DataError, match="was changed after data set 'mine' was added"):
         load("mine")
 
@@ -139,6 +164,7 @@ def test_the_season_can_be_set_and_never_exceeds_the_training_part() -> None:
         ("surplus", "x"),
         ("split_rows", [1, 2]),
         ("choices", {"fill": "magic"}),
+        ("file", "../../other.csv"),
     ],
 )
 def test_a_damaged_record_is_one_sentence_and_the_others_stay(

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from data.dates import season
-from data.quality import Report, choose, inspect, longest_flat, rows_needed, split_rows
+from data.parts import rows_needed, split_rows
+from data.quality import Report, choose, longest_flat
 from data.registry import DataError
-from tests.data.files import csv, mine, table
+from tests.data.files import check, csv, mine, table
 
 
 def sentence(report: Report, *words: str) -> str:
@@ -23,7 +24,7 @@ def sentence(report: Report, *words: str) -> str:
 
 def complaint(content: bytes, **choices: object) -> str:
     with pytest.raises(DataError) as caught:
-        inspect(content, choose(**choices))
+        check(content, choose(**choices))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -34,7 +35,7 @@ def offers(report: Report) -> list[str]:
 
 def test_a_sound_file_can_be_used_and_is_not_changed() -> None:
     frame = table()
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     assert report.usable and report.done == () and report.frequency == "h"
     assert report.frame is not None
     pd.testing.assert_frame_equal(
@@ -56,7 +57,7 @@ def test_lines_that_do_not_fit_the_header_are_counted_and_located() -> None:
     lines = csv(table()).decode().splitlines()
     lines[6] += ",1"
     lines[9] = lines[9].rsplit(",", 1)[0]
-    report = inspect("\n".join(lines).encode())
+    report = check("\n".join(lines).encode())
     said = sentence(report, "Line 7 has 4 fields")
     assert "on 1 more lines" in said and not report.usable
 
@@ -66,9 +67,9 @@ def test_lines_that_do_not_fit_the_header_are_counted_and_located() -> None:
     [
         (b"", "The file is empty"),
         (b"\n\n", "The file is empty"),
-        (b"time,a\n", "No line has the 2 fields"),
+        (b"time,a\n", "There is no row below the column names"),
         (b"time,a\n2024-01-01,\xe9\n", "Line 2 is not UTF-8 (byte 0xe9)"),
-        ("time,a\n2024-01-01,1\n".encode("utf-16"), "is not UTF-8"),
+        ("time,a\n2024-01-01,1\n".encode("utf-16-le"), "Line 1 holds the character NUL"),
         (b'time,a\n2024-01-01,"1\n2024-01-02,2\n', "look for a quotation mark"),
     ],
 )
@@ -77,27 +78,27 @@ def test_a_file_without_rows_is_one_sentence(content: bytes, said: str) -> None:
 
 
 def test_a_byte_order_mark_and_semicolons_are_understood_and_told() -> None:
-    report = inspect(b"\xef\xbb\xbf" + csv(table(), sep=";"))
+    report = check(b"\xef\xbb\xbf" + csv(table(), sep=";"))
     assert report.usable and "semicolons" in sentence(report, "separated")
     assert report.columns[0].name == "time"
 
 
 def test_columns_without_a_name_of_their_own_must_be_left_out() -> None:
     content = csv(table()).replace(b"time,a,b", b"time,a,a", 1)
-    report = inspect(content)
+    report = check(content)
     assert "Column 3 has the name 'a' of an earlier one" in sentence(report, "Column 3")
-    assert inspect(content, choose(drop=("a (column 3)",))).usable
+    assert check(content, choose(drop=("a (column 3)",))).usable
     numbered = b"".join(
         b",%s" % line if n == 0 else b"%d,%s" % (n, line)
         for n, line in enumerate(csv(table()).splitlines(keepends=True))
     )
-    assert "Column 1 has no name" in sentence(inspect(numbered), "Column 1")
-    assert inspect(numbered, choose(drop=("column 1",))).usable
+    assert "Column 1 has no name" in sentence(check(numbered), "Column 1")
+    assert check(numbered, choose(drop=("column 1",))).usable
 
 
 def test_values_in_the_place_of_column_names_are_noticed() -> None:
     content = csv(table()).split(b"\n", 1)[1]
-    assert "line of column names above" in sentence(inspect(content), "The first line")
+    assert "line of column names above" in sentence(check(content), "The first line")
 
 
 # -- dates --------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def test_values_in_the_place_of_column_names_are_noticed() -> None:
 )
 def test_the_format_of_dates_is_found_where_it_is_the_only_one(written: str) -> None:
     frame = table(start="2024-01-13")
-    report = inspect(csv(frame.set_axis(frame.index.strftime(written)).rename_axis("when")))
+    report = check(csv(frame.set_axis(frame.index.strftime(written)).rename_axis("when")))
     assert report.usable, report.findings
     assert report.first == "2024-01-13 00:00:00" and report.frequency == "h"
 
@@ -123,55 +124,55 @@ def test_the_format_of_dates_is_found_where_it_is_the_only_one(written: str) -> 
 def test_day_and_month_are_never_guessed() -> None:
     frame = table(12, "D")
     content = csv(frame.set_axis(frame.index.strftime("%d/%m/%Y")).rename_axis("time"))
-    report = inspect(content, None, 2, 1)
+    report = check(content, None, 2, 1)
     assert not report.usable and report.frame is None
     assert offers(report) == ["--date-format %d/%m/%Y", "--date-format %m/%d/%Y"]
-    by_day = inspect(content, choose(date_format="%d/%m/%Y"), 2, 1)
+    by_day = check(content, choose(date_format="%d/%m/%Y"), 2, 1)
     assert by_day.usable and by_day.frequency == "D" and by_day.last == "2024-01-12 00:00:00"
-    by_month = inspect(content, choose(date_format="%m/%d/%Y"), 2, 1)
+    by_month = check(content, choose(date_format="%m/%d/%Y"), 2, 1)
     assert by_month.frequency == "MS" and by_month.last == "2024-12-01 00:00:00"
 
 
 def test_one_day_beyond_12_settles_the_order() -> None:
     frame = table(20, "D")
     content = csv(frame.set_axis(frame.index.strftime("%d/%m/%Y")).rename_axis("time"))
-    report = inspect(content, None, 2, 1)
+    report = check(content, None, 2, 1)
     assert report.usable and "01 January 2024" in sentence(report, "dates the rows")
 
 
 def test_dates_written_in_several_ways_are_read_only_on_request() -> None:
     text = csv(table()).replace(b"2024-01-02 00:00:00", b"2024-01-02")
-    report = inspect(text)
+    report = check(text)
     assert "on line 26" in sentence(report, "several ways")
     assert offers(report) == ["--date-format ISO8601"]
-    assert inspect(text, choose(date_format="ISO8601")).usable
+    assert check(text, choose(date_format="ISO8601")).usable
 
 
 def test_a_date_that_is_none_is_located() -> None:
-    report = inspect(csv(table()).replace(b"2024-01-02 00:00:00", b"yesterday"))
+    report = check(csv(table()).replace(b"2024-01-02 00:00:00", b"yesterday"))
     assert "Line 26 has 'yesterday'" in sentence(report, "yesterday") and not report.usable
 
 
 def test_of_several_columns_of_dates_one_must_be_chosen() -> None:
     frame = table()
     frame["updated"] = "2024-06-01"
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     assert offers(report) == ["--date time", "--date updated"]
-    assert "no number" in sentence(inspect(csv(frame), choose(date="time")), "'updated'", "cells")
-    assert inspect(csv(frame), choose(date="time", drop=("updated",))).usable
+    assert "no number" in sentence(check(csv(frame), choose(date="time")), "'updated'", "cells")
+    assert check(csv(frame), choose(date="time", drop=("updated",))).usable
 
 
 def test_a_file_without_dates_asks_for_them() -> None:
     frame = table().reset_index(drop=True).rename_axis("step")
-    assert "No column was found that holds dates" in sentence(inspect(csv(frame)), "No column")
+    assert "No column was found that holds dates" in sentence(check(csv(frame)), "No column")
 
 
 def test_seconds_since_1970_are_offered_and_read() -> None:
     frame = table()
     seconds = (frame.index - pd.Timestamp(0)) // pd.Timedelta(seconds=1)
     content = csv(frame.set_axis(seconds).rename_axis("t"))
-    assert offers(inspect(content)) == ["--date t --date-format s"]
-    report = inspect(content, choose(date="t", date_format="s"))
+    assert offers(check(content)) == ["--date t --date-format s"]
+    report = check(content, choose(date="t", date_format="s"))
     assert report.usable and report.first == "2024-01-01 00:00:00"
 
 
@@ -184,10 +185,10 @@ def in_berlin(rows: int = 400, start: str = "2024-03-25") -> pd.DataFrame:
 
 
 def test_offsets_that_change_are_turned_to_utc_on_request_alone() -> None:
-    report = inspect(csv(in_berlin()))
+    report = check(csv(in_berlin()))
     assert "+0100 and +0200" in sentence(report, "offsets") and report.frame is None
     assert offers(report) == ["--timezone UTC"]
-    chosen = inspect(csv(in_berlin()), choose(timezone="UTC"))
+    chosen = check(csv(in_berlin()), choose(timezone="UTC"))
     assert chosen.usable and chosen.first == "2024-03-25 00:00:00" and chosen.frequency == "h"
     assert "to UTC" in chosen.done[0]
     assert "time zone that can be chosen is UTC" in complaint(
@@ -196,7 +197,7 @@ def test_offsets_that_change_are_turned_to_utc_on_request_alone() -> None:
 
 
 def test_one_offset_is_kept_as_written_and_told() -> None:
-    report = inspect(csv(in_berlin(start="2024-01-01")))
+    report = check(csv(in_berlin(start="2024-01-01")))
     assert report.usable and report.first == "2024-01-01 01:00:00"
     assert "offset +0100" in sentence(report, "offset")
 
@@ -205,8 +206,8 @@ def test_one_offset_is_kept_as_written_and_told() -> None:
 def test_local_times_over_daylight_saving_need_their_zone(start: str, fault: str) -> None:
     local = in_berlin(start=start)
     content = csv(local.tz_localize(None))
-    assert fault in str(inspect(content).findings[0].text)
-    chosen = inspect(content, choose(timezone="Europe/Berlin"))
+    assert fault in str(check(content).findings[0].text)
+    chosen = check(content, choose(timezone="Europe/Berlin"))
     assert chosen.usable and chosen.rows == 400, chosen.findings
     assert chosen.first == f"{start} 00:00:00"
 
@@ -221,7 +222,7 @@ def test_a_time_zone_that_is_none_is_one_sentence(zone: str) -> None:
 
 def test_rows_out_of_order_are_sorted_and_told() -> None:
     frame = table()
-    report = inspect(csv(frame.iloc[::-1]))
+    report = check(csv(frame.iloc[::-1]))
     assert "line 3" in sentence(report, "not in order")
     assert report.done == ("Sorted the rows by date.",) and report.usable
     assert report.frame is not None and report.frame["a"].tolist() == frame["a"].tolist()
@@ -230,22 +231,22 @@ def test_rows_out_of_order_are_sorted_and_told() -> None:
 def test_repeated_dates_are_merged_as_chosen() -> None:
     frame = table()
     twice = pd.concat([frame.iloc[:5], frame.iloc[4:5] + 1, frame.iloc[5:]])
-    report = inspect(csv(twice))
+    report = check(csv(twice))
     assert "1 row repeats a date, first on line 7" in sentence(report, "other values")
     assert offers(report) == [f"--duplicates {way}" for way in ("first", "last", "mean")]
     value = frame["a"].iloc[4]
     for way, expected in (("first", value), ("last", value + 1), ("mean", value + 0.5)):
-        chosen = inspect(csv(twice), choose(duplicates=way))
+        chosen = check(csv(twice), choose(duplicates=way))
         assert chosen.usable and chosen.frame is not None and len(chosen.done) == 1
         assert chosen.frame["a"].iloc[4] == pytest.approx(expected)
     equal = pd.concat([frame.iloc[:5], frame.iloc[4:]])
-    assert offers(inspect(csv(equal))) == ["--duplicates first"]
+    assert offers(check(csv(equal))) == ["--duplicates first"]
 
 
 def test_gaps_are_counted_located_and_filled_as_chosen() -> None:
     frame = table()
     content = csv(frame.drop(frame.index[[10, 11, 12, 50]]))
-    report = inspect(content)
+    report = check(content)
     said = sentence(report, "missing in 2 gaps")
     assert said.startswith("4 steps of h") and "the longest of 3 from 2024-01-01 10:00:00" in said
     ends = frame["a"].iloc[9], frame["a"].iloc[13]
@@ -255,7 +256,7 @@ def test_gaps_are_counted_located_and_filled_as_chosen() -> None:
         "zero": [0.0] * 3,
     }
     for way, values in expected.items():
-        chosen = inspect(content, choose(fill=way))
+        chosen = check(content, choose(fill=way))
         assert chosen.usable and chosen.rows == 400 and chosen.frame is not None
         np.testing.assert_allclose(chosen.frame["a"].iloc[10:13], values)
         assert "Added 4 missing steps of h." in chosen.done
@@ -264,7 +265,7 @@ def test_gaps_are_counted_located_and_filled_as_chosen() -> None:
 
 def test_runs_longer_than_the_limit_stay_missing() -> None:
     frame = table()
-    report = inspect(csv(frame.drop(frame.index[[10, 11, 12, 50]])), choose(fill="zero", limit=2))
+    report = check(csv(frame.drop(frame.index[[10, 11, 12, 50]])), choose(fill="zero", limit=2))
     assert "3 values of column 'a' are missing" in sentence(report, "column 'a'", "missing")
     assert not report.usable
 
@@ -272,7 +273,7 @@ def test_runs_longer_than_the_limit_stay_missing() -> None:
 def test_nothing_is_invented_beyond_the_ends() -> None:
     frame = table()
     frame.iloc[0, 0] = frame.iloc[-1, 1] = np.nan
-    report = inspect(csv(frame), choose(fill="interpolate"))
+    report = check(csv(frame), choose(fill="interpolate"))
     assert "1 value of column 'a' is missing" in sentence(report, "'a' is")
     assert "1 value of column 'b' is missing" in sentence(report, "'b' is")
 
@@ -282,9 +283,9 @@ def test_rows_between_the_steps_are_resampled_on_request() -> None:
     late = frame.set_axis(
         frame.index.where(np.arange(400) != 7, frame.index + pd.Timedelta("7min"))
     )
-    report = inspect(csv(late.rename_axis("time")))
+    report = check(csv(late.rename_axis("time")))
     assert "1 of 400 rows lie between steps of h" in sentence(report, "between")
-    chosen = inspect(csv(late.rename_axis("time")), choose(resample="mean"))
+    chosen = check(csv(late.rename_axis("time")), choose(resample="mean"))
     assert chosen.usable and chosen.rows == 400
 
 
@@ -293,7 +294,7 @@ def test_resampling_does_what_was_chosen(way: str, expected: float) -> None:
     frame = table(1600, "15min")
     frame["a"] = np.tile([0.0, 1.0, 2.0, 3.0], 400)
     frame.loc[frame.index[4:8], "b"] = np.nan
-    report = inspect(csv(frame), choose(frequency="h", resample=way))
+    report = check(csv(frame), choose(frequency="h", resample=way))
     assert report.rows == 400 and report.frame is not None
     assert report.frame["a"].unique().tolist() == [expected]
     assert np.isnan(report.frame["b"].iloc[1]), "an hour without values has none, not 0"
@@ -303,15 +304,15 @@ def test_resampling_does_what_was_chosen(way: str, expected: float) -> None:
 def test_dates_without_a_common_step_ask_for_one() -> None:
     hours = np.cumsum(np.random.default_rng(0).integers(1, 9, 400))
     frame = table().set_axis(pd.Timestamp("2024") + pd.to_timedelta(hours, "h")).rename_axis("t")
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     assert "no common step" in sentence(report, "no common step") and not report.usable
 
 
 @pytest.mark.parametrize("frequency", ["15min", "h", "D", "B", "W-SUN", "MS", "QS-JAN", "YS-JAN"])
 def test_the_frequency_is_found_although_a_row_is_missing(frequency: str) -> None:
     frame = table(60, frequency, "2001-01-01")
-    assert inspect(csv(frame)).frequency == frequency
-    report = inspect(csv(frame.drop(frame.index[30])), choose(fill="forward"), 8, 2)
+    assert check(csv(frame)).frequency == frequency
+    report = check(csv(frame.drop(frame.index[30])), choose(fill="forward"), 8, 2)
     assert report.frequency == frequency and report.rows == 60
 
 
@@ -324,7 +325,7 @@ def test_a_frequency_that_would_need_endless_rows_is_refused() -> None:
 @pytest.mark.parametrize("frequency", ["fortnight", "0h", "-1h", "5", ""])
 def test_a_frequency_that_is_none_is_one_sentence(frequency: str) -> None:
     if not frequency:  # nothing chosen
-        assert inspect(csv(table()), choose(frequency=frequency)).frequency == "h"
+        assert check(csv(table()), choose(frequency=frequency)).frequency == "h"
     else:
         assert "frequency" in complaint(csv(table()), frequency=frequency)
 
@@ -343,23 +344,23 @@ def test_the_season_follows_from_the_frequency(frequency: str, steps: int) -> No
 def test_cells_that_are_no_numbers_are_located() -> None:
     frame = table().astype(object)
     frame.iloc[3, 0], frame.iloc[9, 0], frame.iloc[5, 1] = "broken", "-", "1,5"
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     said = sentence(report, "'broken'")
     assert "Line 5 has" in said and "column 'a'" in said and "2 such cells" in said
     assert "decimals with a point" in sentence(report, "'1,5'")
-    assert inspect(csv(frame), choose(drop=("a",))).findings[0].text.startswith("Line 7")
+    assert check(csv(frame), choose(drop=("a",))).findings[0].text.startswith("Line 7")
 
 
 @pytest.mark.parametrize("text", ["", "NA", "NaN", "null", "n/a"])
 def test_missing_values_are_counted_and_filled(text: str) -> None:
     frame = table().astype(object)
     frame.iloc[3:6, 0] = text
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     assert "3 values of column 'a' are missing, first at 2024-01-01 03:00:00" in sentence(
         report, "missing"
     )
     assert [column.missing for column in report.columns] == [0, 3, 0]
-    chosen = inspect(csv(frame), choose(fill="forward"))
+    chosen = check(csv(frame), choose(fill="forward"))
     assert chosen.usable and "Filled 3 values of a with the last value before." in chosen.done
 
 
@@ -367,7 +368,7 @@ def test_missing_values_are_counted_and_filled(text: str) -> None:
 def test_infinite_values_cannot_pass(text: str) -> None:
     frame = table().astype(object)
     frame.iloc[3, 0] = text
-    report = inspect(csv(frame), choose(fill="zero"))
+    report = check(csv(frame), choose(fill="zero"))
     assert "which is infinite" in sentence(report, "Line 5") and not report.usable
 
 
@@ -375,18 +376,18 @@ def test_a_constant_column_cannot_be_forecast_but_can_be_seen() -> None:
     frame = table()
     frame["site"] = 7.1
     frame["new"] = np.where(np.arange(400) < 280, 0.0, frame["a"])
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     assert "'site' is constant, so" in sentence(report, "'site'", "constant")
     assert "the first 280 rows" in sentence(report, "'new'", "constant")
     assert "--past-only site" in offers(report)
-    chosen = inspect(csv(frame), choose(past_only=("site",), known_future=("new",)))
+    chosen = check(csv(frame), choose(past_only=("site",), known_future=("new",)))
     assert chosen.usable and "held at 0" in sentence(chosen, "'site'")
 
 
 def test_a_column_without_values_must_be_left_out() -> None:
     frame = table()
     frame["empty"] = np.nan
-    report = inspect(csv(frame), choose(fill="interpolate"))
+    report = check(csv(frame), choose(fill="interpolate"))
     assert "Column 'empty' has no values" in sentence(report, "empty", "values")
     assert offers(report) == ["--drop empty"]
 
@@ -394,7 +395,7 @@ def test_a_column_without_values_must_be_left_out() -> None:
 def test_values_that_stand_still_are_located() -> None:
     frame = table()
     frame.iloc[100:140, 1] = 3.25
-    report = inspect(csv(frame))
+    report = check(csv(frame))
     said = sentence(report, "one value")
     assert "'b' keeps one value (3.25) for 40 steps from 2024-01-05 04:00:00" in said
     assert report.usable
@@ -405,7 +406,7 @@ def test_values_that_stand_still_are_located() -> None:
 def test_the_days_that_stand_still_in_etth1_are_seen(etth1: object) -> None:
     from data.source import locate
 
-    report = inspect(locate("ETTh1").read_bytes())
+    report = check(locate("ETTh1").read_bytes())
     assert report.usable
     assert "24 steps from 2016-07-31 00:00:00" in sentence(report, "'OT' keeps one value")
 
@@ -423,8 +424,8 @@ def test_longest_flat_knows_gaps() -> None:
 def test_the_sentence_says_how_many_rows_suffice(seq_len: int, pred_len: int) -> None:
     needed = rows_needed(seq_len, pred_len)
     frame = table(needed)
-    assert inspect(csv(frame), None, seq_len, pred_len).usable
-    report = inspect(csv(frame.iloc[:-1]), None, seq_len, pred_len)
+    assert check(csv(frame), None, seq_len, pred_len).usable
+    report = check(csv(frame.iloc[:-1]), None, seq_len, pred_len)
     assert f"need {needed:,}," in sentence(report, "too few")
     training, validation, test = split_rows(needed)
     assert training >= seq_len + pred_len and min(validation, test) >= pred_len
@@ -467,7 +468,7 @@ def test_whatever_the_file_a_check_never_breaks() -> None:
             piece = pieces[int(generator.integers(len(pieces)))]
             content[at : at + int(generator.integers(0, 12))] = piece
         try:
-            report = inspect(bytes(content), choose(**ways[number % len(ways)]), 8, 2)
+            report = check(bytes(content), choose(**ways[number % len(ways)]), 8, 2)
         except DataError as error:
             outcomes.add("refused")
             assert "\n" not in str(error)

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from data.choices import Choices
+from data.intake import read_bytes
 from data.own import add
 from data.registry import DATASETS
 from data.synthetic import generate
@@ -60,7 +61,12 @@ def quick(*more: str, dataset: str = "small") -> list[str]:
 def small() -> None:
     """A data set of the user's own, cut from the generated one."""
     rows = generate(DATASETS["synthetic"]).iloc[:ROWS]
-    add("small", rows.to_csv().encode(), "small.csv", Choices(date="date", frequency="h"))
+    add(
+        "small",
+        read_bytes(rows.to_csv().encode()),
+        "small.csv",
+        Choices(date="date", frequency="h"),
+    )
 
 
 def refusal(ended: subprocess.CompletedProcess[str]) -> str:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from data import own
+from data.intake import read_bytes
 from data.quality import choose
 from informer.config import Value, fields, from_flat, problems
 from informer.cost import parameters
@@ -204,7 +205,7 @@ def test_a_search_whose_data_set_is_gone_refuses_what_needs_it_in_a_sentence(
     workspace: Workspace,
 ) -> None:
     choices = choose(fill="interpolate", target="a")
-    own.add("mine", csv(table()), "/from/mine.csv", choices)
+    own.add("mine", read_bytes(csv(table())), "/from/mine.csv", choices)
     settings = {"data.dataset": "mine", "data.target": "a", "data.seq_len": 24}
     desk = Desk(workspace, settings={**settings, "data.label_len": 12, "data.pred_len": 12})
     own.remove("mine")

@@ -1,0 +1,139 @@
+"""Gathers the columns of a file as they come in, block by block, into a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from data.choices import Decimal
+from data.finding import Finding, option, shown
+from data.limits import require_room
+from data.table import Cells, Floats, Odd, Table, parsed
+
+_CODED = (8, 10, 12, 13, 14)  # digits of numbers that may be dates, such as 20240131
+
+
+class Columns:
+    """The columns of a file, each with a name of its own.
+
+    Args:
+        header: names in the file, blank or repeated ones among them.
+        date: the column chosen for the dates, which is kept as text whatever it holds.
+        decimal: the sign before the decimals of numbers that come as text.
+    """
+
+    def __init__(self, header: Sequence[str], date: str | None, decimal: Decimal = ".") -> None:
+        self.names, self._unnamed = _names(header)
+        self._columns = [_Column(True if name == date else None) for name in self.names]
+        self._decimal = decimal
+        self.rows = 0
+
+    def as_text(self, at: int) -> bool:
+        """Tell whether a column must come as text: it may hold dates."""
+        return self._columns[at].keep is not False
+
+    def take(self, block: Sequence[pa.ChunkedArray], rows: int) -> None:
+        """Take the next rows, every column as float64 or as text without blanks around it.
+
+        Raises:
+            DataError: there are more rows or cells than a data set may have.
+        """
+        for column, cells in zip(self._columns, block, strict=True):
+            if pa.types.is_floating(cells.type):
+                column.take_numbers(cells.to_numpy(), self.rows)
+            else:
+                column.take(cells, self.rows, self._decimal)
+        self.rows += rows
+        require_room(self.rows, len(self.names))
+
+    def table(
+        self,
+        lines: Sequence[int] | NDArray[np.int64] | None,
+        sha256: str,
+        findings: Sequence[Finding],
+    ) -> Table:
+        """Return all that was taken; nothing can be taken after it."""
+        values = np.empty((len(self.names), self.rows))
+        for into, column in zip(values, self._columns, strict=True):
+            np.concatenate(column.numbers, out=into)
+            column.numbers.clear()
+        cells = {n: c.cells() for n, c in zip(self.names, self._columns, strict=True)}
+        return Table(cells, values, lines, sha256, findings, self._unnamed)
+
+
+@dataclass
+class _Column:
+    """What was read of a column so far."""
+
+    keep: bool | None  # whether it is kept as text; None: it was blank so far
+    numbers: list[Floats] = field(default_factory=list)
+    texts: list[pa.Array] = field(default_factory=list)
+    bad: Odd | None = None
+    infinite: Odd | None = None
+
+    def take_numbers(self, numbers: Floats, before: int) -> None:
+        """Take the next cells, which stand below `before` rows."""
+        self.keep = False
+        self.numbers.append(numbers)
+        if len(rows := np.flatnonzero(np.isinf(numbers))):
+            found = Odd(int(rows[0]), str(numbers[rows[0]]), len(rows))
+            self.infinite = _joined(self.infinite, found, before)
+
+    def take(self, texts: pa.ChunkedArray, before: int, decimal: Decimal) -> None:
+        """Take the next cells as text; see `take_numbers`."""
+        if self.keep is None:
+            first = next((text for text in texts.to_pylist() if text), None)
+            self.keep = None if first is None else _may_date(first)
+        if self.keep is not False:
+            self.texts.extend(texts.chunks)
+        numbers, bad, infinite = parsed(texts, decimal)
+        self.numbers.append(numbers)
+        self.bad = _joined(self.bad, bad, before)
+        self.infinite = _joined(self.infinite, infinite, before)
+
+    def cells(self) -> Cells:
+        """Return what is known about the column beside its numbers."""
+        texts = pa.chunked_array(self.texts, pa.string()) if self.keep is not False else None
+        return Cells(self.bad, self.infinite, texts)
+
+
+def _joined(earlier: Odd | None, later: Odd | None, before: int) -> Odd | None:
+    if later is not None:
+        later = Odd(later.row + before, later.text, later.count)
+    return later if earlier is None else earlier.and_then(later)
+
+
+def _may_date(text: str) -> bool:
+    """Tell text and long whole numbers, of which dates may be made, from other numbers."""
+    if text.isdecimal():
+        return len(text) in _CODED
+    _, bad, _ = parsed(pa.chunked_array([[text]]))
+    return bad is not None
+
+
+def _names(
+    header: Sequence[str],
+) -> tuple[list[str], list[tuple[frozenset[str], Finding]]]:
+    """Return a name of its own for every column, and what to do where the header has none."""
+    labels: list[str] = []
+    unnamed: list[tuple[frozenset[str], Finding]] = []
+    taken: set[str] = set()
+    for number, name in enumerate(header, 1):
+        label = name or f"column {number}"
+        label = f"{label} (column {number})" if label in taken else label
+        labels.append(label)
+        taken.add(label)
+        if label != name:
+            fault = f"Column {number} has the name {shown(name)} of an earlier one"
+            finding = Finding(
+                "error",
+                f"{fault if name else f'Column {number} has no name'}; it is called "
+                f"{shown(label)} here: leave it out, or name it in the file.",
+                (option("--drop", label),),
+            )
+            unnamed.append((frozenset({label, name} if name else {label}), finding))
+    return labels, unnamed
