@@ -508,7 +508,7 @@ def grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     step = offset(frequency)
     first_steps = pd.date_range(times[0], periods=2, freq=step)
     count = (times[-1] - times[0]) / (first_steps[1] - first_steps[0])
-    if count > LONGEST_GRID:
+    if count > max(LONGEST_GRID, 2 * len(times)):
         raise DataError(
             f"From {times[0]} to {times[-1]} there are {count:,.0f} steps of {frequency}; choose "
             "a longer frequency and resample, or mend the dates."
