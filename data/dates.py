@@ -20,6 +20,7 @@ from pandas.tseries.offsets import BaseOffset
 
 from data import calendar
 from data.choices import Choices
+from data.daylight import in_winter_time
 from data.finding import Finding, option, shown
 from data.registry import DataError
 from data.table import Table
@@ -247,6 +248,8 @@ def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[
         and (source.times(written).notna() | (texts == "")).all()
     ]
     if len(complete) > 1:
+        one, other = (source.times(written) for written in complete[:2])
+        first = next(iter(texts[one != other]), first)  # 01/01 would be the same either way
         readings = " or ".join(f"{datetime.strptime(first, w):%d %B %Y}" for w in complete)
         return None, [
             Finding(
@@ -398,8 +401,9 @@ def _from_zone(
             Finding(
                 "error",
                 f"{table.place(row).capitalize()} has {dates.times[row]}, an hour that clocks in "
-                f"{zone} skip; choose the zone in which the dates were written, such as Etc/GMT-1 "
-                "where clocks stay in winter time, or none.",
+                f"{zone} skip; choose the zone in which the dates were written, such as "
+                f"{in_winter_time(zone)} where clocks stay in winter time, or none, as where each "
+                "time marks the end of its hour.",
             )
         )
         return None, found
@@ -463,8 +467,8 @@ def frequency(times: pd.DatetimeIndex, choices: Choices) -> tuple[str | None, li
     return alias, [
         Finding(
             "warning",
-            f"The dates have no one step; the most common is {alias} ({share:.1%} of all steps), "
-            "which is taken as the frequency.",
+            f"The dates have no one step; the most common is {alias} ({min(share, 0.999):.1%} of "
+            f"all steps{' and more' if share > 0.999 else ''}), which is taken as the frequency.",
             (option("--frequency", alias),),
         )
     ]

@@ -17,9 +17,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from data import dates, markers
+from data import dates, daylight, markers
 from data.choices import Choices
 from data.cleaning import Cleaned, clean
+from data.daylight import Daylight
 from data.finding import LEVELS, Finding, option, shown
 from data.parts import Parts, about_parts, about_scaling
 from data.registry import DataError
@@ -129,10 +130,10 @@ def inspect(
     frame = frame.set_axis(pd.DatetimeIndex(dated.times.iloc[rows]))
     places = Places(table, rows)
     findings += _about_order(frame, places)
-    findings += _about_times(table, times) or _about_repeats(frame, places, choices)
-    step, about_step = dates.frequency(
-        pd.DatetimeIndex(frame.index.unique().sort_values()), choices
-    )
+    index = pd.DatetimeIndex(frame.index.sort_values())
+    step, about_step = dates.frequency(index.unique(), choices)
+    summer = _daylight(index, step, choices)
+    findings += _about_times(table, times) or _about_repeats(frame, places, choices, summer)
     findings += about_step
     cleaned = clean(frame, choices, step)
     done = [f"Left out column {name}." for name in choices.drop]
@@ -142,7 +143,7 @@ def inspect(
     findings += about_target
     season = 1
     if step is not None:
-        findings += _about_grid(cleaned.frame, step, choices)
+        findings += _about_grid(cleaned.frame, step, summer)
         season = dates.season(step)
     # What is missing or constant where cells are no numbers shows once those are settled.
     sound = cleaned.frame[[n for n in names if table.columns[n].bad is None]]
@@ -263,7 +264,9 @@ def _about_order(frame: pd.DataFrame, places: Places) -> list[Finding]:
     ]
 
 
-def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> list[Finding]:
+def _about_repeats(
+    frame: pd.DataFrame, places: Places, choices: Choices, summer: Daylight | None
+) -> list[Finding]:
     if frame.index.is_unique or choices.duplicates is not None:
         return []
     again = np.flatnonzero(frame.index.duplicated())
@@ -280,8 +283,11 @@ def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> lis
         Finding(
             "choose",
             f"{_count(len(again), 'row')} repeat{'s' * (len(again) == 1)} a date, first on "
-            f"{places[again[0]]} ({frame.index[again[0]]}), {text}.",
-            tuple(option("--duplicates", way) for way in ways),
+            f"{places[again[0]]} ({frame.index[again[0]]}), {text}.{summer.hint if summer else ''}",
+            (
+                *(summer.offers if summer else ()),
+                *(option("--duplicates", way) for way in ways),
+            ),
         )
     ]
 
@@ -302,7 +308,7 @@ def _about_times(table: Table, times: Sequence[str]) -> list[Finding]:
     ]
 
 
-def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Finding]:
+def _about_grid(frame: pd.DataFrame, step: str, summer: Daylight | None) -> list[Finding]:
     """Say where dates lie between the steps, and which steps are missing."""
     index = pd.DatetimeIndex(frame.index).unique()
     steps = dates.grid(index, step)
@@ -320,7 +326,6 @@ def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Findin
     if not len(absent):
         return []
     numbers = steps.get_indexer(absent)
-    hint = _daylight_saving(frame, absent) if choices.timezone is None else ""
     gaps = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     longest = max(gaps, key=len)
     return [
@@ -329,19 +334,20 @@ def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Findin
             f"{_count(len(absent), 'step')} of {step} {'is' if len(absent) == 1 else 'are'} "
             f"missing in {len(gaps):,} "
             f"gap{'s' * (len(gaps) > 1)}, the longest of {len(longest):,} from {steps[longest[0]]} "
-            f"on; choose how they are filled.{hint}",
-            tuple(option("--fill", way) for way in ("interpolate", "forward", "zero")),
+            f"on; choose how they are filled.{summer.hint if summer else ''}",
+            (
+                *(summer.offers if summer else ()),
+                *(option("--fill", way) for way in ("interpolate", "forward", "zero")),
+            ),
         )
     ]
 
 
-def _daylight_saving(frame: pd.DataFrame, absent: pd.DatetimeIndex) -> str:
-    """Return a hint where hours are missing on Sundays of spring only."""
-    sundays = absent.day_of_week == 6
-    spring = absent.month.isin([3, 4, 9, 10]) & (absent.hour <= 3)
-    if (sundays & spring).all() and pd.DatetimeIndex(frame.index).hour.nunique() == 24:
-        return " They lie where clocks are put forward: if so, name the time zone instead."
-    return ""
+def _daylight(index: pd.DatetimeIndex, step: str | None, choices: Choices) -> Daylight | None:
+    """Return the zones whose clocks explain what is missing or repeated, if none was chosen."""
+    if step is None or choices.timezone is not None or not len(index):
+        return None
+    return daylight.changes(index, dates.grid(index, step))
 
 
 # -- columns ------------------------------------------------------------------------------------
