@@ -63,8 +63,8 @@ def done(table: Table, names: Sequence[str], choices: Choices) -> list[str]:
     marked = [table.columns[name].marked for name in names]
     columns = sum(count > 0 for count in marked)
     return [
-        f"Read {sum(marked):,} cells of {columns:,} column{'s' * (columns != 1)} as missing: they "
-        f"hold {' or '.join(choices.missing)}."
+        f"Read {sum(marked):,} cell{'s' * (sum(marked) != 1)} of {columns:,} "
+        f"column{'s' * (columns != 1)} as missing, for {' or '.join(choices.missing)}."
     ]
 
 

@@ -114,7 +114,9 @@ def inspect(
     kinds, about_cells = _about_cells(table, names, times)
     suspects = markers.suspects(table, names)
     if dated is None:
-        return _report(table, choices, kinds, findings, Cleaned(values, ()), None, None, None)
+        return _report(
+            table, choices, kinds, findings, Cleaned(values, (), values), None, None, None
+        )
     findings += about_cells
     if "date" in names:
         findings.append(
@@ -138,7 +140,7 @@ def inspect(
     cleaned = clean(frame, choices, step)
     done = [f"Left out column {name}." for name in choices.drop]
     done += markers.done(table, names, choices)
-    cleaned = Cleaned(cleaned.frame, (*done, *dated.done, *cleaned.done))
+    cleaned = replace(cleaned, done=(*done, *dated.done, *cleaned.done))
     target, about_target = _target([n for n in names if n not in times], choices)
     findings += about_target
     season = 1
@@ -148,13 +150,14 @@ def inspect(
     # What is missing or constant where cells are no numbers shows once those are settled.
     sound = cleaned.frame[[n for n in names if table.columns[n].bad is None]]
     findings += _about_missing(sound)
-    findings += _about_filled(frame[list(sound.columns)], choices)
+    findings += _about_filled(cleaned.measured[list(sound.columns)], choices)
     index = pd.DatetimeIndex(cleaned.frame.index)
     parts, about_split = about_parts(index, choices, seq_len, pred_len, season)
     if parts is not None:
         findings += _about_constants(sound, choices, parts[0])
         findings += about_scaling(cleaned.frame, parts, choices)
-    measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
+    # A calendar keeps its flags, and what was filled in may well stand still.
+    measured = cleaned.measured.drop(columns=list(choices.known_future))
     findings += _about_flats(measured, season, set(suspects))
     findings += [*markers.about(suspects), *about_split]
     report = _report(table, choices, kinds, findings, cleaned, dated.column, step, target)

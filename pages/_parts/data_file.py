@@ -143,7 +143,7 @@ def choose_reading() -> dict[str, Any]:
         st.error("Lines to pass over are numbers of lines with commas between them, as 2, 5.")
         st.stop()
     made["skip_lines"] = tuple(int(part) for part in found)
-    made["missing"] = tuple(part.strip() for part in missing.split(", ") if part.strip())
+    made["missing"] = tuple(part.strip() for part in missing.split(",") if part.strip())
     return made
 
 

@@ -80,7 +80,7 @@ def test_what_was_chosen_to_stand_for_missing_is_read_so_and_counted(
     frame = table().astype(object)
     frame.iloc[5:8, 0] = mark
     report = check(csv(frame), choose(missing=(chosen,)))
-    assert report.done == (f"Read 3 cells of 1 column as missing: they hold {chosen}.",)
+    assert report.done == (f"Read 3 cells of 1 column as missing, for {chosen}.",)
     assert texts(report, "choose")[0].startswith("3 values of column 'a' are missing")
     filled = check(csv(frame), choose(missing=(chosen,), fill="interpolate"))
     assert filled.usable and filled.frame is not None and filled.frame["a"].abs().max() < 100
@@ -90,7 +90,7 @@ def test_minus_200_with_a_decimal_comma_is_minus_200() -> None:
     lines = ["time;a", *(f"{t};{i},5" for i, t in enumerate(table().index))]
     lines[3] = lines[3].split(";")[0] + ";-200,0"
     report = check("\n".join(lines).encode(), choose(missing=("-200",), decimal=","))
-    assert report.done[0].startswith("Read 1 cells of 1 column as missing")
+    assert report.done[0].startswith("Read 1 cell of 1 column as missing")
 
 
 def test_a_value_that_looks_as_if_it_stood_for_missing_is_told_once() -> None:
@@ -135,5 +135,5 @@ def test_new_rows_are_read_as_the_data_were(tmp_path: Path) -> None:
     choices = Choices(date="Date", time="Time", missing=("-200",), fill="interpolate")
     found = recent.read(path, dataset, dataset.roles("M", "b"), choices)
     assert found.frame.index[1] == pd.Timestamp("2024-01-01 01:00")
-    assert found.frame["a"].min() > -100 and "hold -200" in found.notes[0]
+    assert found.frame["a"].min() > -100 and "for -200" in found.notes[0]
     assert not any("left aside" in note for note in found.notes)

@@ -21,6 +21,7 @@ from nas_engine.workspace import Workspace
 from pages._parts.data_figures import MOST_POINTS, autocorrelation_lines, parts_bar
 from pages._parts.data_file import File, written
 from pages._parts.data_known import searches_on
+from pages._parts.data_offers import chosen_by
 from pages._parts.figures import MOST_DATES, columns_over_time
 from tests.dashboard import Dashboard, browsing, serving_dashboard
 from tests.data.files import csv, mine, table
@@ -83,6 +84,35 @@ def test_choices_make_a_file_usable_and_it_is_added(open_page: Open, file: Path)
     link = app.page_link[0]
     assert "Start a search with mine" in link.value or link.label
     assert file.read_bytes() == mine()
+
+
+def test_buttons_below_the_findings_settle_them_one_after_another(
+    open_page: Open, tmp_path: Path
+) -> None:
+    frame = table()
+    frame.insert(0, "clock", frame.index.strftime("%H:%M"))
+    frame = frame.set_axis(frame.index.strftime("%d.%m.%Y")).rename_axis("day")
+    frame.iloc[40:60, 1] = -999.0
+    path = tmp_path / "two.csv"
+    path.write_bytes(csv(frame))
+    app = checked(open_page, path)
+    assert app.button(key="data-add").disabled
+    for label in ("Times of day in clock", "-999 stands for missing", "Interpolate"):
+        button = next(b for b in app.button if b.label.replace("\\", "") == label)
+        button.click().run()
+        assert not app.exception and not app.error
+    assert app.text_input(key="data-choice-missing").value == "-999"
+    said = words(app).replace("\\", "")
+    assert "The file can be used." in said and "Filled 20 values of a" in said
+    assert not app.button(key="data-add").disabled
+
+
+def test_every_option_of_a_finding_is_understood() -> None:
+    assert chosen_by("--skip-line 7") == [("skip_lines", "7")]
+    assert chosen_by("--date t --date-format '%Y%m%d'") == [
+        ("date", "t"),
+        ("date_format", "%Y%m%d"),
+    ]
 
 
 def test_a_refused_name_is_one_sentence(open_page: Open, tmp_path: Path) -> None:
