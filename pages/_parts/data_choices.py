@@ -13,7 +13,7 @@ from data.choices import Choices, Duplicates, Fill, Resample, Scaling
 from data.parts import SHARES, split_rows
 from data.quality import Report, choose
 from pages._parts.data_figures import moment_text
-from pages._parts.data_file import meaning
+from pages._parts.data_file import choice_key, meaning
 from pages._parts.text import readable
 
 FORMATS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "ISO8601", "%Y%m%d", "s", "ms")
@@ -66,13 +66,15 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
     with st.expander("Columns and task", True, key="data-fold-columns"):
         made |= _about_columns(columns, {made["date"], made["time"]})
         left, middle, right = st.columns(3)
-        seq_len = left.number_input("Look-back", 1, 4096, 96, key="data-choice-seq_len")
-        pred_len = middle.number_input("Horizon", 1, 2048, 24, key="data-choice-pred_len")
+        for name, usual in (("seq_len", 96), ("pred_len", 24)):
+            st.session_state.setdefault(choice_key(name), usual)  # a finding's button may set it
+        seq_len = left.number_input("Look-back", 1, 4096, key=choice_key("seq_len"))
+        pred_len = middle.number_input("Horizon", 1, 2048, key=choice_key("pred_len"))
         season = right.number_input(
             "Season",
             min_value=1,
             value=None,
-            key="data-choice-season",
+            key=choice_key("season"),
             placeholder="by step",
             help="Steps of the main season: by default a day, a week or a year, by the frequency. "
             "Seasonal-naive repeats it.",
@@ -82,7 +84,7 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
         made["scaling"] = st.selectbox(
             "Scaling",
             get_args(Scaling),
-            key="data-choice-scaling",
+            key=choice_key("scaling"),
             format_func=SCALINGS.__getitem__,
             help=meaning("scaling") + ". Errors are on this scale, and in own units beside it.",
         )
@@ -115,7 +117,7 @@ def _about_mending() -> dict[str, Any]:
                 "Longest run to fill",
                 min_value=1,
                 value=None,
-                key="data-choice-limit",
+                key=choice_key("limit"),
                 placeholder="any",
             )
     return made
@@ -140,7 +142,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
         (BY_SHARE, BY_DATE),
         default=BY_SHARE,
         required=True,
-        key="data-choice-split",
+        key=choice_key("split"),
     )
     if way == BY_DATE:
         begins = _borders(unmended)
@@ -149,7 +151,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
                 name: st.text_input(
                     label,
                     begins[at],
-                    key=f"data-choice-{name}",
+                    key=choice_key(name),
                     placeholder="2024-05-31 or 2024-05-31 18:00",
                     help=meaning(name),
                 )
@@ -159,7 +161,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
             }
     with st.grid(3, min_column_width=90, vertical_alignment="bottom"):
         training = st.number_input(
-            "Training %", 1.0, 98.0, 100 * SHARES[0], 5.0, "%g", key="data-choice-share-training"
+            "Training %", 1.0, 98.0, 100 * SHARES[0], 5.0, "%g", key=choice_key("share-training")
         )
         validation = st.number_input(
             "Validation %",
@@ -168,7 +170,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
             100 * SHARES[1],
             5.0,
             "%g",
-            key="data-choice-share-validation",
+            key=choice_key("share-validation"),
         )
         test = round(100 - training - validation, 6)
         st.metric("Test", f"{test:g} %")
@@ -191,7 +193,7 @@ def _one(name: str, label: str, options: Sequence[str], none: str, new: bool = F
         label,
         options,
         index=None,
-        key=f"data-choice-{name}",
+        key=choice_key(name),
         placeholder=none,
         format_func=readable,
         accept_new_options=new,
@@ -203,7 +205,7 @@ def _several(name: str, label: str, options: Sequence[str]) -> list[str]:
     return st.multiselect(
         label,
         options,
-        key=f"data-choice-{name}",
+        key=choice_key(name),
         placeholder="none",
         format_func=readable,
         help=meaning(name),

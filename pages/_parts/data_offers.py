@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 
 from data.finding import Finding
+from pages._parts.data_file import choice_key
 from pages._parts.text import plain, readable
 
 SHOWN = 5
@@ -24,7 +25,11 @@ _SAID: Mapping[str, Callable[[str], str]] = {
     "frequency": lambda value: f"Every {value}",
     "duplicates": lambda value: f"Keep the {value}" if value != "mean" else "Their mean",
     "resample": lambda value: f"Take the {value}",
-    "fill": {"interpolate": "Interpolate", "forward": "Last value before", "zero": "0"}.__getitem__,
+    "fill": {
+        "interpolate": "Interpolate",
+        "forward": "Last value before",
+        "zero": "Fill with 0",
+    }.__getitem__,
     "drop": lambda value: f"Leave out {value}",
     "past_only": lambda value: f"Past only: {value}",
     "target": lambda value: f"Target {value}",
@@ -66,7 +71,7 @@ def chosen_by(offer: str) -> list[tuple[str, str]]:
 
 def _choose(made: Sequence[tuple[str, str]]) -> None:
     for name, value in made:
-        key = f"data-choice-{name}"
+        key = choice_key(name)
         held = st.session_state.get(key)
         if name in _SEVERAL:
             st.session_state[key] = [*(held or []), value]

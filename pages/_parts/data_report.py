@@ -47,10 +47,12 @@ def show_findings(level: Level, found: Sequence[Finding]) -> None:
     """Draw the sentences of one level, each above the choices that settle it."""
     if found:
         st.markdown(f"**{ICONS[level]} {LEVELS[level]}**")
+        if level == "info":
+            st.markdown("\n".join(f"- {plain(finding.text)}" for finding in found))
+            return
         for number, finding in enumerate(found):
             st.markdown(f"- {plain(finding.text)}")
-            if level != "info":
-                show_offers(finding, f"data-offer-{level}-{number}")
+            show_offers(finding, f"data-offer-{level}-{number}")
 
 
 def show_columns(report: Report) -> None:

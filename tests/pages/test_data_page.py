@@ -107,6 +107,22 @@ def test_buttons_below_the_findings_settle_them_one_after_another(
     assert not app.button(key="data-add").disabled
 
 
+def test_another_file_begins_without_the_choices_of_the_one_before(
+    open_page: Open, file: Path, tmp_path: Path
+) -> None:
+    app = checked(open_page, file)
+    app.selectbox(key="data-choice-fill").set_value("zero")
+    app.multiselect(key="data-choice-drop").set_value(["site"]).run()
+    other = tmp_path / "other.csv"
+    other.write_bytes(csv(table()))
+    app.text_input(key="data-path").set_value(str(other)).run()
+    assert not app.exception and not app.error and "The file can be used." in words(app)
+    # The widgets are others: a browser would show the old choices in those of the same key.
+    assert app.selectbox(key="data-choice-fill-1").value is None
+    assert app.multiselect(key="data-choice-drop-1").value == []
+    assert not [w for w in app.multiselect if w.key == "data-choice-drop"]
+
+
 def test_every_option_of_a_finding_is_understood() -> None:
     assert chosen_by("--skip-line 7") == [("skip_lines", "7")]
     assert chosen_by("--date t --date-format '%Y%m%d'") == [
