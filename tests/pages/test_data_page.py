@@ -166,19 +166,6 @@ def test_choices_that_conflict_are_one_sentence(open_page: Open, file: Path) -> 
     assert not app.exception
 
 
-def test_another_file_begins_without_the_choices_of_the_last(
-    open_page: Open, file: Path, tmp_path: Path
-) -> None:
-    app = checked(open_page, file)
-    app.multiselect(key="data-choice-drop").set_value(["site"]).run()
-    other = tmp_path / "other.csv"
-    other.write_bytes(csv(table()))
-    app.text_input(key="data-path").set_value(str(other)).run()
-    assert not app.exception and not app.error
-    assert app.multiselect(key="data-choice-drop").value == []
-    assert "The file can be used." in words(app)
-
-
 def test_an_own_data_set_is_removed_after_a_second_press(open_page: Open) -> None:
     own.add("mine", read_bytes(csv(table())), "mine.csv", Choices())
     app = open_page("data", dataset="mine")
