@@ -50,6 +50,10 @@ _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.][0-5]\d([:.][0-5]\d([.,]\d+)?)?( ?[AaP
 LONGEST_GRID = 10_000_000
 
 
+class OtherFormat(DataError):
+    """No date of a file is written as was chosen."""
+
+
 @dataclass(frozen=True)
 class Dates:
     """The date of each row."""
@@ -128,7 +132,7 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
     texts, times = source.texts, source.times(written)
     example = times.first_valid_index()
     if example is None:
-        raise DataError(f"No cell of {source} is a date written {written}.")
+        raise OtherFormat(f"No cell of {source} is a date written {written}.")
     found.append(
         Finding(
             "info",

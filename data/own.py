@@ -193,7 +193,8 @@ def _record(
             sha256="",
             source=source,
             source_sha256=table.sha256,
-            choices=choices,
+            # New rows may have no day beyond 12 that tells day from month.
+            choices=choices.model_copy(update={"date_format": report.date_format}),
             done=tuple(done),
             seq_len=dataset.seq_len,
             pred_len=dataset.pred_len,

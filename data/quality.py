@@ -59,6 +59,7 @@ class Report:
     findings: tuple[Finding, ...]  # the gravest first
     done: tuple[str, ...]  # what the choices changed, a sentence each
     frame: pd.DataFrame | None  # (T, C) of float64 by date, as far as it could be read
+    date_format: str | None = None  # as chosen or found
     split_rows: Parts | None = None  # of training, validation and test, where dates allow a split
 
     @property
@@ -161,7 +162,7 @@ def inspect(
     findings += _about_flats(measured, season, set(suspects))
     findings += [*markers.about(suspects), *about_split]
     report = _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
-    return replace(report, split_rows=parts)
+    return replace(report, split_rows=parts, date_format=dated.written)
 
 
 @dataclass(frozen=True)

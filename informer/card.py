@@ -217,7 +217,8 @@ def _use(config: RunConfig, facts: DataFacts) -> Iterator[str]:
     yield ""
     yield "    python -m informer.predict --bundle . --input recent.csv --output forecast.csv"
     yield ""
-    yield "The plain way, to be read and changed: `python predict.py recent.csv`."
+    yield "The plain way, to be read and changed, needs the same folders and a file that is clean:"
+    yield "dates in its first column, a row a step, none missing: `python predict.py recent.csv`."
 
 
 def _check() -> Iterator[str]:

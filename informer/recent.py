@@ -47,7 +47,7 @@ def read(path: Path, dataset: Dataset, roles: Roles, choices: Choices) -> Recent
     _require_sound(table.findings)
     spare = [name for name in table.columns if name not in needed]
     # Columns that the model does not use have no say in which of them dates the rows.
-    dated, found = dates.find(table, _for_dates(choices, needed))
+    dated, found, about_format = _dated(table, _for_dates(choices, needed))
     _require_sound(found)
     if dated is None:
         raise DataError(f"It is not known which column of {path.name} dates the rows.")
@@ -57,7 +57,20 @@ def read(path: Path, dataset: Dataset, roles: Roles, choices: Choices) -> Recent
     notes = [_left_aside(others)] if others else []
     mended, done = _mended(frame, dataset, roles, choices)
     read_as = markers.done(table, needed, choices)
-    return Recent(mended, (*notes, *read_as, *dated.done, *done))
+    return Recent(mended, (*notes, *about_format, *read_as, *dated.done, *done))
+
+
+def _dated(
+    table: Table, choices: Choices
+) -> tuple[dates.Dates | None, list[Finding], tuple[str, ...]]:
+    """Return dates as they were written in the data of the model, or else in the one other way."""
+    try:
+        return *dates.find(table, choices), ()
+    except dates.OtherFormat:
+        free = choices.model_copy(update={"date_format": None})
+        dated, found = dates.find(table, free)
+    note = f"The dates are written {dated.written if dated else '?'}, not {choices.date_format}."
+    return dated, found, (note,)
 
 
 def _for_dates(choices: Choices, needed: Sequence[str]) -> Choices:

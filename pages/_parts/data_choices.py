@@ -99,7 +99,7 @@ def _about_dates(columns: Sequence[str]) -> dict[str, Any]:
     with st.grid(2, min_column_width=120, vertical_alignment="bottom"):
         return {
             "date": _one("date", "Column of dates", columns, "find it"),
-            "time": _one("time", "Column of times of day", columns, "none: dates have them"),
+            "time": _one("time", "Column of times of day", columns, "none"),
             "date_format": _one("date_format", "Written as", FORMATS, "find it", new=True),
             "frequency": _one("frequency", "Frequency", FREQUENCIES, "find it", new=True),
             "timezone": _one("timezone", "Time zone", ZONES, "as written", new=True),

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data import own, registry
 from data.choices import Choices
+from data.intake import read_bytes
 from data.quality import Report, choose
 from data.registry import DataError, Dataset
 from informer import recent
@@ -137,3 +139,20 @@ def test_new_rows_are_read_as_the_data_were(tmp_path: Path) -> None:
     assert found.frame.index[1] == pd.Timestamp("2024-01-01 01:00")
     assert found.frame["a"].min() > -100 and "for -200" in found.notes[0]
     assert not any("left aside" in note for note in found.notes)
+
+
+def test_new_rows_of_a_few_days_are_dated_as_the_data_were(tmp_path: Path) -> None:
+    frame = table()
+    american = frame.set_axis(frame.index.strftime("%m/%d/%Y %H:%M"))
+    added = own.add("mine", read_bytes(csv(american)), "mine.csv", Choices())
+    choices = registry.record("mine").choices
+    assert choices == Choices(date_format="%m/%d/%Y %H:%M")
+    few = american.iloc[24 * 4 : 24 * 7]  # 5 to 7 January, or 1 May to 1 July
+    path = tmp_path / "few.csv"
+    path.write_bytes(csv(few))
+    found = recent.read(path, added, added.roles("M", "b"), choices)
+    assert found.frame.index[0] == pd.Timestamp("2024-01-05") and found.notes == ()
+    path.write_bytes(csv(frame.iloc[24 * 4 : 24 * 7]))
+    found = recent.read(path, added, added.roles("M", "b"), choices)
+    assert found.frame.index[0] == pd.Timestamp("2024-01-05")
+    assert found.notes == ("The dates are written %Y-%m-%d %H:%M:%S, not %m/%d/%Y %H:%M.",)
