@@ -14,6 +14,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.tseries.frequencies import to_offset
 from pandas.tseries.offsets import BaseOffset
 
@@ -141,6 +143,8 @@ def _fits(text: str, written: str) -> bool:
 
 def _parsed(texts: pd.Series, written: str) -> pd.Series:
     """Return each text as a time, NaT where it is none; times with an offset in UTC."""
+    if (figures := _from_figures(texts, written)) is not None:
+        return figures
     zoned = "%z" in written or written == "ISO8601"
     try:
         if written in EPOCHS:
@@ -153,6 +157,42 @@ def _parsed(texts: pd.Series, written: str) -> pd.Series:
         ) from None
     # A leap second would be read as the second after it.
     return times.mask(texts.str.contains(r":60(?:\D|$)", regex=True)) if "%S" in written else times
+
+
+_FIGURES = {
+    "Y": r"(\d{4})",
+    "m": r"(0[1-9]|1[0-2])",
+    "d": r"(0[1-9]|[12]\d|3[01])",
+    "H": r"([01]\d|2[0-3])",
+    "M": r"([0-5]\d)",
+    "S": r"([0-5]\d)",
+}
+
+
+def _from_figures(texts: pd.Series, written: str) -> pd.Series | None:
+    """Return what `_parsed` does, many times as fast, where all dates are padded figures alone."""
+    if written.startswith("%Y-%m-%d"):  # which pandas reads faster still
+        return None
+    order = re.findall("%(.)", written)
+    if len(set(order)) < len(order) or not set("Ymd") <= set(order) <= set(_FIGURES):
+        return None
+    literal = written.replace(".", r"\.")
+    padded = re.sub("%(.)", lambda sign: r"\d{4}" if sign[1] == "Y" else r"\d\d", literal)
+    exact = re.sub("%(.)", lambda sign: _FIGURES[sign[1]], literal)
+    cells = pa.Array.from_pandas(texts)
+    if not pc.all(pc.match_substring_regex(cells, f"^({padded})?$"), min_count=0).as_py():
+        return None
+    part = {sign: f"\\{order.index(sign) + 1}" if sign in order else "00" for sign in _FIGURES}
+    iso = pc.replace_substring_regex(
+        pc.if_else(pc.match_substring_regex(cells, f"^{exact}$"), cells, pa.scalar(None, "string")),
+        f"^{exact}$",
+        "{Y}-{m}-{d} {H}:{M}:{S}".format(**part),
+    )
+    try:
+        times = pc.cast(iso, pa.timestamp("s")).to_numpy()
+    except pa.ArrowInvalid:  # a day that its month does not have
+        return None
+    return pd.Series(times.astype("datetime64[us]"), texts.index)
 
 
 def _times(table: Table, column: str, written: str) -> pd.Series:
