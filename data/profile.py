@@ -94,8 +94,9 @@ def detrended(values: Floats, seasons: Sequence[int]) -> Floats:
 def peaks(correlations: Floats, rows: int, likely: Sequence[int] = ()) -> list[Peak]:
     """Return the seasons that an autocorrelation (K + 1,) shows, the strongest first.
 
-    A peak is the highest value within a quarter of its lag on both sides. It exceeds `_HIGH`, and
-    by the 95 % band of white noise, 1.96 / sqrt(T), the lowest value before it. A multiple of a
+    A peak is the highest value within a quarter of its lag on both sides. It exceeds `_HIGH` and
+    the highest that K lags of white noise are expected to have, sqrt(2 ln K / T), and the lowest
+    value before it by the 95 % band of one lag, 1.96 / sqrt(T). A multiple of a
     shorter season counts only where it rises above the multiple before it: a week above six days.
 
     Args:
@@ -104,13 +105,14 @@ def peaks(correlations: Floats, rows: int, likely: Sequence[int] = ()) -> list[P
         likely: seasons that are named in place of a peak nearby which is no higher than noise is.
     """
     band = max(1.96 / np.sqrt(max(rows, 1)), 0.01)
+    chance = np.sqrt(2 * np.log(max(len(correlations), 2)) / max(rows, 1))
     found: list[Peak] = []
     rising = correlations[1:-1] > correlations[:-2]
     falling = correlations[1:-1] >= correlations[2:]
     for top in (np.flatnonzero(rising & falling) + 1).tolist():
         reach = max(1, int(_NEAR * top))
         here = float(correlations[top])
-        if here <= _HIGH or here <= correlations[1 : top + 1].min() + band:
+        if here <= max(_HIGH, chance) or here <= correlations[1 : top + 1].min() + band:
             continue
         if (
             top + reach // 2 >= len(correlations)

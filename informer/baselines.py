@@ -14,6 +14,7 @@ from typing import Literal
 import click
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from data.registry import DataError, find
 from data.series import Series, series
@@ -115,28 +116,32 @@ def errors(
         rows: Floats = values[origin - seq_len + np.arange(seq_len)]  # (N, L, C)
         return rows
 
-    weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
-    found: dict[JudgedSplit, dict[Name, Errors]] = {}
-    for split in judged:
-        sums: dict[Name, Errors] = {}
-        for origin in origins(split):
-            forecasts: dict[Name, Floats] = {
-                "repeat-last": values[origin - 1],
-                "seasonal-naive": values[origin - season + horizon % season],
-                "closed-form linear": _forecast(past(origin), weights),
-            }
-            for name, forecast in forecasts.items():
-                sums.setdefault(name, Errors()).add(forecast - values[origin + horizon])
-        found[split] = sums
+    # While trainings run, several threads of one product mostly wait for each other.
+    with threadpool_limits(1, "blas"):
+        weights = _fit((past(origin), values[origin + horizon]) for origin in origins("train"))
+        found: dict[JudgedSplit, dict[Name, Errors]] = {}
+        for split in judged:
+            sums: dict[Name, Errors] = {}
+            for origin in origins(split):
+                forecasts: dict[Name, Floats] = {
+                    "repeat-last": values[origin - 1],
+                    "seasonal-naive": values[origin - season + horizon % season],
+                    "closed-form linear": _forecast(past(origin), weights),
+                }
+                for name, forecast in forecasts.items():
+                    sums.setdefault(name, Errors()).add(forecast - values[origin + horizon])
+            found[split] = sums
     return found
 
 
-def thinning(source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit]) -> int:
-    """Return the `every` with which `errors` stays within about `WORK` multiplications."""
+def thinning(
+    source: Series, seq_len: int, pred_len: int, judged: Sequence[JudgedSplit], work: float = WORK
+) -> int:
+    """Return the `every` with which `errors` stays within about `work` multiplications."""
     columns = len(source.roles.forecast)
     parts: list[Split] = ["train", *judged]
     windows = sum(len(window_starts(source.dataset, part, seq_len, pred_len)) for part in parts)
-    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / WORK))
+    return max(1, math.ceil(windows * columns * seq_len * (seq_len + pred_len) / work))
 
 
 def _fit(windows: Iterator[tuple[Floats, Floats]]) -> Floats:

@@ -47,6 +47,7 @@ def parts_bar(parts: Sequence[Part], unused: int) -> Figure:
     ]
     layout_ = layout("", "", "parts")
     layout_ |= {"barmode": "stack", "showlegend": False, "bargap": 0.1}
+    layout_["uniformtext"] = {"minsize": 9, "mode": "hide"}
     layout_["xaxis"] = {"visible": False, "fixedrange": True, "range": [0, total]}
     layout_["yaxis"] = {"visible": False, "fixedrange": True}
     layout_["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0}

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from data import own
 from data.registry import DataError, Dataset, Record, find, names, own_names, record
-from data.source import load
+from data.source import load, locate, on_this_machine
 from nas_engine.settings import SettingsError, load_settings
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
@@ -48,7 +49,7 @@ def show_known() -> Dataset | None:
         selection_default=None if chosen is None else {"selection": {"rows": [chosen]}},
         column_config={
             "Name": st.column_config.TextColumn(pinned=True, width=110),
-            "Whose": st.column_config.TextColumn(width=75),
+            "Whose": st.column_config.TextColumn(width=85),
             "Rows": st.column_config.NumberColumn(format="localized", width=80),
             "Forecast": st.column_config.TextColumn(width=260),
             "Description": st.column_config.TextColumn(width=420),
@@ -71,7 +72,7 @@ def _choose(listed: Sequence[str], rows: Sequence[int]) -> None:
 def _row(dataset: Dataset, mine: bool) -> dict[str, Any]:
     return {
         "Name": dataset.name,
-        "Whose": "own" if mine else "built in",
+        "Whose": "own" if mine else "not here yet" if absent(dataset) else "built in",
         "Rows": sum(dataset.split_rows),
         "Step": dataset.frequency,
         "Season": dataset.season,
@@ -98,6 +99,9 @@ def show_dataset(dataset: Dataset) -> None:
     st.caption(plain(f"{dataset.description}."))
     show_acts(dataset, mine)
     try:
+        if not brought(dataset):
+            show_facts(dataset, mine)
+            return
         frame = values_of(dataset.name, dataset.sha256)
     except DataError as error:
         st.error(plain(str(error)))
@@ -107,6 +111,42 @@ def show_dataset(dataset: Dataset) -> None:
     show_facts(dataset, mine)
     subject = Subject(dataset, frame, f"{dataset.name} {dataset.sha256}", "data-set")
     show_look(subject, None)
+
+
+def brought(dataset: Dataset) -> bool:
+    """Tell whether a data set is on this machine; where it is not, offer to download it.
+
+    Raises:
+        DataError: it was to be downloaded and could not be.
+    """
+    if not absent(dataset):
+        return True
+    place = st.empty()
+    with place.container():
+        st.info(
+            f"It is not on this machine yet. Its file has {dataset.size / 1e6:.1f} MB and comes "
+            "from the address below; its checksum is verified."
+        )
+        pressed = st.button(
+            "Download it", key=f"data-fetch-{dataset.name}", icon=":material/download:"
+        )
+    if not pressed:
+        return False
+    bar = place.progress(0.0, "Downloading…")
+    try:
+        locate(dataset.name, told=lambda so_far, whole: _tell(bar, so_far, whole))
+    finally:
+        place.empty()
+    return True
+
+
+def _tell(bar: DeltaGenerator, so_far: int, whole: int) -> None:
+    bar.progress(min(1.0, so_far / max(whole, 1)), f"Downloading… {so_far / 1e6:.1f} MB")
+
+
+def absent(dataset: Dataset) -> bool:
+    """Tell whether the file of a published data set is not on this machine."""
+    return dataset.url is not None and on_this_machine(dataset.name) is None
 
 
 def show_acts(dataset: Dataset, mine: bool) -> None:

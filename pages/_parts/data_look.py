@@ -45,6 +45,8 @@ from pages._parts.text import count_text, error_text, plain, readable
 
 SECTIONS = ("Series", "Seasons", "Drift", "Baselines")
 MOST_COLUMNS = 8  # drawn at once
+SIGNS = {"training": ":blue[■]", "validation": ":orange[■]", "test": ":green[■]"}  # as on the bar
+FEW_SEASONS = 10  # of which the means fit the noise too
 KEPT = 16  # baselines that a visitor's session remembers
 
 
@@ -93,10 +95,10 @@ def show_parts(index: pd.DatetimeIndex, parts: Parts, key: str) -> None:
     unused = len(index) - sum(parts)
     said = "; ".join(f"{part.name} {part.rows:,} rows" for part in found)
     chart(parts_bar(found, unused), f"{key}-parts", f"Parts: {said}", height=34)
-    with st.grid(3, min_column_width=180):
+    with st.grid(3, min_column_width=150):
         for part in found:
             st.caption(
-                f"**{part.name.capitalize()}** {count_text(part.rows)} rows  \n"
+                f"{SIGNS[part.name]} **{part.name.capitalize()}** {count_text(part.rows)} rows  \n"
                 f"{plain(moment_text(part.first))} to {plain(moment_text(part.last))}"
             )
     if unused:
@@ -222,6 +224,11 @@ def show_seasons(subject: Subject) -> None:
                 help=f"Strength from 0 to 1 of the moving average over "
                 f"{seen.strengths[0].steps:,} steps.",
             )
+    if few := [steps for steps in seen.seasons if seen.rows < FEW_SEASONS * steps]:
+        st.caption(
+            f"The rows hold few seasons of {' and '.join(f'{steps:,}' for steps in few)} steps, "
+            "which makes them look stronger than they are."
+        )
     chart(
         autocorrelation_lines(seen.correlations, seen.without_trend, seen.peaks[:3], seen.seasons),
         f"{subject.key}-autocorrelation",

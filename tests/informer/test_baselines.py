@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from data.series import series
-from informer.baselines import compute, main
+from informer.baselines import compute, errors, main, thinning
 from informer.config import RunConfig, Value
 
 FIGURES = {
@@ -71,6 +71,28 @@ def test_every_baseline_is_there_for_both_splits(tiny: RunConfig) -> None:
     names = ("repeat-last", "seasonal-naive", "closed-form linear")
     expected = {(name, split) for name in names for split in ("val", "test")}
     assert {(row.name, row.split) for row in compute(tiny)} == expected
+
+
+def test_errors_by_column_are_those_of_the_means_and_progress_is_told(tiny: RunConfig) -> None:
+    source = series("tiny", "M", "OT")
+    shares: list[float] = []
+    found = errors(source, 24, 6, judged=("val",), progress=shares.append)["val"]
+    expected = {row.name: row for row in compute(tiny) if row.split == "val"}
+    data = tiny.data
+    same = errors(source, data.seq_len, data.pred_len)["val"]
+    assert {name: sums.mse for name, sums in same.items()} == {
+        name: row.mse for name, row in expected.items()
+    }
+    assert found["repeat-last"].absolute.shape == (6, 7)
+    assert shares == sorted(shares) and shares[-1] == 1.0
+
+
+def test_thinned_baselines_are_near_those_of_all_windows(tiny: RunConfig) -> None:
+    source = series("tiny", "M", "OT")
+    all_, some = (errors(source, 24, 6, judged=("val",), every=every)["val"] for every in (1, 4))
+    assert some["closed-form linear"].mse == pytest.approx(all_["closed-form linear"].mse, rel=0.5)
+    assert len(some["repeat-last"].by_window) * 4 >= len(all_["repeat-last"].by_window)
+    assert thinning(source, 24, 6, ("val",)) == 1 < thinning(source, 24, 6, ("val",), work=1e5)
 
 
 def test_the_engine_gets_its_file_without_torch(tmp_path: Path, tiny: RunConfig) -> None:

@@ -14,11 +14,17 @@ from streamlit.testing.v1 import AppTest
 from data import own
 from data.choices import Choices
 from data.intake import read_bytes
-from data.registry import DATASETS, find, names, own_folder
+from data.parts import spans
+from data.profile import Peak
+from data.registry import DATASETS, DataError, find, names, own_folder
 from nas_engine.workspace import Workspace
+from pages._parts.data_figures import MOST_POINTS, autocorrelation_lines, parts_bar
+from pages._parts.data_file import File, written
+from pages._parts.data_known import searches_on
 from pages._parts.figures import MOST_DATES, columns_over_time
 from tests.dashboard import Dashboard, browsing, serving_dashboard
 from tests.data.files import csv, mine, table
+from tests.pages import seed
 from tests.pages.conftest import Open, figure, words
 
 CHOICES = Choices(fill="interpolate", past_only=("site",), known_future=("holiday",), target="a")
@@ -182,6 +188,144 @@ def test_a_long_series_is_thinned_and_gaps_stay_gaps() -> None:
     assert len(short["y"]) == 10 and short["y"][3] is None and not short["connectgaps"]
 
 
+# -- choices, split and what is recorded --------------------------------------------------------
+
+
+def test_a_split_by_date_is_checked_shown_and_recorded(open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "sound.csv"
+    path.write_bytes(csv(table()))
+    app = checked(open_page, path)
+    app.button_group(key="data-choice-split").set_value("By date").run()
+    assert app.text_input(key="data-choice-validate_from").value == "2024-01-12 16:00"
+    app.text_input(key="data-choice-validate_from").set_value("2024-01-16").run()
+    assert "which is not after the validation part" in words(app).replace("\\", "")
+    app.text_input(key="data-choice-validate_from").set_value("2024-01-08")
+    app.text_input(key="data-choice-test_from").set_value("2024-01-12")
+    app.selectbox(key="data-choice-scaling").set_value("robust")
+    app.number_input(key="data-choice-seq_len").set_value(48)
+    app.number_input(key="data-choice-pred_len").set_value(12)
+    app.text_input(key="data-choice-name").set_value("mine").run()
+    assert "168 rows" in words(app) and "2024-01-08 to 2024-01-11 23" in words(app).replace(
+        "\\", ""
+    )
+    app.button(key="data-add").click().run()
+    dataset = find("mine")
+    assert dataset.split_rows == (168, 96, 136) and dataset.scaling == "robust"
+    assert (dataset.seq_len, dataset.pred_len) == (48, 12)
+
+
+def test_start_begins_with_the_task_recorded_with_the_data_set(open_page: Open) -> None:
+    own.add("mine", read_bytes(csv(table())), "mine.csv", Choices(), seq_len=40, pred_len=12)
+    app = open_page("start", dataset="mine")
+    assert app.number_input(key="start-small-mine-data-seq_len").value == 40
+    assert app.number_input(key="start-small-mine-data-label_len").value <= 40
+    assert app.number_input(key="start-small-mine-data-pred_len").value == 12
+    assert not app.error
+    app.selectbox(key="start-small-data-dataset").set_value("synthetic").run()
+    assert app.number_input(key="start-small-data-seq_len").value == 96
+
+
+def test_shares_that_leave_no_test_part_are_one_sentence(open_page: Open, file: Path) -> None:
+    app = checked(open_page, file)
+    app.number_input(key="data-choice-share-validation").set_value(40.0).run()
+    assert "add up to 1" in app.error[0].value and not app.exception
+
+
+# -- a look at a data set -----------------------------------------------------------------------
+
+
+def test_a_known_data_set_shows_its_parts_record_and_sections(open_page: Open) -> None:
+    own.add("mine", read_bytes(mine()), "mine.csv", CHOICES, seq_len=48, pred_len=12)
+    app = open_page("data", dataset="mine")
+    said = words(app).replace("\\", "")
+    assert "Training** 420 rows" in said and "No search has used it yet" in said
+    assert "Added 6 missing steps of h." in [text.value for text in app.text]
+    assert "look-back 48, horizon 12" in [text.value for text in app.text]
+    for section, expected in (
+        ("Seasons", "No season stands out"),
+        ("Drift", "deviations"),
+        ("Baselines", "look-back 48, horizon 12"),
+    ):
+        app.session_state["data-set-look"] = section
+        app.run()
+        assert not app.exception and expected in words(app).replace("\\", ""), section
+    table_ = app.dataframe[-1].value
+    assert set(table_["Baseline"]) == {"repeat-last", "seasonal-naive", "closed-form linear"}
+    assert list(table_["MSE"]) == sorted(table_["MSE"])
+
+
+def test_a_file_that_lacks_values_has_no_baselines_but_a_sentence(
+    open_page: Open, file: Path
+) -> None:
+    app = checked(open_page, file)
+    app.session_state["data-file-look"] = "Baselines"
+    app.run()
+    assert "that are missing or not finite" in words(app).replace("\\", "")
+
+
+def test_an_unknown_data_set_in_the_address_is_one_sentence(open_page: Open) -> None:
+    app = open_page("data", dataset="![x](http://198.51.100.7/x.png)")
+    assert "There is no data set" in app.error[0].value and "![x](" not in app.error[0].value
+
+
+def test_a_published_data_set_that_is_not_here_is_downloaded_only_when_asked(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def locate(name: str, told: object) -> None:
+        asked.append(name)
+        raise DataError(f"{name} could not be downloaded.")
+
+    monkeypatch.setattr("pages._parts.data_known.on_this_machine", lambda name: None)
+    monkeypatch.setattr("pages._parts.data_known.locate", locate)
+    app = open_page("data", dataset="ETTh1")
+    assert "not on this machine yet" in words(app) and not asked
+    app.button(key="data-fetch-ETTh1").click().run()
+    assert asked == ["ETTh1"] and "could not be downloaded" in app.error[0].value
+
+
+def test_searches_on_a_data_set_are_counted_and_said_before_it_is_removed(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.untouched(workspace)
+    app = open_page("data", dataset="ETTh1")
+    assert [link.label for link in app.page_link] == [
+        "Start a search with ETTh1",
+        "See the 1 search on it",
+    ]
+    assert searches_on("ETTh1") == [1] and searches_on("synthetic") == []
+
+
+def test_the_preview_shows_both_ends_of_a_file_as_text(tmp_path: Path) -> None:
+    def shown(content: bytes) -> list[str]:
+        path = tmp_path / "file"
+        path.write_bytes(content)
+        return written(File(path, "file", len(content), 0), "utf-8-sig")
+
+    assert shown(b"\xef\xbb\xbfa,b\n1,2\n") == ["a,b", "1,2"]
+    lines = shown("\n".join(f"line {number}" for number in range(50_000)).encode())
+    assert lines[0] == "line 0" and lines[-1] == "line 49999" and "…" in lines
+    assert len(lines) == 12
+    [long] = shown(b"x" * 300_000)[:1]
+    assert len(long) < 300
+    assert shown(b"PAR1" + bytes(500)) == ["A Parquet file, which has no lines."]
+    assert "�" in shown(b"a\xff\n1\n")[0] and shown(b"") == []
+
+
+def test_the_bar_of_parts_holds_all_rows() -> None:
+    index = pd.date_range("2024-01-01", periods=110)
+    figure = parts_bar(spans(index, (70, 10, 20)), 10)
+    assert [trace["x"][0] for trace in figure["data"]] == [70, 10, 20, 10]
+    assert figure["data"][-1]["name"] == "not used" and figure["layout"]["xaxis"]["range"][1] == 110
+
+
+def test_a_long_autocorrelation_is_thinned_and_its_peaks_are_marked() -> None:
+    values = np.cos(np.arange(9_001) / 100)
+    lines = autocorrelation_lines(values, values, [Peak(628, 0.9)], (24,))["data"]
+    assert len(lines[0]["x"]) <= MOST_POINTS and lines[2]["text"] == ["628"]
+
+
 # -- in a browser -------------------------------------------------------------------------------
 
 
@@ -191,6 +335,11 @@ def dashboard(workspace: Workspace, tmp_path: Path) -> Iterator[Dashboard]:
         workspace, {"OPENROUTER_API_KEY": ""}, tmp_path / "server.log"
     ) as server:
         yield server
+
+
+def rest(page: Page) -> None:
+    app = page.locator("[data-testid='stApp'][data-test-script-state='notRunning']")
+    expect(app).to_be_attached(timeout=30_000)
 
 
 def pick(page: Page, key: str, option: str, several: bool = False) -> None:
@@ -203,38 +352,55 @@ def pick(page: Page, key: str, option: str, several: bool = False) -> None:
         page.keyboard.press("Escape")  # closes the list; a choice of one would be cleared
 
 
+def energy() -> bytes:
+    """Return local hours over a change of clocks, with a gap, a repeated row and missing values."""
+    hours = pd.date_range("2024-08-01", periods=2400, freq="h", tz="Europe/Berlin")
+    noise = np.random.default_rng(2).normal(size=(len(hours), 2))
+    frame = pd.DataFrame(index=hours.tz_localize(None).strftime("%d/%m/%Y %H:%M").rename("time"))
+    frame["load"] = (50 + 9 * np.sin(hours.hour * np.pi / 12) + noise[:, 0]).round(2)
+    frame["temp"] = (12 + 4 * np.cos(hours.hour * np.pi / 12) + noise[:, 1]).round(2)
+    frame["holiday"] = (hours.day_of_week == 6).astype(int)
+    frame.iloc[700:703, 1] = np.nan
+    kept = [row for row in range(len(hours)) if not 300 <= row < 306]
+    return csv(frame.iloc[sorted([*kept, 1000])])
+
+
 @pytest.mark.browser
-def test_a_file_with_gaps_is_uploaded_filled_and_added(
-    dashboard: Dashboard, file: Path, tmp_path: Path
+def test_a_messy_energy_file_becomes_a_data_set_and_start_has_its_task(
+    dashboard: Dashboard, tmp_path: Path
 ) -> None:
+    path = tmp_path / "energy.csv"
+    path.write_bytes(energy())
     with browsing(tmp_path / "failed.png") as page:
         page.goto(f"{dashboard.url}/data")
-        page.locator(".st-key-data-upload input[type=file]").set_input_files(file)
-        expect(page.get_by_text("6 steps of h are missing")).to_be_visible(timeout=30_000)
+        page.get_by_role("tab", name="Add your own").click()
+        page.locator(".st-key-data-upload input[type=file]").set_input_files(path)
+        expect(page.get_by_text("to mend or choose before")).to_be_visible(timeout=30_000)
         expect(page.locator(".st-key-data-add button")).to_be_disabled()
+        page.locator(".st-key-data-fold-dates summary").click()
+        pick(page, "data-choice-timezone", "Europe/Berlin")
+        expect(page.get_by_text("Converted the dates from Europe/Berlin")).to_be_visible()
+        pick(page, "data-choice-duplicates", "first")
+        expect(page.get_by_text("Removed 1 repeated rows")).to_be_visible()
         pick(page, "data-choice-fill", "interpolate")
-        expect(page.get_by_text("Added 6 missing steps")).to_be_visible(timeout=15_000)
-        pick(page, "data-choice-past_only", "site", several=True)
-        expect(page.get_by_text("it is held at 0")).to_be_visible(timeout=15_000)
+        expect(page.get_by_text("Added 6 missing steps of h.")).to_be_visible()
         pick(page, "data-choice-known_future", "holiday", several=True)
-        expect(page.get_by_text("The file can be used.")).to_be_visible(timeout=15_000)
-        expect(page.locator(".st-key-data-series .scatterlayer")).to_be_visible(timeout=15_000)
-        page.locator(".st-key-data-choice-name input").fill("mine")
-        page.locator(".st-key-data-choice-name input").press("Enter")
+        expect(page.get_by_text("The file can be used.")).to_be_visible()
+        horizon = page.locator(".st-key-data-choice-pred_len input")
+        horizon.fill("48")
+        horizon.press("Enter")
+        rest(page)
+        page.get_by_role("tab", name="Baselines").click()
+        expect(page.get_by_text("Validation, look-back 96, horizon 48")).to_be_visible()
+        name = page.locator(".st-key-data-choice-name input")
+        name.fill("energy")
+        name.press("Enter")
+        rest(page)
         page.locator(".st-key-data-add button").click()
-        link = page.get_by_role("link", name="Start a search with mine")
-        expect(link).to_be_visible(timeout=15_000)
-        assert (link.get_attribute("href") or "").endswith("?dataset=mine")
-        assert page.get_by_test_id("stException").count() == 0
-
-
-@pytest.mark.browser
-def test_start_shows_an_own_data_set_that_the_address_names(
-    dashboard: Dashboard, file: Path, tmp_path: Path
-) -> None:
-    own.add("mine", read_bytes(mine()), str(file), CHOICES)
-    with browsing(tmp_path / "failed.png") as page:
-        page.goto(f"{dashboard.url}/start?dataset=mine")
-        expect(page.get_by_text("Your own, from mine.csv")).to_be_visible(timeout=30_000)
-        expect(page.get_by_text("Trial 0 has")).to_be_visible(timeout=10_000)
+        link = page.get_by_role("link", name="Start a search with energy")
+        expect(link).to_be_visible()
+        link.click()
+        expect(page.get_by_text("Your own, from energy.csv: 2,400 steps of h")).to_be_visible()
+        field = page.locator(".st-key-start-small-energy-data-pred_len input")
+        expect(field).to_have_value("48")
         assert page.get_by_test_id("stException").count() == 0
