@@ -55,7 +55,14 @@ def _shares(_: click.Context, __: click.Parameter, text: str | None) -> tuple[fl
     metavar="NUMBER",
     help="Line passed over, such as one of units; repeatable.",
 )
+@click.option(
+    "--missing",
+    multiple=True,
+    metavar="NUMBER|WORD",
+    help="Stands for no value, such as -200; repeatable.",
+)
 @click.option("--date", metavar="COLUMN", help="Column that dates the rows.")
+@click.option("--time", metavar="COLUMN", help="Column of times of day, where dates have none.")
 @click.option("--date-format", help="As in '%d/%m/%Y'; ISO8601; s or ms since 1970.")
 @click.option("--timezone", help="Zone of the written times; they are then kept in UTC.")
 @click.option("--frequency", help="pandas alias of the step, such as h, 15min, D or MS.")

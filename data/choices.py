@@ -28,7 +28,13 @@ class Choices(BaseModel):
     skip_lines: tuple[int, ...] = Field(
         (), description="numbers of lines that are passed over, such as one of units"
     )
+    missing: tuple[str, ...] = Field(
+        (), description="numbers or words that stand for no value, such as -200 or n.d."
+    )
     date: str | None = Field(None, description="column that holds the dates")
+    time: str | None = Field(
+        None, description="column that holds the times of day, where the dates have none"
+    )
     date_format: str | None = Field(
         None, description="as in %d/%m/%Y; ISO8601, or s or ms for seconds since 1970"
     )
@@ -58,9 +64,11 @@ class Choices(BaseModel):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         parts = [*self.drop, *self.past_only, *self.known_future]
-        parts += [name for name in (self.date, self.target) if name is not None]
+        parts += [name for name in (self.date, self.time, self.target) if name is not None]
         if twice := sorted({name for name in parts if parts.count(name) > 1}):
             raise ValueError(f"column {twice[0]} can play one part only")
+        if not all(word.strip() for word in self.missing):
+            raise ValueError("what stands for missing is a number or a word; blank cells do anyway")
         if self.limit is not None and self.fill is None:
             raise ValueError("a limit needs a fill")
         if (self.validate_from is None) != (self.test_from is None):

@@ -24,6 +24,7 @@ class Cleaned:
 
     frame: pd.DataFrame  # (T, C) of float64 under the index `date`, in order of time
     done: tuple[str, ...]  # what was changed, a sentence each
+    measured: pd.DataFrame  # (T, C), the same before anything was filled in
 
 
 def clean(frame: pd.DataFrame, choices: Choices, frequency: str | None) -> Cleaned:
@@ -47,9 +48,10 @@ def clean(frame: pd.DataFrame, choices: Choices, frequency: str | None) -> Clean
     frame = _merge_repeated(frame, choices, done)
     if frequency is not None and len(frame):
         frame = _bring_to_grid(frame, choices, frequency, done)
+    measured = frame.rename_axis("date")
     if choices.fill is not None:
         frame = _fill(frame, choices, done)
-    return Cleaned(frame.rename_axis("date"), tuple(done))
+    return Cleaned(frame.rename_axis("date"), tuple(done), measured)
 
 
 def _merge_repeated(frame: pd.DataFrame, choices: Choices, done: list[str]) -> pd.DataFrame:

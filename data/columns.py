@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.choices import Decimal
+from data.choices import Choices, Decimal
 from data.finding import Finding, option, shown
 from data.limits import require_room
-from data.table import Cells, Floats, Odd, Table, parsed
+from data.table import Cells, Floats, Markers, Odd, Table, parsed
 
 _CODED = (8, 10, 12, 13, 14)  # digits of numbers that may be dates, such as 20240131
 
@@ -22,14 +22,16 @@ class Columns:
 
     Args:
         header: names in the file, blank or repeated ones among them.
-        date: the column chosen for the dates, which is kept as text whatever it holds.
-        decimal: the sign before the decimals of numbers that come as text.
+        choices: the columns of dates and times are kept as text whatever they hold; decimals
+            follow its sign in numbers that come as text; and some cells stand for no value.
     """
 
-    def __init__(self, header: Sequence[str], date: str | None, decimal: Decimal = ".") -> None:
+    def __init__(self, header: Sequence[str], choices: Choices) -> None:
         self.names, self._unnamed = _names(header)
-        self._columns = [_Column(True if name == date else None) for name in self.names]
-        self._decimal = decimal
+        dated = (choices.date, choices.time)
+        self._columns = [_Column(True if name in dated else None) for name in self.names]
+        self._missing = Markers.of(choices.missing)
+        self._decimal = choices.decimal
         self.rows = 0
 
     def as_text(self, at: int) -> bool:
@@ -44,9 +46,9 @@ class Columns:
         """
         for column, cells in zip(self._columns, block, strict=True):
             if pa.types.is_floating(cells.type):
-                column.take_numbers(cells.to_numpy(), self.rows)
+                column.take_numbers(cells.to_numpy(), self._missing, self.rows)
             else:
-                column.take(cells, self.rows, self._decimal)
+                column.take(cells, self._missing, self.rows, self._decimal)
         self.rows += rows
         require_room(self.rows, len(self.names))
 
@@ -74,31 +76,35 @@ class _Column:
     texts: list[pa.Array] = field(default_factory=list)
     bad: Odd | None = None
     infinite: Odd | None = None
+    marked: int = 0
 
-    def take_numbers(self, numbers: Floats, before: int) -> None:
+    def take_numbers(self, numbers: Floats, missing: Markers, before: int) -> None:
         """Take the next cells, which stand below `before` rows."""
         self.keep = False
+        numbers, marked = missing.blanked(numbers)
         self.numbers.append(numbers)
+        self.marked += marked
         if len(rows := np.flatnonzero(np.isinf(numbers))):
             found = Odd(int(rows[0]), str(numbers[rows[0]]), len(rows))
             self.infinite = _joined(self.infinite, found, before)
 
-    def take(self, texts: pa.ChunkedArray, before: int, decimal: Decimal) -> None:
+    def take(self, texts: pa.ChunkedArray, missing: Markers, before: int, decimal: Decimal) -> None:
         """Take the next cells as text; see `take_numbers`."""
         if self.keep is None:
             first = next((text for text in texts.to_pylist() if text), None)
             self.keep = None if first is None else _may_date(first)
         if self.keep is not False:
             self.texts.extend(texts.chunks)
-        numbers, bad, infinite = parsed(texts, decimal)
+        numbers, bad, infinite, marked = parsed(texts, decimal, missing)
         self.numbers.append(numbers)
+        self.marked += marked
         self.bad = _joined(self.bad, bad, before)
         self.infinite = _joined(self.infinite, infinite, before)
 
     def cells(self) -> Cells:
         """Return what is known about the column beside its numbers."""
         texts = pa.chunked_array(self.texts, pa.string()) if self.keep is not False else None
-        return Cells(self.bad, self.infinite, texts)
+        return Cells(self.bad, self.infinite, texts, self.marked)
 
 
 def _joined(earlier: Odd | None, later: Odd | None, before: int) -> Odd | None:
@@ -111,7 +117,7 @@ def _may_date(text: str) -> bool:
     """Tell text and long whole numbers, of which dates may be made, from other numbers."""
     if text.isdecimal():
         return len(text) in _CODED
-    _, bad, _ = parsed(pa.chunked_array([[text]]))
+    _, bad, *_ = parsed(pa.chunked_array([[text]]))
     return bad is not None
 
 

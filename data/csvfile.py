@@ -56,7 +56,7 @@ def read(path: Path, choices: Choices) -> Table:
 def _fast(path: Path, choices: Choices, found: Dialect) -> Table:
     if found.skipped:
         raise _Unsure
-    columns = Columns(found.header, choices.date, choices.decimal)
+    columns = Columns(found.header, choices)
     with TextFile(path, choices.encoding) as file:
         for text in _whole_lines(file, found.first_line - 1):
             block = _block(text, columns, found.delimiter, choices.decimal)
@@ -185,7 +185,7 @@ class _Lines:
 
 
 def _exact(path: Path, choices: Choices, found: Dialect) -> Table:
-    columns = Columns(found.header, choices.date, choices.decimal)
+    columns = Columns(found.header, choices)
     width = len(columns.names)
     batch: list[list[str]] = []
     ends: list[int] = []

@@ -5,7 +5,9 @@ Nothing is guessed: where a file can be read in two ways, both are named and one
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -18,11 +20,13 @@ from pandas.tseries.offsets import BaseOffset
 from data import calendar
 from data.choices import Choices
 from data.dateformats import OFFSET, formats_of, looks_dated, parsed
+from data.daylight import in_winter_time
 from data.finding import Finding, option, shown
 from data.registry import DataError
 from data.table import Table
 
 _CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
+_CLOCK = re.compile(r"([01]?\d|2[0-3])[:.][0-5]\d([:.][0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?")
 LONGEST_GRID = 10_000_000
 
 
@@ -36,6 +40,40 @@ class Dates:
     done: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where the dates of a table stand: in a column, or with their times of day in two."""
+
+    table: Table
+    column: str
+    time: str | None
+
+    @functools.cached_property
+    def texts(self) -> pd.Series:
+        """The text of each row's date (T,), with a blank before its time of day."""
+        texts = self.table.texts(self.column)
+        if self.time is None:
+            return texts
+        return texts.str.cat(self.table.texts(self.time), sep=" ").str.strip()
+
+    def times(self, written: str) -> pd.Series:
+        """Return each text as a time, as `parsed` does."""
+        key = f"{self.column}\0{self.time}", written
+        if key not in self.table.times:
+            self.table.times[key] = parsed(self.texts, written)
+        return self.table.times[key]
+
+    @property
+    def said(self) -> str:
+        """How a sentence begins that says what dates the rows."""
+        return f"C{str(self)[1:]} {'dates' if self.time is None else 'date'}"
+
+    def __str__(self) -> str:
+        if self.time is None:
+            return f"column {shown(self.column)}"
+        return f"columns {shown(self.column)} and {shown(self.time)}"
+
+
 def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
     """Return the dates of a table, None where something about them must be chosen first.
 
@@ -45,7 +83,8 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
     if choices.date is not None:
         column = choices.date
     else:
-        other = {*choices.drop, *choices.past_only, *choices.known_future, choices.target}
+        other = {*choices.drop, *choices.past_only, *choices.known_future}
+        other |= {name for name in (choices.target, choices.time) if name is not None}
         free = [name for name in table.columns if name not in other]
         kept = [name for name in free if table.columns[name].texts is not None]
         candidates = [name for name in kept if looks_dated(table.texts(name))]
@@ -62,41 +101,59 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
                 )
             ]
         column = candidates[0]
-    written, found = _choose_format(table, column, choices)
+    source = _Source(table, column, choices.time)
+    written, found = _choose_format(source, choices)
     if written is None:
         return None, found
-    texts = table.texts(column)
-    times = _times(table, column, written)
+    texts, times = source.texts, source.times(written)
     example = times.first_valid_index()
     if example is None:
-        raise DataError(f"No cell of column {shown(column)} is a date written {written}.")
+        raise DataError(f"No cell of {source} is a date written {written}.")
     found.append(
         Finding(
             "info",
-            f"Column {shown(column)} dates the rows, written {written}: {texts[example]} is read "
-            f"as {times[example]:%d %B %Y %H:%M:%S}.",
+            f"{source.said} the rows, written {written}: "
+            f"{texts[example]} is read as {times[example]:%d %B %Y %H:%M:%S}.",
         )
     )
-    found += _about_cells(table, column, written, times)
+    found += _about_cells(source, written, times)
     return _without_zone(table, Dates(column, written, times), texts, choices, found)
+
+
+def clocks(table: Table, dates: Dates, names: Sequence[str]) -> list[str]:
+    """Return the columns that hold times of day, where the dates have none and repeat.
+
+    Hours as numbers from 0 to 23 are times of day where no date has one of them twice.
+    """
+    known = dates.times.dropna()
+    if known.is_unique or (known != known.dt.normalize()).any():
+        return []
+    return [name for name in names if _like_clock(table, name) or _hours(table, name, dates.times)]
+
+
+def _like_clock(table: Table, name: str) -> bool:
+    if table.columns[name].texts is None:
+        return False
+    texts = table.texts(name)
+    filled = texts[texts != ""]
+    return len(filled) > 0 and bool(filled.str.fullmatch(_CLOCK).all())
+
+
+def _hours(table: Table, name: str, days: pd.Series) -> bool:
+    hours = table.number(name)
+    if not np.array_equal(np.unique(hours), np.arange(24)):
+        return False
+    return not (days + pd.to_timedelta(hours, unit="h")).duplicated().any()
 
 
 # -- how dates are written ----------------------------------------------------------------------
 
 
-def _times(table: Table, column: str, written: str) -> pd.Series:
-    """Return a column as times, as `parsed` does."""
-    key = column, written
-    if key not in table.times:
-        table.times[key] = parsed(table.texts(column), written)
-    return table.times[key]
-
-
-def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | None, list[Finding]]:
+def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[Finding]]:
     """Return the one format in which all dates are written, else what must be chosen."""
     if choices.date_format is not None:
         return choices.date_format, []
-    texts = table.texts(column)
+    texts = source.texts
     filled = texts[texts != ""]
     first = filled.iloc[0] if len(filled) else ""
     possible = formats_of(first)
@@ -105,7 +162,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
         return None, [
             Finding(
                 "choose",
-                f"It is not known how the dates in column {shown(column)} are written "
+                f"It is not known how the dates in {source} are written "
                 f"({shown(first)}); give their format.",
                 (option("--date-format", coded),) if coded else (),
             )
@@ -115,15 +172,17 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
         written
         for written in possible
         if parsed(start, written).notna().all()
-        and (_times(table, column, written).notna() | (texts == "")).all()
+        and (source.times(written).notna() | (texts == "")).all()
     ]
     if len(complete) > 1:
+        one, other = (source.times(written) for written in complete[:2])
+        first = next(iter(texts[one != other]), first)  # 01/01 would be the same either way
         readings = " or ".join(f"{datetime.strptime(first, w):%d %B %Y}" for w in complete)
         return None, [
             Finding(
                 "choose",
-                f"{shown(first)} in column {shown(column)} may be {readings}, and so it is with "
-                "all its dates; choose how they are written.",
+                f"{shown(first)} in {source} may be {readings}, and so it is with all its dates; "
+                "choose how they are written.",
                 tuple(option("--date-format", written) for written in complete),
             )
         ]
@@ -135,7 +194,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
             Finding(
                 "choose",
                 f"Dates are written in several ways, as {shown(first)} and, on "
-                f"{table.place(other)}, {shown(texts[other])}; all of them can be read as "
+                f"{source.table.place(other)}, {shown(texts[other])}; all of them can be read as "
                 "ISO 8601.",
                 (option("--date-format", "ISO8601"),),
             )
@@ -174,13 +233,14 @@ def _like_workbook(table: Table, name: str) -> bool:
     )
 
 
-def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> list[Finding]:
+def _about_cells(source: _Source, written: str, times: pd.Series) -> list[Finding]:
+    table = source.table
     bad = times.index[times.isna()]
     if not len(bad):
         return []
-    text = table.texts(column)[bad[0]]
+    text = source.texts[bad[0]]
     also = f" ({len(bad):,} such lines)" if len(bad) > 1 else ""
-    if text == column and table.lines is not None:
+    if text == " ".join(filter(None, (source.column, source.time))) and table.lines is not None:
         return [
             Finding(
                 "choose",
@@ -194,7 +254,7 @@ def _about_cells(table: Table, column: str, written: str, times: pd.Series) -> l
             "error",
             f"{table.place(bad[0]).capitalize()} has "
             + (f"{shown(text)}, which is no date written {written}," if text else "no date")
-            + f" in column {shown(column)}{also}; mend or remove it in the file.",
+            + f" in {source}{also}; mend or remove it in the file.",
         )
     ]
 
@@ -268,8 +328,9 @@ def _from_zone(
             Finding(
                 "error",
                 f"{table.place(row).capitalize()} has {dates.times[row]}, an hour that clocks in "
-                f"{zone} skip; choose the zone in which the dates were written, such as Etc/GMT-1 "
-                "where clocks stay in winter time, or none.",
+                f"{zone} skip; choose the zone in which the dates were written, such as "
+                f"{in_winter_time(zone)} where clocks stay in winter time, or none, as where each "
+                "time marks the end of its hour.",
             )
         )
         return None, found
@@ -333,8 +394,8 @@ def frequency(times: pd.DatetimeIndex, choices: Choices) -> tuple[str | None, li
     return alias, [
         Finding(
             "warning",
-            f"The dates have no one step; the most common is {alias} ({share:.1%} of all steps), "
-            "which is taken as the frequency.",
+            f"The dates have no one step; the most common is {alias} ({min(share, 0.999):.1%} of "
+            f"all steps{' and more' if share > 0.999 else ''}), which is taken as the frequency.",
             (option("--frequency", alias),),
         )
     ]

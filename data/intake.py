@@ -41,7 +41,9 @@ def reading(choices: Choices) -> Choices:
         delimiter=choices.delimiter,
         decimal=choices.decimal,
         skip_lines=choices.skip_lines,
+        missing=choices.missing,
         date=choices.date,
+        time=choices.time,
     )
 
 

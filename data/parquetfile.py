@@ -38,7 +38,7 @@ def read(path: Path, choices: Choices) -> Table:
             digest.update(content)
         _unpack_apart(path.absolute(), unpacked)
         with pa.memory_map(str(unpacked)) as source, pa.ipc.open_file(source) as batches:
-            columns = Columns(batches.schema.names, choices.date)
+            columns = Columns(batches.schema.names, choices)
             for at in range(batches.num_record_batches):
                 batch = batches.get_batch(at)
                 batch.validate()

@@ -17,15 +17,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from data import dates
+from data import dates, daylight, markers
 from data.choices import Choices
 from data.cleaning import Cleaned, clean
+from data.daylight import Daylight
 from data.finding import LEVELS, Finding, option, shown
 from data.parts import Parts, about_parts, about_scaling
 from data.registry import DataError
 from data.splits import Scaler
 from data.table import Floats, Odd, Table
 
+_MISSING_APART = 3  # columns with missing values that are told one by one
 _FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
 
 
@@ -34,7 +36,7 @@ class Column:
     """What is known about a column after cleaning."""
 
     name: str
-    role: str  # date, target, past-only, known-future, left out
+    role: str  # date, time, target, past-only, known-future, left out
     kind: str  # date, number, constant, text, empty
     missing: int = 0
     minimum: float | None = None
@@ -100,16 +102,21 @@ def inspect(
     _require_known(table, choices)
     dated, about_dates = dates.find(table, choices)
     findings = [*table.findings, *about_dates]
-    findings += [found for labels, found in table.unnamed if not labels.intersection(choices.drop)]
-    names = [
-        name
-        for name in table.columns
-        if name not in choices.drop and (dated is None or name != dated.column)
+    dating = {choices.time} if dated is None else {dated.column, choices.time}
+    findings += [
+        found
+        for labels, found in table.unnamed
+        if not (labels.intersection(choices.drop) or labels <= dating)
     ]
+    names = [name for name in table.columns if name not in choices.drop and name not in dating]
+    times = [] if dated is None or choices.time else dates.clocks(table, dated, names)
     values = table.frame(names)
-    kinds, about_cells = _about_cells(table, names)
+    kinds, about_cells = _about_cells(table, names, times)
+    suspects = markers.suspects(table, names)
     if dated is None:
-        return _report(table, choices, kinds, findings, Cleaned(values, ()), None, None, None)
+        return _report(
+            table, choices, kinds, findings, Cleaned(values, (), values), None, None, None
+        )
     findings += about_cells
     if "date" in names:
         findings.append(
@@ -125,29 +132,34 @@ def inspect(
     frame = frame.set_axis(pd.DatetimeIndex(dated.times.iloc[rows]))
     places = Places(table, rows)
     findings += _about_order(frame, places)
-    findings += _about_repeats(frame, places, choices)
-    step, about_step = dates.frequency(
-        pd.DatetimeIndex(frame.index.unique().sort_values()), choices
-    )
+    index = pd.DatetimeIndex(frame.index.sort_values())
+    step, about_step = dates.frequency(index.unique(), choices)
+    summer = _daylight(index, step, choices)
+    findings += _about_times(table, times) or _about_repeats(frame, places, choices, summer)
     findings += about_step
     cleaned = clean(frame, choices, step)
     done = [f"Left out column {name}." for name in choices.drop]
-    cleaned = Cleaned(cleaned.frame, (*done, *dated.done, *cleaned.done))
-    target, about_target = _target(names, choices)
+    done += markers.done(table, names, choices)
+    cleaned = replace(cleaned, done=(*done, *dated.done, *cleaned.done))
+    target, about_target = _target([n for n in names if n not in times], choices)
     findings += about_target
     season = 1
     if step is not None:
-        findings += _about_grid(cleaned.frame, step, choices)
+        findings += _about_grid(cleaned.frame, step, summer)
         season = dates.season(step)
-    findings += _about_missing(cleaned.frame[[n for n in names if kinds[n] != "text"]])
+    # What is missing or constant where cells are no numbers shows once those are settled.
+    sound = cleaned.frame[[n for n in names if table.columns[n].bad is None]]
+    findings += _about_missing(sound)
+    findings += _about_filled(cleaned.measured[list(sound.columns)], choices)
     index = pd.DatetimeIndex(cleaned.frame.index)
     parts, about_split = about_parts(index, choices, seq_len, pred_len, season)
     if parts is not None:
-        findings += _about_constants(cleaned.frame, choices, parts[0])
+        findings += _about_constants(sound, choices, parts[0])
         findings += about_scaling(cleaned.frame, parts, choices)
-    measured = cleaned.frame.drop(columns=list(choices.known_future))  # a calendar keeps its flags
-    findings += _about_flats(measured, season)
-    findings += about_split
+    # A calendar keeps its flags, and what was filled in may well stand still.
+    measured = cleaned.measured.drop(columns=list(choices.known_future))
+    findings += _about_flats(measured, season, set(suspects))
+    findings += [*markers.about(suspects), *about_split]
     report = _report(table, choices, kinds, findings, cleaned, dated.column, step, target)
     return replace(report, split_rows=parts)
 
@@ -169,7 +181,7 @@ class Places:
 def _require_known(table: Table, choices: Choices) -> None:
     known = list(table.columns)
     named = (*choices.drop, *choices.past_only, *choices.known_future)
-    for name in (*named, choices.date, choices.target):
+    for name in (*named, choices.date, choices.time, choices.target):
         if name is not None and name not in known:
             raise DataError(
                 f"The file has no column {shown(name)}; it has "
@@ -177,8 +189,13 @@ def _require_known(table: Table, choices: Choices) -> None:
             )
 
 
-def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], list[Finding]]:
-    """Return what each column is, and what to do about cells that are no finite number."""
+def _about_cells(
+    table: Table, names: Sequence[str], times: Sequence[str]
+) -> tuple[dict[str, str], list[Finding]]:
+    """Return what each column is, and what to do about cells that are no finite number.
+
+    Nothing is said of columns that hold times of day.
+    """
     kinds: dict[str, str] = {}
     found: list[Finding] = []
     commas = 0  # columns of which the first tells of all
@@ -186,7 +203,8 @@ def _about_cells(table: Table, names: Sequence[str]) -> tuple[dict[str, str], li
         cells, filled = table.columns[name], int(np.isfinite(table.number(name)).sum())
         kinds[name] = "number"
         if cells.bad is not None:
-            if not (with_comma := _COMMA.fullmatch(cells.bad.text)) or not commas:
+            with_comma = _COMMA.fullmatch(cells.bad.text)
+            if name not in times and not (with_comma and commas):
                 found.append(_no_number(table, name, cells.bad))
             commas += bool(with_comma)
             kinds[name] = "text" if cells.bad.count == table.rows else "number"
@@ -249,7 +267,9 @@ def _about_order(frame: pd.DataFrame, places: Places) -> list[Finding]:
     ]
 
 
-def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> list[Finding]:
+def _about_repeats(
+    frame: pd.DataFrame, places: Places, choices: Choices, summer: Daylight | None
+) -> list[Finding]:
     if frame.index.is_unique or choices.duplicates is not None:
         return []
     again = np.flatnonzero(frame.index.duplicated())
@@ -266,13 +286,32 @@ def _about_repeats(frame: pd.DataFrame, places: Places, choices: Choices) -> lis
         Finding(
             "choose",
             f"{_count(len(again), 'row')} repeat{'s' * (len(again) == 1)} a date, first on "
-            f"{places[again[0]]} ({frame.index[again[0]]}), {text}.",
-            tuple(option("--duplicates", way) for way in ways),
+            f"{places[again[0]]} ({frame.index[again[0]]}), {text}.{summer.hint if summer else ''}",
+            (
+                *(summer.offers if summer else ()),
+                *(option("--duplicates", way) for way in ways),
+            ),
         )
     ]
 
 
-def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Finding]:
+def _about_times(table: Table, times: Sequence[str]) -> list[Finding]:
+    if not times:
+        return []
+    return [
+        Finding(
+            "choose",
+            f"The dates repeat and have no times of day, which stand in column {shown(times[0])}; "
+            "choose that they are joined, or leave that column out.",
+            (
+                *(option("--time", name) for name in times),
+                *(option("--drop", name) for name in times[:1]),
+            ),
+        )
+    ]
+
+
+def _about_grid(frame: pd.DataFrame, step: str, summer: Daylight | None) -> list[Finding]:
     """Say where dates lie between the steps, and which steps are missing."""
     index = pd.DatetimeIndex(frame.index).unique()
     steps = dates.grid(index, step)
@@ -290,7 +329,6 @@ def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Findin
     if not len(absent):
         return []
     numbers = steps.get_indexer(absent)
-    hint = _daylight_saving(frame, absent) if choices.timezone is None else ""
     gaps = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
     longest = max(gaps, key=len)
     return [
@@ -299,19 +337,20 @@ def _about_grid(frame: pd.DataFrame, step: str, choices: Choices) -> list[Findin
             f"{_count(len(absent), 'step')} of {step} {'is' if len(absent) == 1 else 'are'} "
             f"missing in {len(gaps):,} "
             f"gap{'s' * (len(gaps) > 1)}, the longest of {len(longest):,} from {steps[longest[0]]} "
-            f"on; choose how they are filled.{hint}",
-            tuple(option("--fill", way) for way in ("interpolate", "forward", "zero")),
+            f"on; choose how they are filled.{summer.hint if summer else ''}",
+            (
+                *(summer.offers if summer else ()),
+                *(option("--fill", way) for way in ("interpolate", "forward", "zero")),
+            ),
         )
     ]
 
 
-def _daylight_saving(frame: pd.DataFrame, absent: pd.DatetimeIndex) -> str:
-    """Return a hint where hours are missing on Sundays of spring only."""
-    sundays = absent.day_of_week == 6
-    spring = absent.month.isin([3, 4, 9, 10]) & (absent.hour <= 3)
-    if (sundays & spring).all() and pd.DatetimeIndex(frame.index).hour.nunique() == 24:
-        return " They lie where clocks are put forward: if so, name the time zone instead."
-    return ""
+def _daylight(index: pd.DatetimeIndex, step: str | None, choices: Choices) -> Daylight | None:
+    """Return the zones whose clocks explain what is missing or repeated, if none was chosen."""
+    if step is None or choices.timezone is not None or not len(index):
+        return None
+    return daylight.changes(index, dates.grid(index, step))
 
 
 # -- columns ------------------------------------------------------------------------------------
@@ -333,17 +372,31 @@ def _target(names: list[str], choices: Choices) -> tuple[str | None, list[Findin
 
 
 def _about_missing(frame: pd.DataFrame) -> list[Finding]:
+    """Say where values are missing: of many columns in one sentence, with the worst of them."""
+    missing = frame.isna().sum().sort_values(ascending=False, kind="stable")
+    partly = missing[(missing > 0) & (missing < len(frame))]
+    if len(partly) > _MISSING_APART:
+        without = list(missing.index[missing == len(frame)])
+        worst = ", ".join(f"{shown(str(n))} ({count:,})" for n, count in partly[:3].items())
+        half = [str(name) for name in partly.index[partly > len(frame) / 2]]
+        text = (
+            f"Values are missing in {len(partly):,} columns, of {len(frame):,} rows most in "
+            f"{worst}; choose how they are filled, or leave columns out."
+        )
+        offers = [option("--fill", way) for way in ("interpolate", "forward", "zero")]
+        offers += [option("--drop", name) for name in half]
+        return [Finding("choose", text, tuple(offers)), *_about_missing(frame[without])]
     found = []
     ways: tuple[str, ...]
     for name in frame.columns:
-        missing = np.flatnonzero(frame[name].isna())
-        if len(missing) == len(frame):
+        holes = np.flatnonzero(frame[name].isna())
+        if len(holes) == len(frame):
             text, ways = f"Column {shown(name)} has no values; leave it out.", ()
-        elif len(missing):
+        elif len(holes):
             text = (
-                f"{_count(len(missing), 'value')} of column {shown(name)} "
-                f"{'is' if len(missing) == 1 else 'are'} missing, first at "
-                f"{frame.index[missing[0]]}; choose how they are filled, or leave it out."
+                f"{_count(len(holes), 'value')} of column {shown(name)} "
+                f"{'is' if len(holes) == 1 else 'are'} missing, first at "
+                f"{frame.index[holes[0]]}; choose how they are filled, or leave it out."
             )
             ways = ("interpolate", "forward", "zero")
         else:
@@ -351,6 +404,23 @@ def _about_missing(frame: pd.DataFrame) -> list[Finding]:
         offers = [option("--fill", way) for way in ways]
         found.append(Finding("choose", text, (*offers, option("--drop", name))))
     return found
+
+
+def _about_filled(frame: pd.DataFrame, choices: Choices) -> list[Finding]:
+    """Warn of columns that are filled more than they are measured."""
+    if choices.fill is None:
+        return []
+    missing = frame.isna().sum()
+    return [
+        Finding(
+            "warning",
+            f"{missing[name]:,} of {len(frame):,} values of column {shown(name)} are missing and "
+            "filled, more than were measured; a model would learn the filling.",
+            (option("--drop", name),),
+        )
+        for name in frame.columns
+        if len(frame) / 2 < missing[name] < len(frame)
+    ]
 
 
 def _about_constants(frame: pd.DataFrame, choices: Choices, training: int) -> list[Finding]:
@@ -391,10 +461,13 @@ def _constant(values: Floats) -> NDArray[np.bool_]:
     return found
 
 
-def _about_flats(frame: pd.DataFrame, season: int) -> list[Finding]:
+def _about_flats(frame: pd.DataFrame, season: int, suspects: set[float]) -> list[Finding]:
+    """Say which columns stand still, but at a value of which it is said that it may be none."""
     found = []
     for name in frame.columns:
         longest, start = longest_flat(frame[name].to_numpy(np.float64))
+        if longest and frame[name].iloc[start] in suspects:
+            continue
         if longest >= max(_FLAT_AT_LEAST, season) and frame[name].nunique() > 2:
             found.append(
                 Finding(
@@ -434,8 +507,8 @@ def _report(
     order = list(LEVELS)
     columns = []
     for name in table.columns:
-        if name == date:
-            columns.append(Column(name, "date", "date"))
+        if name == date or name == choices.time:
+            columns.append(Column(name, "date" if name == date else "time", "date"))
         elif name not in frame:
             columns.append(Column(name, "left out", ""))
         else:

@@ -26,6 +26,37 @@ _NUMBER = {
 
 
 @dataclass(frozen=True)
+class Markers:
+    """Numbers and words that were chosen to stand for no value."""
+
+    words: tuple[str, ...] = ()  # in small letters
+    numbers: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, chosen: Sequence[str]) -> Markers:
+        """Return what was chosen, each a number where it is one with a point or a comma."""
+        words = tuple(text.strip().lower() for text in chosen)
+        return cls(words, tuple(number for word in words if (number := _number(word)) is not None))
+
+    def blanked(self, numbers: Floats) -> tuple[Floats, int]:
+        """Return numbers (T,), NaN for those that stand for no value, and how many those are."""
+        if not self.numbers:
+            return numbers, 0
+        marked = np.isin(numbers, self.numbers)
+        return np.where(marked, np.nan, numbers), int(marked.sum())
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word.replace(",", "."))
+    except ValueError:
+        return None
+
+
+_NO_MARKERS = Markers()
+
+
+@dataclass(frozen=True)
 class Odd:
     """Cells of one kind that a column should not have."""
 
@@ -45,6 +76,7 @@ class Cells:
     bad: Odd | None = None  # neither a number nor missing
     infinite: Odd | None = None
     texts: pa.ChunkedArray | None = None  # (T,), without blanks around them; None: not kept
+    marked: int = 0  # cells that hold what was chosen to stand for no value
 
 
 @dataclass(frozen=True)
@@ -95,8 +127,12 @@ class Table:
         return f"row {row + 1:,}" if self.lines is None else f"line {self.lines[row]:,}"
 
 
-def parsed(texts: pa.ChunkedArray, decimal: Decimal = ".") -> tuple[Floats, Odd | None, Odd | None]:
-    """Return text as numbers (T,), NaN where it is none, what is neither, and what is infinite.
+def parsed(
+    texts: pa.ChunkedArray, decimal: Decimal = ".", missing: Markers = _NO_MARKERS
+) -> tuple[Floats, Odd | None, Odd | None, int]:
+    """Return text as numbers (T,), NaN where it is none, what is neither, what is infinite.
+
+    The last is how many cells hold what was chosen to stand for no value.
 
     Numbers are written in ASCII digits with at most one decimal sign and an exponent. Nothing
     else that some language takes for a number is one: no hexadecimal, no underscores, no thousands.
@@ -104,14 +140,19 @@ def parsed(texts: pa.ChunkedArray, decimal: Decimal = ".") -> tuple[Floats, Odd 
     Args:
         texts: (T,) cells without blanks around them.
         decimal: the sign before the decimals.
+        missing: what stands for no value beside `MISSING`.
     """
-    missing = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(MISSING))
+    small = pc.utf8_lower(texts)
+    blank = pc.is_in(small, value_set=pa.array(MISSING))
+    marked = pc.is_in(small, value_set=pa.array(missing.words, pa.string()))
     written = pc.match_substring_regex(texts, _NUMBER[decimal])
     plain = pc.if_else(written, texts, pa.scalar(None, pa.string()))
     plain = pc.replace_substring(pc.utf8_ltrim(plain, "+"), ",", ".")
     numbers = pc.cast(plain, pa.float64()).to_numpy()
-    neither = ~(pc.or_(missing, written).to_numpy().astype(bool))
-    return numbers, _odd(neither, texts), _odd(np.isinf(numbers), texts)
+    neither = ~(pc.or_(pc.or_(blank, marked), written).to_numpy().astype(bool))
+    worded = int((marked.to_numpy().astype(bool) & np.isnan(numbers)).sum())
+    numbers, of_value = missing.blanked(numbers)
+    return numbers, _odd(neither, texts), _odd(np.isinf(numbers), texts), worded + of_value
 
 
 def _odd(where: NDArray[np.bool_], texts: pa.ChunkedArray) -> Odd | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from data import dates, intake
+from data import dates, intake, markers
 from data.choices import Choices
 from data.cleaning import clean
 from data.finding import Finding, shown
@@ -53,10 +53,11 @@ def read(path: Path, dataset: Dataset, roles: Roles, choices: Choices) -> Recent
         raise DataError(f"It is not known which column of {path.name} dates the rows.")
     _require_numbers(table, needed)
     frame = table.frame(needed).set_axis(pd.DatetimeIndex(dated.times))
-    others = [name for name in spare if name != dated.column]
+    others = [name for name in spare if name not in (dated.column, choices.time)]
     notes = [_left_aside(others)] if others else []
     mended, done = _mended(frame, dataset, roles, choices)
-    return Recent(mended, (*notes, *dated.done, *done))
+    read_as = markers.done(table, needed, choices)
+    return Recent(mended, (*notes, *read_as, *dated.done, *done))
 
 
 def _for_dates(choices: Choices, needed: Sequence[str]) -> Choices:
@@ -67,7 +68,7 @@ def _for_dates(choices: Choices, needed: Sequence[str]) -> Choices:
 
 
 def _require_columns(table: Table, needed: Sequence[str], choices: Choices) -> None:
-    wanted = [name for name in (choices.date, *needed) if name is not None]
+    wanted = [name for name in (choices.date, choices.time, *needed) if name is not None]
     if missing := [name for name in wanted if name not in table.columns]:
         raise DataError(
             f"The file has no column {', '.join(shown(name) for name in missing[:20])}, which the "

@@ -76,7 +76,7 @@ class Exported:
         )
         return (
             f"Search {self.search.id} with {self.trials:,} trials; the weights of {count:,} "
-            f"trainings; {told}."
+            f"training{'s' * (count != 1)}; {told}."
         )
 
 

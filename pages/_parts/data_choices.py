@@ -13,7 +13,7 @@ from data.choices import Choices, Duplicates, Fill, Resample, Scaling
 from data.parts import SHARES, split_rows
 from data.quality import Report, choose
 from pages._parts.data_figures import moment_text
-from pages._parts.data_file import meaning
+from pages._parts.data_file import choice_key, meaning
 from pages._parts.text import readable
 
 FORMATS = ("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y %H:%M", "ISO8601", "%Y%m%d", "s", "ms")
@@ -64,15 +64,17 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
     with st.expander("Repeated and missing", bool(asked & _MENDED), key="data-fold-mend"):
         made |= _about_mending()
     with st.expander("Columns and task", True, key="data-fold-columns"):
-        made |= _about_columns(columns, made["date"])
+        made |= _about_columns(columns, {made["date"], made["time"]})
         left, middle, right = st.columns(3)
-        seq_len = left.number_input("Look-back", 1, 4096, 96, key="data-choice-seq_len")
-        pred_len = middle.number_input("Horizon", 1, 2048, 24, key="data-choice-pred_len")
+        for name, usual in (("seq_len", 96), ("pred_len", 24)):
+            st.session_state.setdefault(choice_key(name), usual)  # a finding's button may set it
+        seq_len = left.number_input("Look-back", 1, 4096, key=choice_key("seq_len"))
+        pred_len = middle.number_input("Horizon", 1, 2048, key=choice_key("pred_len"))
         season = right.number_input(
             "Season",
             min_value=1,
             value=None,
-            key="data-choice-season",
+            key=choice_key("season"),
             placeholder="by step",
             help="Steps of the main season: by default a day, a week or a year, by the frequency. "
             "Seasonal-naive repeats it.",
@@ -82,14 +84,14 @@ def make_choices(columns: Sequence[str], reading: dict[str, Any], unmended: Repo
         made["scaling"] = st.selectbox(
             "Scaling",
             get_args(Scaling),
-            key="data-choice-scaling",
+            key=choice_key("scaling"),
             format_func=SCALINGS.__getitem__,
             help=meaning("scaling") + ". Errors are on this scale, and in own units beside it.",
         )
     return Made(choose(**made), seq_len, pred_len, season)
 
 
-_DATED = {"--date", "--date-format", "--timezone", "--frequency"}
+_DATED = {"--date", "--time", "--date-format", "--timezone", "--frequency"}
 _MENDED = {"--duplicates", "--resample", "--fill"}
 
 
@@ -97,6 +99,7 @@ def _about_dates(columns: Sequence[str]) -> dict[str, Any]:
     with st.grid(2, min_column_width=120, vertical_alignment="bottom"):
         return {
             "date": _one("date", "Column of dates", columns, "find it"),
+            "time": _one("time", "Column of times of day", columns, "none: dates have them"),
             "date_format": _one("date_format", "Written as", FORMATS, "find it", new=True),
             "frequency": _one("frequency", "Frequency", FREQUENCIES, "find it", new=True),
             "timezone": _one("timezone", "Time zone", ZONES, "as written", new=True),
@@ -114,19 +117,19 @@ def _about_mending() -> dict[str, Any]:
                 "Longest run to fill",
                 min_value=1,
                 value=None,
-                key="data-choice-limit",
+                key=choice_key("limit"),
                 placeholder="any",
             )
     return made
 
 
-def _about_columns(columns: Sequence[str], date: str | None) -> dict[str, Any]:
+def _about_columns(columns: Sequence[str], dated: set[str | None]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "drop": _several("drop", "Leave out", columns),
         "past_only": _several("past_only", "Past only: help, but are not forecast", columns),
         "known_future": _several("known_future", "Known in advance", columns),
     }
-    parts = {date, *(name for names in made.values() for name in names)}
+    parts = {*dated, *(name for names in made.values() for name in names)}
     rest = [name for name in columns if name not in parts]
     return made | {
         "target": _one("target", "Target, where one alone is forecast", rest, "the last")
@@ -139,7 +142,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
         (BY_SHARE, BY_DATE),
         default=BY_SHARE,
         required=True,
-        key="data-choice-split",
+        key=choice_key("split"),
     )
     if way == BY_DATE:
         begins = _borders(unmended)
@@ -148,7 +151,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
                 name: st.text_input(
                     label,
                     begins[at],
-                    key=f"data-choice-{name}",
+                    key=choice_key(name),
                     placeholder="2024-05-31 or 2024-05-31 18:00",
                     help=meaning(name),
                 )
@@ -158,7 +161,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
             }
     with st.grid(3, min_column_width=90, vertical_alignment="bottom"):
         training = st.number_input(
-            "Training %", 1.0, 98.0, 100 * SHARES[0], 5.0, "%g", key="data-choice-share-training"
+            "Training %", 1.0, 98.0, 100 * SHARES[0], 5.0, "%g", key=choice_key("share-training")
         )
         validation = st.number_input(
             "Validation %",
@@ -167,7 +170,7 @@ def _about_parts(unmended: Report) -> dict[str, Any]:
             100 * SHARES[1],
             5.0,
             "%g",
-            key="data-choice-share-validation",
+            key=choice_key("share-validation"),
         )
         test = round(100 - training - validation, 6)
         st.metric("Test", f"{test:g} %")
@@ -190,7 +193,7 @@ def _one(name: str, label: str, options: Sequence[str], none: str, new: bool = F
         label,
         options,
         index=None,
-        key=f"data-choice-{name}",
+        key=choice_key(name),
         placeholder=none,
         format_func=readable,
         accept_new_options=new,
@@ -202,7 +205,7 @@ def _several(name: str, label: str, options: Sequence[str]) -> list[str]:
     return st.multiselect(
         label,
         options,
-        key=f"data-choice-{name}",
+        key=choice_key(name),
         placeholder="none",
         format_func=readable,
         help=meaning(name),

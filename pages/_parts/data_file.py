@@ -23,6 +23,7 @@ ENCODINGS = ("cp1252", "latin-1", "utf-16", "gbk", "shift_jis")
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 SPOOLED = "data-spooled"
 SEEN = "data-seen"
+TURN = "data-turn"
 
 _SHOWN_ROWS, _SHOWN_BYTES, _SHOWN_CELLS = 5, 65_536, 240
 
@@ -84,10 +85,21 @@ def _known(path: Path, name: str) -> File:
     return File(path, name, found.st_size, found.st_mtime_ns)
 
 
+def choice_key(name: str) -> str:
+    """Return the key of the widget of a choice, which another file has a new one of.
+
+    A browser holds on to the value of a widget whose key stays, whatever the session forgets.
+    """
+    turn = st.session_state.get(TURN, 0)
+    return f"data-choice-{name}-{turn}" if turn else f"data-choice-{name}"
+
+
 def forget_choices(file: File) -> None:
     """Begin afresh where another file is looked at: its columns are others."""
-    if st.session_state.get(SEEN) != file:
+    if (seen := st.session_state.get(SEEN)) != file:
         st.session_state[SEEN] = file
+        if seen is not None:
+            st.session_state[TURN] = st.session_state.get(TURN, 0) + 1
         for key in [key for key in st.session_state if str(key).startswith("data-choice-")]:
             del st.session_state[key]
         st.session_state.pop("data-added", None)
@@ -104,7 +116,7 @@ def choose_reading() -> dict[str, Any]:
                 "Encoding",
                 ENCODINGS,
                 index=None,
-                key="data-choice-encoding",
+                key=choice_key("encoding"),
                 placeholder="UTF-8",
                 accept_new_options=True,
                 help=meaning("encoding"),
@@ -113,7 +125,7 @@ def choose_reading() -> dict[str, Any]:
                 "Fields are separated by",
                 list(DELIMITERS),
                 index=None,
-                key="data-choice-delimiter",
+                key=choice_key("delimiter"),
                 placeholder="find it",
                 format_func=DELIMITERS.__getitem__,
                 help=meaning("delimiter"),
@@ -121,22 +133,30 @@ def choose_reading() -> dict[str, Any]:
             "decimal": st.selectbox(
                 "Decimals follow",
                 (".", ","),
-                key="data-choice-decimal",
+                key=choice_key("decimal"),
                 format_func={".": "a point: 1.5", ",": "a comma: 1,5"}.__getitem__,
                 help=meaning("decimal"),
             ),
         }
         lines = st.text_input(
             "Lines to pass over",
-            key="data-choice-skip_lines",
+            key=choice_key("skip_lines"),
             placeholder="none, or as 2, 5",
             help=meaning("skip_lines"),
+        )
+        missing = st.text_input(
+            "Stands for missing",
+            key=choice_key("missing"),
+            placeholder="blank, NA; or as -200, n.d.",
+            help=meaning("missing"),
         )
     found = [part.strip() for part in lines.split(",") if part.strip()]
     if not all(part.isdecimal() and len(part) < 10 for part in found):
         st.error("Lines to pass over are numbers of lines with commas between them, as 2, 5.")
         st.stop()
-    return made | {"skip_lines": tuple(int(part) for part in found)}
+    made["skip_lines"] = tuple(int(part) for part in found)
+    made["missing"] = tuple(part.strip() for part in missing.split(",") if part.strip())
+    return made
 
 
 def meaning(name: str) -> str:
@@ -171,8 +191,9 @@ def report_on(table: Table, choices: Choices, seq_len: int, pred_len: int) -> Re
 
 
 def reading_choices(made: dict[str, Any]) -> Choices:
-    """Return the choices with which a file is first read: the column of dates may be chosen."""
-    return choose(**made, date=st.session_state.get("data-choice-date"))
+    """Return the choices with which a file is first read: what dates its rows may be chosen."""
+    dated = {name: st.session_state.get(choice_key(name)) for name in ("date", "time")}
+    return choose(**made, **dated)
 
 
 # -- preview ------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import streamlit as st
 from data.finding import LEVELS, Finding, Level
 from data.quality import Report
 from pages._parts.data_look import show_parts
+from pages._parts.data_offers import show_offers
 from pages._parts.text import count_text, plain, readable
 
 ICONS: dict[Level, str] = {
@@ -43,10 +44,15 @@ def show_report(report: Report) -> None:
 
 
 def show_findings(level: Level, found: Sequence[Finding]) -> None:
-    """Draw the sentences of one level."""
+    """Draw the sentences of one level, each above the choices that settle it."""
     if found:
         st.markdown(f"**{ICONS[level]} {LEVELS[level]}**")
-        st.markdown("\n".join(f"- {plain(finding.text)}" for finding in found))
+        if level == "info":
+            st.markdown("\n".join(f"- {plain(finding.text)}" for finding in found))
+            return
+        for number, finding in enumerate(found):
+            st.markdown(f"- {plain(finding.text)}")
+            show_offers(finding, f"data-offer-{level}-{number}")
 
 
 def show_columns(report: Report) -> None:

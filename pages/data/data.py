@@ -11,6 +11,7 @@ from data.table import Table
 from pages._parts.data_choices import Made, make_choices
 from pages._parts.data_file import (
     File,
+    choice_key,
     choose_file,
     choose_reading,
     forget_choices,
@@ -76,7 +77,7 @@ def show_adding(file: File, made: Made, table: Table, report: Report) -> None:
     """Let the file be added under a name, and lead to Start when it was."""
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     name = left.text_input(
-        "Name of the data set", key="data-choice-name", placeholder="letters, digits, . _ -"
+        "Name of the data set", key=choice_key("name"), placeholder="letters, digits, . _ -"
     )
     pressed = right.button(
         "Add data set", type="primary", key="data-add", disabled=not report.usable, width="stretch"

@@ -230,5 +230,5 @@ def test_a_parquet_bomb_ends_the_process_that_unpacks_it_and_no_other(tmp_path: 
 
 
 def test_names_twice_in_parquet_are_told_apart() -> None:
-    made = columns.Columns(["t", "a", "a"], None)
+    made = columns.Columns(["t", "a", "a"], Choices())
     assert made.names == ["t", "a", "a (column 3)"]

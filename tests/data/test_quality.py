@@ -217,7 +217,8 @@ def test_one_offset_is_kept_as_written_and_told() -> None:
 def test_local_times_over_daylight_saving_need_their_zone(start: str, fault: str) -> None:
     local = in_berlin(start=start)
     content = csv(local.tz_localize(None))
-    assert fault in str(check(content).findings[0].text)
+    unclear = check(content)
+    assert fault in str(unclear.findings[0].text) and "--timezone Europe/Berlin" in offers(unclear)
     chosen = check(content, choose(timezone="Europe/Berlin"))
     assert chosen.usable and chosen.rows == 400, chosen.findings
     assert chosen.first == f"{start} 00:00:00"
@@ -233,6 +234,21 @@ def test_an_hour_shown_twice_that_has_one_row_is_told_and_then_missing() -> None
     filled = check(csv(once), choose(timezone="Europe/Berlin", fill="interpolate"))
     assert filled.usable and filled.rows == 400 and filled.frame is not None
     assert filled.frame["a"].iloc[168] == local["a"].iloc[168], "the first of the two is kept"
+
+
+def test_times_that_mark_the_end_of_an_hour_are_told_and_stay_local() -> None:
+    local = in_berlin(start="2024-03-25").tz_localize(None)
+    ends = local.set_axis(local.index + pd.Timedelta(hours=1))
+    report = check(csv(ends))
+    assert "for times that mark the end of an hour" in sentence(report, "missing in 1 gap")
+    assert "in Europe/Berlin for times" in sentence(report, "missing in 1 gap")
+    assert not any("Berlin" in offer for offer in offers(report)), "it would skip an hour"
+    assert check(csv(ends), choose(fill="interpolate")).usable
+
+
+def test_an_hour_that_is_missing_elsewhere_has_nothing_to_do_with_clocks() -> None:
+    local = table(start="2024-03-25").drop(table(start="2024-03-25").index[150])
+    assert "clocks" not in sentence(check(csv(local)), "missing in 1 gap")
 
 
 def test_an_hour_that_clocks_skip_is_refused_with_the_zones_to_try() -> None:

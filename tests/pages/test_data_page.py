@@ -21,6 +21,7 @@ from nas_engine.workspace import Workspace
 from pages._parts.data_figures import MOST_POINTS, autocorrelation_lines, parts_bar
 from pages._parts.data_file import File, written
 from pages._parts.data_known import searches_on
+from pages._parts.data_offers import chosen_by
 from pages._parts.figures import MOST_DATES, columns_over_time
 from tests.dashboard import Dashboard, browsing, serving_dashboard
 from tests.data.files import csv, mine, table
@@ -85,6 +86,51 @@ def test_choices_make_a_file_usable_and_it_is_added(open_page: Open, file: Path)
     assert file.read_bytes() == mine()
 
 
+def test_buttons_below_the_findings_settle_them_one_after_another(
+    open_page: Open, tmp_path: Path
+) -> None:
+    frame = table()
+    frame.insert(0, "clock", frame.index.strftime("%H:%M"))
+    frame = frame.set_axis(frame.index.strftime("%d.%m.%Y")).rename_axis("day")
+    frame.iloc[40:60, 1] = -999.0
+    path = tmp_path / "two.csv"
+    path.write_bytes(csv(frame))
+    app = checked(open_page, path)
+    assert app.button(key="data-add").disabled
+    for label in ("Times of day in clock", "-999 stands for missing", "Interpolate"):
+        button = next(b for b in app.button if b.label.replace("\\", "") == label)
+        button.click().run()
+        assert not app.exception and not app.error
+    assert app.text_input(key="data-choice-missing").value == "-999"
+    said = words(app).replace("\\", "")
+    assert "The file can be used." in said and "Filled 20 values of a" in said
+    assert not app.button(key="data-add").disabled
+
+
+def test_another_file_begins_without_the_choices_of_the_one_before(
+    open_page: Open, file: Path, tmp_path: Path
+) -> None:
+    app = checked(open_page, file)
+    app.selectbox(key="data-choice-fill").set_value("zero")
+    app.multiselect(key="data-choice-drop").set_value(["site"]).run()
+    other = tmp_path / "other.csv"
+    other.write_bytes(csv(table()))
+    app.text_input(key="data-path").set_value(str(other)).run()
+    assert not app.exception and not app.error and "The file can be used." in words(app)
+    # The widgets are others: a browser would show the old choices in those of the same key.
+    assert app.selectbox(key="data-choice-fill-1").value is None
+    assert app.multiselect(key="data-choice-drop-1").value == []
+    assert not [w for w in app.multiselect if w.key == "data-choice-drop"]
+
+
+def test_every_option_of_a_finding_is_understood() -> None:
+    assert chosen_by("--skip-line 7") == [("skip_lines", "7")]
+    assert chosen_by("--date t --date-format '%Y%m%d'") == [
+        ("date", "t"),
+        ("date_format", "%Y%m%d"),
+    ]
+
+
 def test_a_refused_name_is_one_sentence(open_page: Open, tmp_path: Path) -> None:
     path = tmp_path / "sound.csv"
     path.write_bytes(csv(table()))
@@ -118,19 +164,6 @@ def test_choices_that_conflict_are_one_sentence(open_page: Open, file: Path) -> 
     app.multiselect(key="data-choice-drop").set_value([])
     app.selectbox(key="data-choice-frequency").set_value("D").run()
     assert not app.exception
-
-
-def test_another_file_begins_without_the_choices_of_the_last(
-    open_page: Open, file: Path, tmp_path: Path
-) -> None:
-    app = checked(open_page, file)
-    app.multiselect(key="data-choice-drop").set_value(["site"]).run()
-    other = tmp_path / "other.csv"
-    other.write_bytes(csv(table()))
-    app.text_input(key="data-path").set_value(str(other)).run()
-    assert not app.exception and not app.error
-    assert app.multiselect(key="data-choice-drop").value == []
-    assert "The file can be used." in words(app)
 
 
 def test_an_own_data_set_is_removed_after_a_second_press(open_page: Open) -> None:
