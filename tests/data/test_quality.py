@@ -224,6 +224,13 @@ def test_an_hour_shown_twice_that_has_one_row_is_told_and_then_missing() -> None
     assert filled.frame["a"].iloc[168] == local["a"].iloc[168], "the first of the two is kept"
 
 
+def test_of_an_hour_shown_twice_the_later_row_is_the_first_where_the_newest_row_is_on_top() -> None:
+    local = in_berlin(start="2024-10-20").tz_localize(None)
+    report = check(csv(local.iloc[::-1]), choose(timezone="Europe/Berlin"))
+    assert report.usable and report.frame is not None
+    assert (report.frame["a"].to_numpy() == local["a"].to_numpy()).all()
+
+
 def test_an_hour_that_clocks_skip_is_refused_with_the_zones_to_try() -> None:
     report = check(csv(table(start="2024-03-25")), choose(timezone="Europe/Berlin"))
     assert "Line 148 has 2024-03-31 02:00:00, an hour that clocks in Europe/Berlin skip" in (
