@@ -8,15 +8,14 @@ whole.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from data import intake, stored
+from data.beside import beside, put_whole
 from data.choices import Choices
 from data.dates import season as season_of
 from data.finding import shown
@@ -209,17 +208,15 @@ def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Its name begins with a dot, which none of a data set does.
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
-            made = Path(temporary) / "new"
+        with beside(folder) as temporary:
+            made = temporary / "new"
             made.mkdir()
             write(made / facts.file)
             with (made / facts.file).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             whole = facts.model_copy(update={"sha256": digest})
             (made / RECORD).write_text(whole.model_dump_json(indent=2), "utf-8")
-            if (folder / name).exists():
-                os.replace(folder / name, Path(temporary) / "old")
-            os.replace(made, folder / name)
+            put_whole(made, folder / name)
     except OSError as error:
         raise DataError(f"{folder / name} cannot be written ({error.strerror}).") from None
     return find(name)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 from pydantic import Field, ValidationError
 
+from data.beside import beside, put_whole
 from data.registry import DataError
 from informer.bundle_format import (
     CARD,
@@ -325,15 +326,13 @@ def _write(output: Path, files: Mapping[str, bytes], replace: bool) -> None:
     manifest = Manifest.of(created, commit_of(PROJECT)[0], files).text().encode()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=output.parent) as temporary:
-            made = Path(temporary) / "new"
+        with beside(output.parent) as temporary:
+            made = temporary / "new"
             made.mkdir()
             for name, content in itertools.chain(files.items(), [(MANIFEST, manifest)]):
                 (made / name).write_bytes(content)
             _require_place(output, replace)
-            if output.exists():
-                os.replace(output, Path(temporary) / "old")
-            os.replace(made, output)
+            put_whole(made, output)
     except OSError as error:
         raise ExportError(f"{output} cannot be written ({error.strerror}).") from None
 

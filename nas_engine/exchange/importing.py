@@ -12,7 +12,6 @@ import hashlib
 import json
 import shutil
 import sqlite3
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data.beside import beside
 from informer.files import replace_text
 from informer.rundir import RunDir
 from nas_engine.exchange.archive import (
@@ -230,20 +230,15 @@ def take_in(
 def _folder(workspace: Workspace) -> Iterator[Path]:
     """Make a folder beside the run folders, which is gone in the end unless it was renamed."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.runs))
-    except OSError as error:
-        raise ExchangeError(
-            f"{workspace.runs} cannot be written ({error.strerror}); nothing was changed."
-        ) from None
-    try:
-        yield folder
+        with beside(workspace.runs) as temporary:
+            folder = temporary / "search"
+            folder.mkdir(mode=0o700)
+            yield folder
     except OSError as error:
         raise ExchangeError(
             f"The files of the search cannot be written ({error.strerror}); make room on the disk, "
-            "then try again. Nothing was changed."
+            f"or see that {workspace.runs} can be written, then try again. Nothing was changed."
         ) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unpack_files(unpacker: Unpacker, folder: Path, numbers: set[int]) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from data import own
+from data import own, stored
 from data.choices import Choices
 from data.intake import read_bytes
 from data.quality import choose
 from data.registry import DATASETS, DataError, Dataset, Features, find, names, own_folder
 from data.series import series
-from data.source import load
+from data.source import load, values_of
 from tests.data.files import csv, mine, table
 
 CHOICES = choose(fill="interpolate", past_only=("site",), known_future=("holiday",), target="a")
@@ -78,6 +80,22 @@ def test_the_copy_holds_the_very_values_of_the_file() -> None:
     frame = table()
     add("exact", csv(frame))
     np.testing.assert_array_equal(load("exact").to_numpy(), frame.to_numpy())
+
+
+def test_values_are_of_the_file_whose_checksum_was_taken_whatever_replaces_it_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, frame, read = add("mine", csv(table())), table(), stored.read
+
+    def replaced_meanwhile(file: BinaryIO, path: Path) -> pd.DataFrame:
+        add("mine", csv(table() + 100), replace=True)
+        return read(file, path)
+
+    monkeypatch.setattr(stored, "read", replaced_meanwhile)
+    np.testing.assert_array_equal(values_of(before).to_numpy(), frame.to_numpy())
+    assert find("mine") != before
+    with pytest.raises(DataError, match="was changed"):
+        values_of(before)
 
 
 def test_every_bit_of_a_value_is_kept() -> None:
