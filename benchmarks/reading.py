@@ -55,8 +55,10 @@ def main(megabytes: int, dates: str, file: Path | None, parquet: bool) -> None:
             write(path, megabytes, dates, parquet=parquet)
         size = path.stat().st_size / 1e6
         before = peak_memory()
+        began = time.process_time()
         table = timed(f"reading {size:,.0f} MB", lambda: read(path))
-        print(f"{table.rows:,} rows, {len(table.columns)} columns")
+        pace = size / (time.process_time() - began)
+        print(f"{table.rows:,} rows, {len(table.columns)} columns, {pace:.0f} MB a second")
         report = timed("first check", lambda: inspect(table))
         timed("check again", lambda: inspect(table, Choices(drop=("c3",))))
         print(f"usable: {report.usable}; peak memory {peak_memory():.2f} GB ({before:.2f} before)")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from data.choices import Choices
 from data.dates import grid
+from data.limits import require_room
 
 _FILLED = {
     "interpolate": "by a straight line between its neighbours",
@@ -67,6 +68,7 @@ def _bring_to_grid(
 ) -> pd.DataFrame:
     index = pd.DatetimeIndex(frame.index)
     steps = grid(index, frequency)
+    require_room(len(steps), frame.shape[1])
     if choices.resample is not None:
         before = len(frame)
         rule = frame.resample(frequency)

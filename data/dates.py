@@ -5,11 +5,9 @@ Nothing is guessed: where a file can be read in two ways, both are named and one
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,27 +17,11 @@ from pandas.tseries.offsets import BaseOffset
 
 from data import calendar
 from data.choices import Choices
+from data.dateformats import OFFSET, formats_of, looks_dated, parsed
 from data.finding import Finding, option, shown
 from data.registry import DataError
 from data.table import Table
 
-_DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
-    *("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y"),
-    *("%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y"),
-    *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y"),
-)
-_CLOCKS = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M %p", "%I:%M:%S %p")
-_ZONES = ("", "%z", " %z")
-FORMATS = (
-    *_DAYS,
-    *(
-        f"{day}{between}{clock}{zone}"
-        for day, between, clock, zone in itertools.product(_DAYS, (" ", "T"), _CLOCKS, _ZONES)
-    ),
-)
-EPOCHS = {"s": "seconds", "ms": "milliseconds"}
-_OFFSET = r":\d\d(?:[.,]\d+)?(?: [AaPp][Mm])? ?(Z|[+-]\d\d(?::?\d\d)?)$"
 _CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
 LONGEST_GRID = 10_000_000
 
@@ -66,7 +48,7 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
         other = {*choices.drop, *choices.past_only, *choices.known_future, choices.target}
         free = [name for name in table.columns if name not in other]
         kept = [name for name in free if table.columns[name].texts is not None]
-        candidates = [name for name in kept if _looks_dated(table.texts(name))]
+        candidates = [name for name in kept if looks_dated(table.texts(name))]
         if not candidates:
             return None, [_none_found(table, free)]
         if len(candidates) > 1:
@@ -102,64 +84,11 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
 # -- how dates are written ----------------------------------------------------------------------
 
 
-def _looks_dated(texts: pd.Series) -> bool:
-    filled = texts[texts != ""]
-    return len(filled) > 0 and bool(_formats_of(filled.iloc[0]))
-
-
-def _formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats in which one text is a date; a plain number is none."""
-    number = text.lstrip("+-").replace(".", "", 1).isdecimal()
-    if number or len(text) > 40 or not any(sign.isdigit() for sign in text):
-        return ()
-    return tuple(written for written in _by_shape().get(_shape(text), ()) if _fits(text, written))
-
-
-def _shape(text: str) -> str:
-    """Return what dates of one format have in common: their signs, whatever the figures."""
-    shape = re.sub(_OFFSET, lambda found: found[0].removesuffix(found[1]) + "~", text)
-    return re.sub(r"\d+", "0", re.sub(r"[^\W\d_]+", "a", re.sub(r"\s+", " ", shape)))
-
-
-@functools.cache
-def _by_shape() -> dict[str, list[str]]:
-    """Return the formats by shape: Python compiles each anew, and there are hundreds."""
-    found: dict[str, list[str]] = {}
-    for written in FORMATS:
-        example = datetime(2020, 3, 4, 5, 6, 7, 89, UTC).strftime(written)
-        found.setdefault(_shape(example), []).append(written)
-    return found
-
-
-def _fits(text: str, written: str) -> bool:
-    try:
-        datetime.strptime(text, written)
-    except ValueError:
-        return False
-    return True
-
-
-def _parsed(texts: pd.Series, written: str) -> pd.Series:
-    """Return each text as a time, NaT where it is none; times with an offset in UTC."""
-    zoned = "%z" in written or written == "ISO8601"
-    try:
-        if written in EPOCHS:
-            since = pd.to_numeric(texts, errors="coerce").astype("float64")
-            return pd.to_datetime(since, unit="ms" if written == "ms" else "s", errors="coerce")
-        times = pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
-    except (ValueError, OverflowError) as error:
-        raise DataError(
-            f"{shown(written)} is no format of dates ({error}); write one such as %d/%m/%Y %H:%M."
-        ) from None
-    # A leap second would be read as the second after it.
-    return times.mask(texts.str.contains(r":60(?:\D|$)", regex=True)) if "%S" in written else times
-
-
 def _times(table: Table, column: str, written: str) -> pd.Series:
-    """Return a column as times, as `_parsed` does."""
+    """Return a column as times, as `parsed` does."""
     key = column, written
     if key not in table.times:
-        table.times[key] = _parsed(table.texts(column), written)
+        table.times[key] = parsed(table.texts(column), written)
     return table.times[key]
 
 
@@ -170,7 +99,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
     texts = table.texts(column)
     filled = texts[texts != ""]
     first = filled.iloc[0] if len(filled) else ""
-    possible = _formats_of(first)
+    possible = formats_of(first)
     if not possible:
         coded = _CODED.get(len(first)) if first.isdecimal() else None
         return None, [
@@ -185,7 +114,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
     complete = [
         written
         for written in possible
-        if _parsed(start, written).notna().all()
+        if parsed(start, written).notna().all()
         and (_times(table, column, written).notna() | (texts == "")).all()
     ]
     if len(complete) > 1:
@@ -200,8 +129,8 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
         ]
     if complete:
         return complete[0], []
-    if _parsed(filled, "ISO8601").notna().all():
-        other = filled[_parsed(filled, possible[0]).isna()].index[0]
+    if parsed(filled, "ISO8601").notna().all():
+        other = filled[parsed(filled, possible[0]).isna()].index[0]
         return None, [
             Finding(
                 "choose",
@@ -212,7 +141,7 @@ def _choose_format(table: Table, column: str, choices: Choices) -> tuple[str | N
             )
         ]
     # The format that fits most cells; what it does not fit is an error of those cells.
-    return max(possible, key=lambda written: _parsed(filled, written).notna().sum()), []
+    return max(possible, key=lambda written: parsed(filled, written).notna().sum()), []
 
 
 def _none_found(table: Table, free: list[str]) -> Finding:
@@ -280,7 +209,7 @@ def _without_zone(
     zone = choices.timezone
     offsets = set()
     if dates.times.dt.tz is not None:
-        matches = texts[dates.times.notna()].str.extract(_OFFSET, expand=False)
+        matches = texts[dates.times.notna()].str.extract(OFFSET, expand=False)
         offsets = set(matches.fillna("").str.replace(":", "").replace("Z", "+0000"))
     if not offsets - {""}:
         plain = replace(dates, times=dates.times.dt.tz_localize(None))
@@ -451,7 +380,7 @@ def grid(times: pd.DatetimeIndex, frequency: str) -> pd.DatetimeIndex:
     step = offset(frequency)
     first_steps = pd.date_range(times[0], periods=2, freq=step)
     count = (times[-1] - times[0]) / (first_steps[1] - first_steps[0])
-    if count > LONGEST_GRID:
+    if count > max(LONGEST_GRID, 2 * len(times)):
         raise DataError(
             f"From {times[0]} to {times[-1]} there are {count:,.0f} steps of {frequency}; choose "
             "a longer frequency and resample, or mend the dates."

@@ -1,4 +1,4 @@
-"""Checks a CSV file before it is used: what its columns are, what is wrong, what can be chosen.
+"""Checks a file before it is used: what its columns are, what is wrong, what can be chosen.
 
 Nothing is changed or guessed in silence: what is not clear is a finding that asks for a choice, and
 what a choice changed is told. Where values are missing, infinite or have no scale, the file is not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,14 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("NAS_DATA_DIRS", os.environ.get("NAS_DATA_DIRS", ""))
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     yield
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Close the browser after the last of the tests in a row that use it."""
+    dashboard = sys.modules.get("tests.dashboard")
+    if dashboard and not (nextitem and nextitem.get_closest_marker("browser")):
+        dashboard.close_browser()
 
 
 @pytest.fixture

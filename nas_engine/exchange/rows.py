@@ -6,8 +6,9 @@ as pages can show.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Annotated, Any, get_args
 
 import orjson
@@ -33,6 +34,7 @@ LATEST = 4e9
 """Seconds since the epoch, in the year 2096: a clock that shows more is wrong."""
 LONGEST = 4e9
 """Seconds of a duration."""
+MOST_TRIALS = 100_000
 
 _MOMENTS = frozenset({"waiting_since"})
 _DURATIONS = frozenset({"seconds", "spent", "active_seconds"})
@@ -59,12 +61,13 @@ def checked(table: str, line: bytes) -> dict[str, Cell]:
 
 def checked_row(table: str, row: Mapping[str, Any]) -> dict[str, Cell]:
     """Return a row of a table with each cell checked; raises RowError."""
-    known = columns()[table]
-    if row.keys() != {column.name for column in known}:
-        names = {column.name for column in known} ^ row.keys()
-        raise RowError(f"has other columns than it should, such as {_short(sorted(names)[0])}")
-    for column in known:
-        _check_cell(column, row[column.name])
+    names, bounded = _columns(table)
+    if row.keys() != names:
+        raise RowError(
+            f"has other columns than it should, such as {_short(min(names ^ row.keys()))}"
+        )
+    for column, low, high in bounded:
+        _check_cell(column, low, high, row[column.name])
     for name, check in _INSIDE.get(table, {}).items():
         try:
             check(row[name])
@@ -73,27 +76,38 @@ def checked_row(table: str, row: Mapping[str, Any]) -> dict[str, Cell]:
     return dict(row)
 
 
-def _check_cell(column: Column, value: object) -> None:
-    name = column.name
+Bounded = tuple[Column, float, float]
+"""A column with the least and the largest number that it may hold."""
+
+
+@cache
+def _columns(table: str) -> tuple[frozenset[str], tuple[Bounded, ...]]:
+    known = columns()[table]
+    return frozenset(column.name for column in known), tuple(map(_bounded, known))
+
+
+def _bounded(column: Column) -> Bounded:
+    if column.name.endswith("_at") or column.name in _MOMENTS:
+        return column, 0, LATEST
+    if column.name in _DURATIONS:
+        return column, 0, LONGEST
+    if column.name == "number":
+        return column, 0, MOST_TRIALS
+    largest = LARGEST if column.type == "INTEGER" else sys.float_info.max
+    return column, -largest, largest
+
+
+def _check_cell(column: Column, low: float, high: float, value: object) -> None:
     if value is None:
-        if column.required:
-            raise RowError(f"has no {name}")
-        return
-    match column.type:
-        case "INTEGER":
-            fits = type(value) is int and abs(value) <= LARGEST
-        case "REAL":
-            fits = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-        case _:
-            fits = type(value) is str and len(value) <= TEXT_LENGTH
-    if fits and (name.endswith("_at") or name in _MOMENTS):
-        fits = 0 <= value <= LATEST  # type: ignore[operator]  # a number by now
-    if fits and name in _DURATIONS:
-        fits = 0 <= value <= LONGEST  # type: ignore[operator]
-    if fits and name == "number":
-        fits = 0 <= value < 100_000  # type: ignore[operator]
+        fits = not column.required
+    elif column.type == "TEXT":
+        fits = type(value) is str and len(value) <= TEXT_LENGTH
+    elif type(value) is int or (type(value) is float and column.type == "REAL"):
+        fits = low <= value <= high
+    else:
+        fits = False
     if not fits:
-        raise RowError(f"holds a {name} that is none: {_short(value)}")
+        raise RowError(f"holds a {column.name} that is none: {_short(value)}")
 
 
 # -- what lies inside texts ---------------------------------------------------------------------

@@ -49,7 +49,7 @@ _NAMED = {  # column -> the table whose id it holds
     "replay_id": "replays",
 }
 _IN_COMMANDS = {"proposal_id": "proposals", "turn_id": "turns", "steering_id": "steering"}
-_OF_ANOTHER_MACHINE = {"worker_pid": None, "worker_start": None}
+_OF_ANOTHER_MACHINE = ("worker_pid", "worker_start")
 """A process with this number here is another one, which no engine may take for its worker."""
 
 
@@ -254,14 +254,13 @@ def put(staged: sqlite3.Connection, connection: sqlite3.Connection, search_id: i
     ((old, forgiven),) = staged.execute("SELECT id, forgiven FROM searches").fetchall()
     new["searches"][old] = search_id
     for table in TABLES:
-        base = _highest(connection, table)
         with closing(staged.execute(f"SELECT * FROM {table} ORDER BY rowid")) as cursor:  # noqa: S608
             names = [column[0] for column in cursor.description]
-            for at, values in enumerate(cursor, 1):
-                row = dict(zip(names, values, strict=True))
-                if "id" in row:
-                    row["id"] = new[table].setdefault(row["id"], base + at)
-                insert(connection, table, _renumbered(row, new))
+            places = ", ".join("?" * len(names))
+            connection.executemany(
+                f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})",  # noqa: S608
+                _renumbered(cursor, table, names, new, _highest(connection, table)),
+            )
     # Failures up to this verdict do not count any more: they were forgiven before it came here.
     last = max((here for there, here in new["verdicts"].items() if there <= forgiven), default=0)
     connection.execute("UPDATE searches SET forgiven = ? WHERE id = ?", (last, search_id))
@@ -276,13 +275,26 @@ def _highest(connection: sqlite3.Connection, table: str) -> int:
     return int(connection.execute(query).fetchone()[0])
 
 
-def _renumbered(row: Row, new: Mapping[str, Mapping[int, int]]) -> Row:
-    for column, table in _NAMED.items():
-        if isinstance(there := row.get(column), int):
-            row[column] = new[table][there]
-    if "payload" in row:
-        row["payload"] = _payload(str(row["payload"]), new)
-    return row | {name: cell for name, cell in _OF_ANOTHER_MACHINE.items() if name in row}
+def _renumbered(
+    cursor: sqlite3.Cursor, table: str, names: list[str], new: dict[str, dict[int, int]], base: int
+) -> Iterator[list[Cell]]:
+    """Return rows as they are to be here; `new` learns their ids, which count on from `base`."""
+    own = names.index("id") if "id" in names else None
+    named = [(names.index(name), new[other]) for name, other in _NAMED.items() if name in names]
+    payload = names.index("payload") if "payload" in names else None
+    emptied = [names.index(name) for name in _OF_ANOTHER_MACHINE if name in names]
+    for at, found in enumerate(cursor, 1):
+        row = list(found)
+        if own is not None:
+            row[own] = new[table].setdefault(row[own], base + at)
+        for place, ids in named:
+            if row[place] is not None:
+                row[place] = ids[row[place]]
+        if payload is not None:
+            row[payload] = _payload(row[payload], new)
+        for place in emptied:
+            row[place] = None
+        yield row
 
 
 def _payload(text: str, new: Mapping[str, Mapping[int, int]]) -> str:

@@ -15,13 +15,17 @@ def badge(search: SearchRow) -> None:
         st.badge("imported", icon=":material/input:", color="violet", help=plain(search.origin))
 
 
-def show_origin(search: SearchRow) -> None:
-    """Say where an imported search comes from, and whether its data is here."""
+def show_origin(search: SearchRow, numbered: bool = False) -> None:
+    """Say where an imported search comes from, and whether its data is here.
+
+    Where several may be shown, each is `numbered`.
+    """
     if not search.origin:
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         badge(search)
-        st.caption(plain(search.origin), width="stretch")
+        which = f"Search {search.id}: " * numbered
+        st.caption(which + plain(search.origin), width="stretch")
     name = str(search.spec.start()["data.dataset"])
     try:
         find(name)

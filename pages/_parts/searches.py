@@ -169,7 +169,7 @@ def search_columns(open_: Callable[[], None]) -> dict[str, Any]:
         "": config.ButtonColumn(
             pinned=True, width=60, type="tertiary", key=OPENED, on_click=open_, help="To Live"
         ),
-        "State": text(width=110),
+        "State": text(width=135),
         "Name": text(width=160),
         "Data": text(width=90),
         "Horizon": number(width=65, help="Time steps that are forecast"),

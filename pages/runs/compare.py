@@ -21,6 +21,7 @@ from pages._parts.choice import (
 from pages._parts.comparing import analyses, curves, differences, downloads, errors
 from pages._parts.comparing.table import show_table
 from pages._parts.opening import COMPARE, FORECAST, searched
+from pages._parts.origin import show_origin
 from pages._parts.selection import Key, reference_of
 from pages._parts.text import plain, value_text
 from pages._parts.views import show_views
@@ -91,6 +92,8 @@ with searched() as reader:
         show_table(reader, scope, chosen, reference)
     show_chosen(scope, chosen, reference)
     warn_of_tasks(scope, chosen)
+    for search_id in dict.fromkeys([*scope.searches, *(search for search, _ in chosen)]):
+        show_origin(scope.known[search_id], numbered=True)
     show_tabs(reader, scope, chosen, reference)
     address = st.query_params.to_dict() | {"trials": ",".join(map(reference_of, chosen)) or "none"}
     with head:

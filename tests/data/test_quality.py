@@ -83,6 +83,17 @@ def test_a_byte_order_mark_and_semicolons_are_understood_and_told() -> None:
     assert report.columns[0].name == "time"
 
 
+def test_a_decimal_comma_is_read_when_it_is_chosen_and_told_with_a_cell_of_the_file() -> None:
+    content = csv(table(), sep=";", decimal=",")
+    asked = check(content)
+    assert not asked.usable and "--decimal ," in offers(asked)
+    assert len([f for f in asked.findings if f.blocks]) == 1, "it is asked once for all columns"
+    report = check(content, choose(decimal=","))
+    assert report.usable and report.frame is not None
+    assert report.frame["a"].tolist() == table()["a"].tolist()
+    assert "0,3456 is read as 0.3456" in sentence(report, "comma")
+
+
 def test_columns_without_a_name_of_their_own_must_be_left_out() -> None:
     content = csv(table()).replace(b"time,a,b", b"time,a,a", 1)
     report = check(content)

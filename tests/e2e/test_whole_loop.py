@@ -81,7 +81,7 @@ def test_a_search_from_start_to_transcript_across_a_restart_of_the_server(
             "PLANNER_MODEL": "scripted-planner",
         }
         with (
-            serving_dashboard(workspace, environment, tmp_path / "server.log") as dashboard,
+            serving_dashboard(workspace, environment, tmp_path / "log", as_typed=True) as dashboard,
             browsing(tmp_path / "failed.png") as page,
         ):
             start_search(page, dashboard.url)

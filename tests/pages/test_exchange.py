@@ -68,7 +68,7 @@ def test_pages_show_an_imported_search_whose_data_is_not_here(
     app = open_page(page, **query)
     said = words(app)
     assert not any("](http" in caption.value for caption in app.caption)
-    if page in ("live", "lineage", "transcript", "hindsight", "review", "steer", "ask"):
+    if page in ("live", "compare", "lineage", "transcript", "hindsight", "review", "steer", "ask"):
         assert "Imported on" in said.replace("\\", "")
         assert "is not on this machine" in said
     if page == "start":
