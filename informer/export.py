@@ -48,7 +48,7 @@ from informer.card import SCRIPT_TEXT, card
 from informer.conduct import die_with_parent, yield_to_others
 from informer.config import ConfigError, RunConfig
 from informer.files import ProtocolError, read_file
-from informer.rundir import Record, RunDir, Success
+from informer.rundir import Record, RunDir, Success, UsedData
 
 if TYPE_CHECKING:
     import torch
@@ -180,9 +180,13 @@ def _require_same_data(run: RunDir, source: Series) -> None:
     if environment is None:
         return
     used, dataset = environment.data, source.dataset
-    if (used.sha256 or "") != dataset.sha256 or used.rows != len(source.values):
+    changed = used.differences(UsedData.of(dataset))
+    if used.rows != len(source.values):
+        changed.append(f"it has {len(source.values):,} rows, not {used.rows:,}")
+    if changed:
         raise ExportError(
-            f"Data set {dataset.name} has changed since the training; add it again as it was."
+            f"Data set {dataset.name} has changed since the training: {', '.join(changed)}; add it "
+            "again as it was."
         )
 
 
