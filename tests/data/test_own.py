@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,17 @@ from data import own, stored
 from data.choices import Choices
 from data.intake import read_bytes
 from data.quality import choose
-from data.registry import DATASETS, DataError, Dataset, Features, find, names, own_folder
+from data.registry import (
+    DATASETS,
+    DataError,
+    Dataset,
+    Features,
+    find,
+    names,
+    own_folder,
+    own_names,
+    record,
+)
 from data.series import series
 from data.source import load, values_of
 from tests.data.files import csv, mine, table
@@ -227,3 +239,48 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     add()
     with pytest.raises(DataError, match=r"take one of ETTh1, .*, synthetic, mine"):
         find("yours")
+
+
+# -- taken over from elsewhere ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["15min", "ME"])
+def test_what_was_added_elsewhere_is_taken_over_as_it_is(tmp_path: Path, step: str) -> None:
+    frame = table(200)
+    frame.index = pd.date_range("2000-01-31", periods=200, freq=step, name="time")
+    there = add("there", csv(frame), seq_len=24, pred_len=12)
+    assert there.path is not None
+    here = own.take_over("here", record("there"), there.path)
+    assert dataclasses.replace(here, name="there", path=there.path) == there
+    assert load("here").equals(load("there"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"date": lambda dates: dates[::-1]}, "every step of 'h', in order"),
+        ({"date": lambda dates: dates.tz_localize("UTC")}, "every step of 'h', in order"),
+        ({"a": lambda dates: np.full(len(dates), np.nan)}, "missing or no finite number"),
+        ({"frequency": "1000000000YS"}, "every step of '1000000000YS', in order"),
+        ({"split_rows": (6000, 10, 10)}, "too few for its split"),
+        ({"file": "data.csv"}, "it is no data.csv"),
+        ({"columns": ("a", "../b")}, "its columns are not those of its record"),
+        ({"description": "x" * 2000}, "more is said of it"),
+    ],
+)
+def test_what_no_data_set_would_be_is_not_taken_over(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    there = add("there", csv(table()[["a", "b"]]))
+    frame, facts = load("there").reset_index(), record("there")
+    dates = pd.DatetimeIndex(frame["date"])
+    for name, made in change.items():
+        if name in frame:
+            frame[name] = made(dates)
+        else:
+            facts = facts.model_copy(update={name: made})
+    values = tmp_path / "values"
+    frame.to_parquet(values, index=False)
+    with pytest.raises(DataError, match=re.escape(said)):
+        own.take_over("here", facts, values)
+    assert own_names() == ("there",) and there == find("there")
