@@ -171,7 +171,7 @@ def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
 
 
 def _misfit(error: Exception) -> str:
-    text = str(error)
+    text = " ".join(str(error).split())
     if "FOREIGN KEY" in text:
         return "names something that is not in the file"
     if "UNIQUE" in text:
