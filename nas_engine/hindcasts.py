@@ -276,21 +276,29 @@ def _loaded(place: Path) -> Hindcast | None:
     try:
         facts = Facts.model_validate_json(read_file(place / "facts.json", _FACTS_BYTES))
         forecast, values, dates = (
-            np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("forecast", "values", "dates")
+            _mapped(place / f"{name}.npy") for name in ("forecast", "values", "dates")
         )
-    except (OSError, ProtocolError, ValueError, EOFError):
+    except (OSError, ProtocolError, ValueError):
         return None
     columns, ahead = len(facts.columns), facts.horizon
     span = (facts.windows - 1) * facts.every + ahead
     seen, named = (0, ahead) if facts.part == "future" else (span, span)
     fits = (
-        forecast.shape == (facts.windows, ahead, columns)
+        len(facts.centre) == len(facts.scale) == columns
+        and facts.seq_len <= facts.past
+        and forecast.shape == (facts.windows, ahead, columns)
         and values.shape == (facts.past + seen, columns)
         and dates.shape == (facts.past + named,)
         and (forecast.dtype, values.dtype, dates.dtype) == (np.float32, np.float32, "M8[us]")
     )
     return Hindcast(place.name, facts, forecast, values, dates) if fits else None
+
+
+def _mapped(path: Path) -> np.memmap[Any, Any]:
+    """Return an array that stays on the disk; raises OSError or ValueError where there is none."""
+    if path.is_symlink() or not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path} is no plain file")
+    return np.lib.format.open_memmap(path, mode="r")  # numbers alone: objects are refused
 
 
 def _make_room(folder: Path, keep: Collection[str], limit: int = KEPT_BYTES) -> None:
