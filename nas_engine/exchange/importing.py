@@ -163,6 +163,11 @@ def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
     for table, place, row in rows:
         try:
             copying.insert(staged, table, row)
+        except sqlite3.OperationalError as error:
+            raise ExchangeError(
+                f"The search cannot be written ({error}); make room on the disk, then try again. "
+                "Nothing was changed."
+            ) from None
         except (sqlite3.Error, OverflowError) as error:
             raise ExchangeError(f"The file cannot be taken: {place} {_misfit(error)}.") from None
     staged.execute("COMMIT")
