@@ -250,3 +250,14 @@ def test_every_column_has_a_short_visible_name_of_its_own(
     assert [table.number(name)[0] for name in kept] == [1, 2, 3]
     told = sum(len(name) > 200 for name in names) or len(names) - len(set(names))
     assert len(table.unnamed) == told
+
+
+def test_a_file_that_would_have_to_be_waited_for_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("date,a\n")
+    silent, other_end = os.pipe2(os.O_NONBLOCK)  # as /proc/kmsg answers
+    with Unchanged(tmp_path / "file") as opened, os.fdopen(silent, "rb", buffering=0) as pipe:
+        file, opened.file = opened.file, pipe
+        with pytest.raises(DataError, match="is no file"):
+            opened.read(1)
+        opened.file = file
+    os.close(other_end)
