@@ -335,7 +335,9 @@ def _from_zone(
         )
         return None, found
     twice = dates.times.notna() & (summer != winter)  # the hour that clocks show twice
-    again = twice & dates.times.where(twice).duplicated()
+    known = dates.times.dropna()
+    newest_first = known.iloc[0] > known.iloc[-1]
+    again = twice & dates.times.where(twice).duplicated("last" if newest_first else "first")
     if (once := twice & ~dates.times.where(twice).duplicated(keep=False)).any():
         row = int(once.to_numpy().argmax())
         found.append(

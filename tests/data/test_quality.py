@@ -251,6 +251,13 @@ def test_an_hour_that_is_missing_elsewhere_has_nothing_to_do_with_clocks() -> No
     assert "clocks" not in sentence(check(csv(local)), "missing in 1 gap")
 
 
+def test_of_an_hour_shown_twice_the_later_row_is_the_first_where_the_newest_row_is_on_top() -> None:
+    local = in_berlin(start="2024-10-20").tz_localize(None)
+    report = check(csv(local.iloc[::-1]), choose(timezone="Europe/Berlin"))
+    assert report.usable and report.frame is not None
+    assert (report.frame["a"].to_numpy() == local["a"].to_numpy()).all()
+
+
 def test_an_hour_that_clocks_skip_is_refused_with_the_zones_to_try() -> None:
     report = check(csv(table(start="2024-03-25")), choose(timezone="Europe/Berlin"))
     assert "Line 148 has 2024-03-31 02:00:00, an hour that clocks in Europe/Berlin skip" in (
