@@ -32,7 +32,7 @@ check: .venv/.test
 unit: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not long"
 
-# What takes a minute or more: broken copies of our own code, planners with the worst of models.
+# What takes longest: broken copies of our own code, planners with the worst of models, compiling.
 long: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,12 @@ from data.finding import Finding, option, shown
 from data.limits import require_room
 from data.table import Cells, Floats, Markers, Odd, Table, parsed
 
+LONGEST_NAME = 200
+"""Characters of the name of a column; it is shown, stored and told to language models."""
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+"
+)
+"""Controls, and marks that hide or reorder what follows: no part of a name."""
 _CODED = (8, 10, 12, 13, 14)  # digits of numbers that may be dates, such as 20240131
 
 
@@ -128,18 +135,25 @@ def _names(
     labels: list[str] = []
     unnamed: list[tuple[frozenset[str], Finding]] = []
     taken: set[str] = set()
-    for number, name in enumerate(header, 1):
-        label = name or f"column {number}"
-        label = f"{label} (column {number})" if label in taken else label
+    for number, written in enumerate(header, 1):
+        name = _UNSEEN.sub(" ", written).strip()
+        label = name[:LONGEST_NAME] or f"column {number}"
+        while label in taken:
+            label = f"{label} (column {number})"
         labels.append(label)
         taken.add(label)
         if label != name:
-            fault = f"Column {number} has the name {shown(name)} of an earlier one"
             finding = Finding(
                 "error",
-                f"{fault if name else f'Column {number} has no name'}; it is called "
-                f"{shown(label)} here: leave it out, or name it in the file.",
+                f"Column {number} has {_fault(name)}; it is called {shown(label)} here: leave it "
+                "out, or name it in the file.",
                 (option("--drop", label),),
             )
             unnamed.append((frozenset({label, name} if name else {label}), finding))
     return labels, unnamed
+
+
+def _fault(name: str) -> str:
+    if len(name) > LONGEST_NAME:
+        return f"a name of {len(name):,} characters ({shown(name)})"
+    return f"the name {shown(name)} of an earlier one" if name else "no name"

@@ -6,11 +6,10 @@ Nothing is guessed: where a file can be read in two ways, both are named and one
 from __future__ import annotations
 
 import functools
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -20,31 +19,12 @@ from pandas.tseries.offsets import BaseOffset
 
 from data import calendar
 from data.choices import Choices
+from data.dateformats import OFFSET, formats_of, looks_dated, parsed
 from data.daylight import in_winter_time
 from data.finding import Finding, option, shown
 from data.registry import DataError
 from data.table import Table
 
-_DAYS = (
-    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m"),
-    *("%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%d.%m.%Y", "%m.%d.%Y"),
-    *("%d/%m/%y", "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y"),
-    *("%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%b %d %Y", "%d %B %Y", "%B %d, %Y"),
-)
-_CLOCKS = (
-    *("%H:%M", "%H:%M:%S", "%H:%M:%S.%f", "%H:%M:%S,%f", "%I:%M %p", "%I:%M:%S %p"),
-    *("%H.%M.%S", "%H.%M", "%H"),
-)
-_ZONES = ("", "%z", " %z")
-FORMATS = (
-    *_DAYS,
-    *(
-        f"{day}{between}{clock}{zone}"
-        for day, between, clock, zone in itertools.product(_DAYS, (" ", "T"), _CLOCKS, _ZONES)
-    ),
-)
-EPOCHS = {"s": "seconds", "ms": "milliseconds"}
-_OFFSET = r":\d\d(?:[.,]\d+)?(?: [AaPp][Mm])? ?(Z|[+-]\d\d(?::?\d\d)?)$"
 _CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.][0-5]\d([:.][0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?")
 LONGEST_GRID = 10_000_000
@@ -81,10 +61,10 @@ class _Source:
         return texts.str.cat(self.table.texts(self.time), sep=" ").str.strip()
 
     def times(self, written: str) -> pd.Series:
-        """Return each text as a time, as `_parsed` does."""
+        """Return each text as a time, as `parsed` does."""
         key = f"{self.column}\0{self.time}", written
         if key not in self.table.times:
-            self.table.times[key] = _parsed(self.texts, written)
+            self.table.times[key] = parsed(self.texts, written)
         return self.table.times[key]
 
     @property
@@ -111,7 +91,7 @@ def find(table: Table, choices: Choices) -> tuple[Dates | None, list[Finding]]:
         other |= {name for name in (choices.target, choices.time) if name is not None}
         free = [name for name in table.columns if name not in other]
         kept = [name for name in free if table.columns[name].texts is not None]
-        candidates = [name for name in kept if _looks_dated(table.texts(name))]
+        candidates = [name for name in kept if looks_dated(table.texts(name))]
         if not candidates:
             return None, [_none_found(table, free)]
         if len(candidates) > 1:
@@ -173,59 +153,6 @@ def _hours(table: Table, name: str, days: pd.Series) -> bool:
 # -- how dates are written ----------------------------------------------------------------------
 
 
-def _looks_dated(texts: pd.Series) -> bool:
-    filled = texts[texts != ""]
-    return len(filled) > 0 and bool(_formats_of(filled.iloc[0]))
-
-
-def _formats_of(text: str) -> tuple[str, ...]:
-    """Return the formats in which one text is a date; a plain number is none."""
-    number = text.lstrip("+-").replace(".", "", 1).isdecimal()
-    if number or len(text) > 40 or not any(sign.isdigit() for sign in text):
-        return ()
-    return tuple(written for written in _by_shape().get(_shape(text), ()) if _fits(text, written))
-
-
-def _shape(text: str) -> str:
-    """Return what dates of one format have in common: their signs, whatever the figures."""
-    shape = re.sub(_OFFSET, lambda found: found[0].removesuffix(found[1]) + "~", text)
-    return re.sub(r"\d+", "0", re.sub(r"[^\W\d_]+", "a", re.sub(r"\s+", " ", shape)))
-
-
-@functools.cache
-def _by_shape() -> dict[str, list[str]]:
-    """Return the formats by shape: Python compiles each anew, and there are hundreds."""
-    found: dict[str, list[str]] = {}
-    for written in FORMATS:
-        example = datetime(2020, 3, 4, 5, 6, 7, 89, UTC).strftime(written)
-        found.setdefault(_shape(example), []).append(written)
-    return found
-
-
-def _fits(text: str, written: str) -> bool:
-    try:
-        datetime.strptime(text, written)
-    except ValueError:
-        return False
-    return True
-
-
-def _parsed(texts: pd.Series, written: str) -> pd.Series:
-    """Return each text as a time, NaT where it is none; times with an offset in UTC."""
-    zoned = "%z" in written or written == "ISO8601"
-    try:
-        if written in EPOCHS:
-            since = pd.to_numeric(texts, errors="coerce").astype("float64")
-            return pd.to_datetime(since, unit="ms" if written == "ms" else "s", errors="coerce")
-        times = pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
-    except (ValueError, OverflowError) as error:
-        raise DataError(
-            f"{shown(written)} is no format of dates ({error}); write one such as %d/%m/%Y %H:%M."
-        ) from None
-    # A leap second would be read as the second after it.
-    return times.mask(texts.str.contains(r":60(?:\D|$)", regex=True)) if "%S" in written else times
-
-
 def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[Finding]]:
     """Return the one format in which all dates are written, else what must be chosen."""
     if choices.date_format is not None:
@@ -233,7 +160,7 @@ def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[
     texts = source.texts
     filled = texts[texts != ""]
     first = filled.iloc[0] if len(filled) else ""
-    possible = _formats_of(first)
+    possible = formats_of(first)
     if not possible:
         coded = _CODED.get(len(first)) if first.isdecimal() else None
         return None, [
@@ -248,7 +175,7 @@ def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[
     complete = [
         written
         for written in possible
-        if _parsed(start, written).notna().all()
+        if parsed(start, written).notna().all()
         and (source.times(written).notna() | (texts == "")).all()
     ]
     if len(complete) > 1:
@@ -265,8 +192,8 @@ def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[
         ]
     if complete:
         return complete[0], []
-    if _parsed(filled, "ISO8601").notna().all():
-        other = filled[_parsed(filled, possible[0]).isna()].index[0]
+    if parsed(filled, "ISO8601").notna().all():
+        other = filled[parsed(filled, possible[0]).isna()].index[0]
         return None, [
             Finding(
                 "choose",
@@ -277,7 +204,7 @@ def _choose_format(source: _Source, choices: Choices) -> tuple[str | None, list[
             )
         ]
     # The format that fits most cells; what it does not fit is an error of those cells.
-    return max(possible, key=lambda written: _parsed(filled, written).notna().sum()), []
+    return max(possible, key=lambda written: parsed(filled, written).notna().sum()), []
 
 
 def _none_found(table: Table, free: list[str]) -> Finding:
@@ -346,7 +273,7 @@ def _without_zone(
     zone = choices.timezone
     offsets = set()
     if dates.times.dt.tz is not None:
-        matches = texts[dates.times.notna()].str.extract(_OFFSET, expand=False)
+        matches = texts[dates.times.notna()].str.extract(OFFSET, expand=False)
         offsets = set(matches.fillna("").str.replace(":", "").replace("Z", "+0000"))
     if not offsets - {""}:
         plain = replace(dates, times=dates.times.dt.tz_localize(None))
@@ -412,7 +339,9 @@ def _from_zone(
         )
         return None, found
     twice = dates.times.notna() & (summer != winter)  # the hour that clocks show twice
-    again = twice & dates.times.where(twice).duplicated()
+    known = dates.times.dropna()
+    newest_first = known.iloc[0] > known.iloc[-1]
+    again = twice & dates.times.where(twice).duplicated("last" if newest_first else "first")
     if (once := twice & ~dates.times.where(twice).duplicated(keep=False)).any():
         row = int(once.to_numpy().argmax())
         found.append(

@@ -19,6 +19,7 @@ from data.registry import DataError
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 HEAD_LINES = 50
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
+_COMMA = re.compile(r"(?<![\d,])\d+,\d+(?![\d,])")
 _VALUE = re.compile(r"\s*[+-]?[.,]?\d")
 
 
@@ -80,6 +81,10 @@ def find(head: str, choices: Choices) -> Dialect:
                 "column names above it.",
             )
         )
+    if choices.decimal == ",":
+        cell = next((text for line in body[1:] for text in _COMMA.findall(line)), "1,5")
+        told = f"Decimals are written with a comma: {cell} is read as {cell.replace(',', '.')}."
+        found.append(Finding("info", told))
     first = names_at + used + 1
     below, about_units = _units(lines, first, header, delimiter, skipped)
     return Dialect(

@@ -49,9 +49,12 @@ class Unchanged:
     def read(self, size: int) -> bytes:
         """Return the next bytes, b"" at the end; raises DataError."""
         try:
-            return self.file.read(size)
+            content: bytes | None = self.file.read(size)
         except OSError as error:
             raise DataError(f"{self._path} cannot be read ({error.strerror}).") from None
+        if content is None:  # as of the log of the kernel, which has no end
+            raise DataError(f"{self._path} is no file; name a CSV or Parquet file.")
+        return content
 
     def __exit__(
         self,

@@ -8,16 +8,18 @@ whole.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from pydantic import ValidationError
 
 from data import intake, stored
+from data.beside import beside, put_whole
 from data.choices import Choices
+from data.dates import grid
 from data.dates import season as season_of
 from data.finding import shown
 from data.quality import Report, inspect
@@ -82,13 +84,35 @@ def take_over(name: str, facts: Record, values: Path) -> Dataset:
         values: its file, which is copied as it is; its SHA-256 has been checked.
 
     Raises:
-        DataError: the name cannot be used, or the file has other columns than the record.
+        DataError: the name cannot be used, or the file is not what its record says.
     """
     _require_free(name, replace=False)
-    table = intake.read(values, Choices(date="date"))
+    _require_as_recorded(intake.read(values, Choices(date="date")), facts)
+    return _put(name, facts, lambda place: shutil.copyfile(values, place))
+
+
+def _require_as_recorded(table: Table, facts: Record) -> None:
+    """Raise DataError where a copy is not one that `add` could have written."""
     if list(table.columns) != ["date", *facts.columns]:
         raise DataError("its columns are not those of its record.")
-    return _put(name, facts, lambda place: shutil.copyfile(values, place))
+    if (table.lines is None) != facts.file.endswith(".parquet"):
+        raise DataError(f"it is no {facts.file}, which its record names.")
+    if max(len(facts.description), len(facts.model_dump_json()) // 2**10) > _LONGEST_WORDS:
+        raise DataError("more is said of it than of any data set.")
+    try:
+        index = pd.DatetimeIndex(pd.to_datetime(table.texts("date"), format="ISO8601"))
+        fits = index.tz is None and index.equals(grid(index, facts.frequency))
+    except (ValueError, OverflowError, TypeError):
+        fits = False
+    if not fits:
+        raise DataError(f"its dates are not every step of {shown(facts.frequency)}, in order.")
+    if not np.isfinite(table.frame(facts.columns).to_numpy()).all():
+        raise DataError("it has a value that is missing or no finite number.")
+    if table.rows < sum(facts.split_rows):
+        raise DataError(f"it has {table.rows:,} rows, too few for its split.")
+
+
+_LONGEST_WORDS = 1_000  # characters of a description, and 1,024ths of those of a record
 
 
 def remove(name: str) -> None:
@@ -210,17 +234,15 @@ def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Its name begins with a dot, which none of a data set does.
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as temporary:
-            made = Path(temporary) / "new"
+        with beside(folder) as temporary:
+            made = temporary / "new"
             made.mkdir()
             write(made / facts.file)
             with (made / facts.file).open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             whole = facts.model_copy(update={"sha256": digest})
             (made / RECORD).write_text(whole.model_dump_json(indent=2), "utf-8")
-            if (folder / name).exists():
-                os.replace(folder / name, Path(temporary) / "old")
-            os.replace(made, folder / name)
+            put_whole(made, folder / name)
     except OSError as error:
         raise DataError(f"{folder / name} cannot be written ({error.strerror}).") from None
     return find(name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data import calendar
 from data.registry import DataError, Dataset, Features, Roles, find
-from data.source import load
+from data.source import values_of
 from data.splits import Floats, Scaler, rows
 
 
@@ -46,7 +46,7 @@ def series(name: str, features: Features, target: str) -> Series:
 
 @functools.lru_cache(maxsize=8)
 def _series(dataset: Dataset, features: Features, target: str) -> Series:
-    return prepared(dataset, load(dataset.name), features, target)
+    return prepared(dataset, values_of(dataset), features, target)
 
 
 def prepared(dataset: Dataset, frame: pd.DataFrame, features: Features, target: str) -> Series:

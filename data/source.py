@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 import pandas as pd
 import pooch
@@ -31,10 +33,19 @@ def load(name: str) -> pd.DataFrame:
     Raises:
         DataError: the data set is unknown, cannot be found or fetched, or is not as published.
     """
-    dataset = find(name)
+    return values_of(find(name))
+
+
+def values_of(dataset: Dataset) -> pd.DataFrame:
+    """Return the values of a data set, of which these are the facts; otherwise as `load`.
+
+    What is read is the very file whose sha256 was taken: another may be put in its place meanwhile.
+    """
     if dataset.url is None and dataset.path is None:
         return generate(dataset)
-    return read(locate(name), dataset)
+    path = dataset.path or on_this_machine(dataset.name) or _download(dataset, None)
+    with _verified(path, dataset) as file:
+        return read(file, path, dataset)
 
 
 def locate(
@@ -51,13 +62,12 @@ def locate(
         DataError: the data set is unknown, has no file, cannot be fetched, or fails its checksum.
     """
     dataset = find(name)
-    if dataset.path is not None:
-        return _verified(dataset.path, dataset)
-    if dataset.url is None:
+    if dataset.url is None and dataset.path is None:
         raise DataError(f"Data set {name!r} is generated and has no file; load it by its name.")
-    if (path := on_this_machine(name, directories)) is not None:
-        return _verified(path, dataset)
-    return _download(dataset, told)
+    if (path := dataset.path or on_this_machine(name, directories)) is None:
+        return _download(dataset, told)
+    with _verified(path, dataset):
+        return path
 
 
 Progress = Callable[[int, int], None]
@@ -97,9 +107,9 @@ def cache() -> Path:
     return Path(pooch.os_cache("informer-nas"))
 
 
-def read(path: Path, dataset: Dataset) -> pd.DataFrame:
+def read(file: BinaryIO, path: Path, dataset: Dataset) -> pd.DataFrame:
     """Return the columns of `dataset` in its file, indexed by `date`; raises DataError."""
-    frame = stored.read(path) if path.suffix == ".parquet" else _csv(path)
+    frame = stored.read(file, path) if path.suffix == ".parquet" else _csv(file, path)
     if missing := [name for name in ("date", *dataset.columns) if name not in frame.columns]:
         raise DataError(
             f"{path} has no column {some(missing)}; data set {dataset.name!r} needs "
@@ -118,26 +128,35 @@ def read(path: Path, dataset: Dataset) -> pd.DataFrame:
         raise DataError(f"{path} holds something that is no date or number ({cause}).") from error
 
 
-def _csv(path: Path) -> pd.DataFrame:
+def _csv(file: BinaryIO, path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a CSV file ({error}); replace it.") from error
 
 
-def _verified(path: Path, dataset: Dataset) -> Path:
+@contextmanager
+def _verified(path: Path, dataset: Dataset) -> Iterator[BinaryIO]:
+    """Open a file for reading whose sha256 is a recorded one; raises DataError."""
     try:
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        file = path.open("rb")
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); make it readable.") from error
-    if found in (dataset.sha256, *dataset.same):
-        return path
+    with file:
+        try:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        if found not in (dataset.sha256, *dataset.same):
+            raise DataError(_changed(path, dataset, found))
+        yield file
+
+
+def _changed(path: Path, dataset: Dataset, found: str) -> str:
     if dataset.url is None:
-        raise DataError(
-            f"{path} was changed after data set {dataset.name!r} was added; add it again."
-        )
-    raise DataError(
+        return f"{path} was changed after data set {dataset.name!r} was added; add it again."
+    return (
         f"{path} is not the published {dataset.name} (its sha256 is {found}, not "
         f"{dataset.sha256}); remove it or replace it with the file from {dataset.url}."
     )

@@ -6,6 +6,7 @@ It was written here and its sha256 is checked before it is read, so that it is r
 from __future__ import annotations
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -30,10 +31,11 @@ def write(path: Path, frame: pd.DataFrame) -> None:
             file.write_table(pa.table([pa.array(dates), *values], schema=schema))
 
 
-def read(path: Path) -> pd.DataFrame:
-    """Return the table, with `date` as its first column; raises DataError."""
+def read(file: BinaryIO, path: Path) -> pd.DataFrame:
+    """Return the table of an open file, with `date` as its first column; raises DataError."""
     try:
-        frame: pd.DataFrame = parquet.ParquetFile(path).read().to_pandas()
+        # What a file says of itself beside its columns is nobody's choice here.
+        frame: pd.DataFrame = parquet.ParquetFile(file).read().to_pandas(ignore_metadata=True)
     except (OSError, pa.ArrowException) as error:
         cause = str(error).splitlines()[0]
         raise DataError(f"{path} cannot be read as a Parquet file ({cause}); replace it.") from None

@@ -105,7 +105,7 @@ def _model(
         yield f"- Settings other than the defaults: {settings}; all are in {code(CONFIG)}"
     yield f"- {program}"
     if environment is not None:
-        versions = ", ".join(f"{name} {version}" for name, version in environment.versions.items())
+        versions = ", ".join(code(" ".join(pair)) for pair in environment.versions.items())
         yield f"- Trained with {versions} on {code(environment.device)}"
 
 

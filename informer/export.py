@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 from pydantic import Field, ValidationError
 
+from data.beside import beside, put_whole
 from data.registry import DataError
 from informer.bundle_format import (
     CARD,
@@ -47,7 +48,7 @@ from informer.card import SCRIPT_TEXT, card
 from informer.conduct import die_with_parent, yield_to_others
 from informer.config import ConfigError, RunConfig
 from informer.files import ProtocolError, read_file
-from informer.rundir import Record, RunDir, Success
+from informer.rundir import Record, RunDir, Success, UsedData
 
 if TYPE_CHECKING:
     import torch
@@ -179,9 +180,13 @@ def _require_same_data(run: RunDir, source: Series) -> None:
     if environment is None:
         return
     used, dataset = environment.data, source.dataset
-    if (used.sha256 or "") != dataset.sha256 or used.rows != len(source.values):
+    changed = used.differences(UsedData.of(dataset))
+    if used.rows != len(source.values):
+        changed.append(f"it has {len(source.values):,} rows, not {used.rows:,}")
+    if changed:
         raise ExportError(
-            f"Data set {dataset.name} has changed since the training; add it again as it was."
+            f"Data set {dataset.name} has changed since the training: {', '.join(changed)}; add it "
+            "again as it was."
         )
 
 
@@ -325,15 +330,13 @@ def _write(output: Path, files: Mapping[str, bytes], replace: bool) -> None:
     manifest = Manifest.of(created, commit_of(PROJECT)[0], files).text().encode()
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".", dir=output.parent) as temporary:
-            made = Path(temporary) / "new"
+        with beside(output.parent) as temporary:
+            made = temporary / "new"
             made.mkdir()
             for name, content in itertools.chain(files.items(), [(MANIFEST, manifest)]):
                 (made / name).write_bytes(content)
             _require_place(output, replace)
-            if output.exists():
-                os.replace(output, Path(temporary) / "old")
-            os.replace(made, output)
+            put_whole(made, output)
     except OSError as error:
         raise ExportError(f"{output} cannot be written ({error.strerror}).") from None
 

@@ -14,6 +14,9 @@ tells how far it is, or why it has failed; it is gone once the folder is there.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 import os
 import shutil
 import sys
@@ -30,7 +33,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from data import calendar
-from data.registry import DataError
+from data.registry import DataError, Dataset
 from data.series import Series, series
 from data.splits import Floats, window_starts
 from informer.baselines import Name, Rows, chunks, forecaster
@@ -64,6 +67,7 @@ class Order(Record):
     run: Path | None  # the folder of a finished run, or
     baseline: Name | None
     part: Part
+    data: str  # the data set as whoever ordered knew it, see `identity`
     folder: Path  # that is made
     status: Path
     most_bytes: int = BYTES
@@ -98,6 +102,12 @@ class Facts(Record):
     seconds: Finite
 
 
+def identity(dataset: Dataset) -> str:
+    """Return what tells a data set from every other, and from what it was before a change."""
+    facts = json.dumps(dataclasses.asdict(dataset), default=str, sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
 Status = Annotated[Working | Failure, Field(discriminator="status")]
 Forecaster = Callable[[Rows], Floats]  # from first rows (N, 1) to forecasts (N, H, C)
 Report = Callable[[int, int], None]
@@ -113,6 +123,8 @@ def make(order: Order, report: Report = lambda done, of: None) -> Facts:
     config = from_flat(order.config)
     data = config.data
     source = series(data.dataset, data.features, data.target)
+    if identity(source.dataset) != order.data:
+        raise DataError(f"Data set {data.dataset} was changed meanwhile; load the page again.")
     origins, every, of_windows = _origins(order, config, source)
     report(0, len(origins))
     forecast, size, device = _chosen_forecaster(order, config, source)

@@ -54,13 +54,19 @@ class Forecast:
     notes: tuple[str, ...] = ()
 
     def table(self) -> pd.DataFrame:
-        """Return a row for each step: of each column the forecast, then its bounds by level."""
+        """Return a row for each step: of each column the forecast, then its bounds by level.
+
+        A bound whose name is that of a column, as in a file that was forecast, gets a longer one.
+        """
         columns = {}
         for number, name in enumerate(self.columns):
             columns[name] = self.values[:, number]
-            for level, (low, high) in self.bounds.items():
-                columns[f"{name}_low_{100 * level:g}"] = low[:, number]
-                columns[f"{name}_high_{100 * level:g}"] = high[:, number]
+            for level, bounds in self.bounds.items():
+                for side, bound in zip(("low", "high"), bounds, strict=True):
+                    told = f"{name}_{side}_{100 * level:g}"
+                    while told in columns or told in self.columns:
+                        told += "_"
+                    columns[told] = bound[:, number]
         return pd.DataFrame(columns, index=self.dates.rename("date"))
 
 

@@ -8,7 +8,6 @@ never compute the same, and a process that was lost is known.
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import functools
 import hashlib
@@ -34,7 +33,7 @@ from data.registry import DataError, find
 from informer.baselines import Name as Name
 from informer.config import RunConfig
 from informer.files import ProtocolError, digest_of, read_file, remove
-from informer.hindcast import Facts, Order, Status, write_status
+from informer.hindcast import Facts, Order, Status, identity, write_status
 from informer.hindcast import Part as Part
 from informer.hindcast import Working as Working
 from informer.rundir import Failure, RunDir, Success
@@ -60,6 +59,7 @@ class Wanted:
     key: str
     part: Part
     config: RunConfig
+    data: str  # the data set as it was then, see `informer.hindcast.identity`
     run: RunDir | None
     baseline: Name | None
     recorded: float | None  # MSE of the part as the training has recorded it
@@ -105,9 +105,10 @@ def of_run(run: RunDir, part: Part) -> Wanted | str:
         return "Its training has not come to a result, so that there are no weights to forecast by."
     try:
         config, weights = run.read_config(), _digest(run)
-        key = _key(weights, config.model_dump(), part, config.data.dataset)
+        data = identity(find(config.data.dataset))
+        key = _key(weights, config.model_dump(), part, data)
         recorded = {"val": result.val_mse, "test": result.test_mse}.get(part)
-        return Wanted(key, part, config, run, None, recorded)
+        return Wanted(key, part, config, data, run, None, recorded)
     except FileNotFoundError as error:
         return f"{error.filename} is gone; train the trial again."
     except (ProtocolError, DataError) as error:
@@ -119,8 +120,9 @@ def of_run(run: RunDir, part: Part) -> Wanted | str:
 def of_baseline(config: RunConfig, name: Name, part: Part) -> Wanted | str:
     """Return what names the forecasts of a baseline for the task of `config`, or why not."""
     try:
-        key = _key(name, config.data.model_dump(), part, config.data.dataset)
-        return Wanted(key, part, config, None, name, None)
+        data = identity(find(config.data.dataset))
+        key = _key(name, config.data.model_dump(), part, data)
+        return Wanted(key, part, config, data, None, name, None)
     except DataError as error:
         return str(error)
 
@@ -138,9 +140,8 @@ def _digest_of(path: Path, changed_ns: int, size: int) -> str:
     return digest_of(path)
 
 
-def _key(forecaster: str, settings: dict[str, Any], part: Part, dataset: str) -> str:
-    facts = dataclasses.asdict(find(dataset))
-    decides = json.dumps([FORMAT, forecaster, part, settings, facts], default=str, sort_keys=True)
+def _key(forecaster: str, settings: dict[str, Any], part: Part, data: str) -> str:
+    decides = json.dumps([FORMAT, forecaster, part, settings, data], sort_keys=True)
     return hashlib.sha256(decides.encode()).hexdigest()[:32]
 
 
@@ -197,6 +198,7 @@ def order(folder: Path, wanted: Wanted) -> Order:
         run=None if wanted.run is None else wanted.run.path.absolute(),
         baseline=wanted.baseline,
         part=wanted.part,
+        data=wanted.data,
         folder=folder.absolute() / wanted.key,
         status=_status(folder.absolute(), wanted.key),
     )
@@ -274,21 +276,29 @@ def _loaded(place: Path) -> Hindcast | None:
     try:
         facts = Facts.model_validate_json(read_file(place / "facts.json", _FACTS_BYTES))
         forecast, values, dates = (
-            np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("forecast", "values", "dates")
+            _mapped(place / f"{name}.npy") for name in ("forecast", "values", "dates")
         )
-    except (OSError, ProtocolError, ValueError, EOFError):
+    except (OSError, ProtocolError, ValueError):
         return None
     columns, ahead = len(facts.columns), facts.horizon
     span = (facts.windows - 1) * facts.every + ahead
     seen, named = (0, ahead) if facts.part == "future" else (span, span)
     fits = (
-        forecast.shape == (facts.windows, ahead, columns)
+        len(facts.centre) == len(facts.scale) == columns
+        and facts.seq_len <= facts.past
+        and forecast.shape == (facts.windows, ahead, columns)
         and values.shape == (facts.past + seen, columns)
         and dates.shape == (facts.past + named,)
         and (forecast.dtype, values.dtype, dates.dtype) == (np.float32, np.float32, "M8[us]")
     )
     return Hindcast(place.name, facts, forecast, values, dates) if fits else None
+
+
+def _mapped(path: Path) -> np.memmap[Any, Any]:
+    """Return an array that stays on the disk; raises OSError or ValueError where there is none."""
+    if path.is_symlink() or not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path} is no plain file")
+    return np.lib.format.open_memmap(path, mode="r")  # numbers alone: objects are refused
 
 
 def _make_room(folder: Path, keep: Collection[str], limit: int = KEPT_BYTES) -> None:

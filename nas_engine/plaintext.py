@@ -28,3 +28,9 @@ def code_span(text: str) -> str:
 
 def _longest_run(text: str) -> int:
     return max(map(len, re.findall("`+", text)), default=0)
+
+
+def in_line(text: str, limit: int = 300) -> str:
+    """Return text in one line, cut."""
+    shown = " ".join(readable(text).split())
+    return shown if len(shown) <= limit else f"{shown[:limit]}…"

@@ -18,7 +18,7 @@ from data.registry import DataError, Dataset, find, own_names
 from informer.bundle import Bundle
 from informer.bundle_format import DataFacts, Noise, SeedErrors
 from informer.config import RunConfig
-from informer.rundir import Environment, Epoch, Progress, RunDir, Success
+from informer.rundir import Environment, Epoch, Progress, RunDir, Success, UsedData
 from nas_engine.evaluator import student_t
 from nas_engine.machine import memory_allowed
 from nas_engine.settings import Settings
@@ -84,7 +84,7 @@ def of_trial(reader: Reader, workspace: Workspace, trial: TrialRow) -> Recorded:
         raise ReproductionError(f"{folder.path} does not hold the result of the training any more.")
     environment = folder.read_environment()
     if environment is not None:
-        _require_same_file(find(config.data.dataset), environment.data.sha256 or "")
+        _require_same(find(config.data.dataset), environment.data)
     noise = reader.noise(trial.search_id)
     return Recorded(
         config=config,
@@ -94,11 +94,11 @@ def of_trial(reader: Reader, workspace: Workspace, trial: TrialRow) -> Recorded:
     )
 
 
-def _require_same_file(dataset: Dataset, sha256: str) -> None:
-    if dataset.sha256 != sha256:
+def _require_same(dataset: Dataset, used: UsedData) -> None:
+    if changed := used.differences(UsedData.of(dataset)):
         raise ReproductionError(
-            f"Data set {dataset.name} is another now than the training saw: its SHA-256 is "
-            f"{dataset.sha256[:12] or 'none'}…, not {sha256[:12] or 'none'}…; add it as it was."
+            f"Data set {dataset.name} is another now than the training saw: {', '.join(changed)}; "
+            "add it as it was."
         )
 
 

@@ -92,6 +92,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.files",
         "informer.hindcast",
         "informer.rundir",
+        "data.beside",
         "data.columnar",
         "data.own",
         "data.registry",

@@ -26,6 +26,7 @@ from nas_engine.exchange.importing import stage, take_in
 from nas_engine.exchange.studies import opened_for_reading
 from nas_engine.exchange.study_rows import ENDED, StudyTrial, rows
 from nas_engine.exchange.to_optuna import PRESET, SETTINGS
+from nas_engine.plaintext import readable
 from nas_engine.search import TASK_KEYS, Narrowing, Rules, SearchSpec
 from nas_engine.space import SpaceError, contains, dimensions, problems_of, typed
 from nas_engine.store import copying
@@ -129,6 +130,10 @@ def _read(
             f"The study has {len(found):,} trials; no more than {TRIALS:,} are taken."
         )
     ended = [trial for trial in found if trial.state in ENDED]
+    for trial in ended:
+        values = (*(trial.values or ()), *trial.intermediate_values.values())
+        if not all(isinstance(value, int | float) for value in values):  # SQLite keeps any
+            raise ExchangeError(f"Trial {trial.number} of the study has a value that is no number.")
     return [_negated(trial) if wanted.negate else trial for trial in ended], dict(study.user_attrs)
 
 
@@ -166,7 +171,7 @@ def _keys(trials: Sequence[FrozenTrial], wanted: Reading) -> dict[str, str]:
         if key in TASK_KEYS:
             raise ExchangeError(
                 f"{key} is the same for all trials of a search here: leave it out with "
-                f"--drop {shlex.quote(name[:60])}."
+                f"--drop {shlex.quote(readable(name[:60]))}."
             )
         if twins := [other for other, same in keys.items() if same == key and other != name]:
             raise ExchangeError(
@@ -179,7 +184,7 @@ def _suggested(name: str) -> str:
     """Return the option that says what a parameter is, as far as it can be guessed."""
     last = name.rpartition(".")[2]
     found = [key for key in fields() if key.rpartition(".")[2] == last]
-    given = shlex.quote(name[:60])
+    given = shlex.quote(readable(name[:60]))
     return f"--rename {given}={found[0]}" if len(found) == 1 else f"--drop {given}"
 
 

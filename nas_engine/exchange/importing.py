@@ -12,7 +12,6 @@ import hashlib
 import json
 import shutil
 import sqlite3
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data.beside import beside
 from informer.files import replace_text
 from informer.rundir import RunDir
 from nas_engine.exchange.archive import (
@@ -163,6 +163,11 @@ def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
     for table, place, row in rows:
         try:
             copying.insert(staged, table, row)
+        except sqlite3.OperationalError as error:
+            raise ExchangeError(
+                f"The search cannot be written ({error}); make room on the disk, then try again. "
+                "Nothing was changed."
+            ) from None
         except (sqlite3.Error, OverflowError) as error:
             raise ExchangeError(f"The file cannot be taken: {place} {_misfit(error)}.") from None
     staged.execute("COMMIT")
@@ -171,7 +176,7 @@ def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
 
 
 def _misfit(error: Exception) -> str:
-    text = str(error)
+    text = " ".join(str(error).split())
     if "FOREIGN KEY" in text:
         return "names something that is not in the file"
     if "UNIQUE" in text:
@@ -230,20 +235,15 @@ def take_in(
 def _folder(workspace: Workspace) -> Iterator[Path]:
     """Make a folder beside the run folders, which is gone in the end unless it was renamed."""
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".import-", dir=workspace.runs))
-    except OSError as error:
-        raise ExchangeError(
-            f"{workspace.runs} cannot be written ({error.strerror}); nothing was changed."
-        ) from None
-    try:
-        yield folder
+        with beside(workspace.runs) as temporary:
+            folder = temporary / "search"
+            folder.mkdir(mode=0o700)
+            yield folder
     except OSError as error:
         raise ExchangeError(
             f"The files of the search cannot be written ({error.strerror}); make room on the disk, "
-            "then try again. Nothing was changed."
+            f"or see that {workspace.runs} can be written, then try again. Nothing was changed."
         ) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unpack_files(unpacker: Unpacker, folder: Path, numbers: set[int]) -> None:

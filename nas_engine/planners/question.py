@@ -17,6 +17,7 @@ from data.registry import find
 from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
+from nas_engine.plaintext import in_line
 from nas_engine.planners.base import OPEN, View, told_moves
 from nas_engine.planners.findings import borne_out, failures, findings
 from nas_engine.planners.tpe import RESULTS, ordered
@@ -110,10 +111,12 @@ def task_text(view: View) -> str:
     """Return what is forecast from what."""
     data = view.spec.base().data
     facts = find(data.dataset)
+    # The two come from a file, or from a search that was: words among ours, never lines.
+    description, target = in_line(facts.description), in_line(data.target)
     return (
-        f"{data.dataset} ({facts.description}): a row every {facts.frequency}, seasons of "
+        f"{data.dataset} ({description}): a row every {facts.frequency}, seasons of "
         f"{facts.season} rows, {facts.split_rows[0]} rows to train on. Features {data.features}, "
-        f"target {data.target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows."
+        f"target {target}, horizon {data.pred_len}; trial 0 looks back {data.seq_len} rows."
     )
 
 

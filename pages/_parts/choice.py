@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -64,7 +65,8 @@ def task_differences(searches: Sequence[SearchRow]) -> dict[str, list[Value | No
     }
     used = [search.used for search in searches]
     known = [data for data in used if data is not None]
-    if any(known[0].differences(data) for data in known[1:]):
+    pairs = itertools.combinations(known, 2)
+    if any(one.name == other.name and one.differences(other) for one, other in pairs):
         found["data"] = [data.told_from(known) if data else "not recorded" for data in used]
     return {
         key: values

@@ -16,7 +16,7 @@ import pytest
 
 from data import columns, limits
 from data.choices import Choices
-from data.intake import read, reading
+from data.intake import read, read_bytes, reading
 from data.openfile import Unchanged
 from data.quality import choose, inspect
 from data.registry import DataError
@@ -232,3 +232,32 @@ def test_a_parquet_bomb_ends_the_process_that_unpacks_it_and_no_other(tmp_path: 
 def test_names_twice_in_parquet_are_told_apart() -> None:
     made = columns.Columns(["t", "a", "a"], Choices())
     assert made.names == ["t", "a", "a (column 3)"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kept"),
+    [
+        (["a", "a (column 4)", "a"], ["a", "a (column 4)", "a (column 4) (column 4)"]),
+        (["a\x1b[31m", '"b\nc"', "\u202ed"], ["a [31m", "b c", "d"]),
+        (["x" * 300, "x" * 299, "y"], ["x" * 200, f"{'x' * 200} (column 3)", "y"]),
+    ],
+)
+def test_every_column_has_a_short_visible_name_of_its_own(
+    names: list[str], kept: list[str]
+) -> None:
+    table = read_bytes(f"date,{','.join(names)}\n2024-01-01,1,2,3\n2024-01-02,4,5,6\n".encode())
+    assert list(table.columns) == ["date", *kept]
+    assert [table.number(name)[0] for name in kept] == [1, 2, 3]
+    told = sum(len(name) > 200 for name in names) or len(names) - len(set(names))
+    assert len(table.unnamed) == told
+
+
+def test_a_file_that_would_have_to_be_waited_for_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("date,a\n")
+    silent, other_end = os.pipe2(os.O_NONBLOCK)  # as /proc/kmsg answers
+    with Unchanged(tmp_path / "file") as opened, os.fdopen(silent, "rb", buffering=0) as pipe:
+        file, opened.file = opened.file, pipe
+        with pytest.raises(DataError, match="is no file"):
+            opened.read(1)
+        opened.file = file
+    os.close(other_end)

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from data import own
+from data import own, stored
 from data.choices import Choices
 from data.intake import read_bytes
 from data.quality import choose
-from data.registry import DATASETS, DataError, Dataset, Features, find, names, own_folder
+from data.registry import (
+    DATASETS,
+    DataError,
+    Dataset,
+    Features,
+    find,
+    names,
+    own_folder,
+    own_names,
+    record,
+)
 from data.series import series
-from data.source import load
+from data.source import load, values_of
 from tests.data.files import csv, mine, table
 
 CHOICES = choose(fill="interpolate", past_only=("site",), known_future=("holiday",), target="a")
@@ -78,6 +92,22 @@ def test_the_copy_holds_the_very_values_of_the_file() -> None:
     frame = table()
     add("exact", csv(frame))
     np.testing.assert_array_equal(load("exact").to_numpy(), frame.to_numpy())
+
+
+def test_values_are_of_the_file_whose_checksum_was_taken_whatever_replaces_it_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, frame, read = add("mine", csv(table())), table(), stored.read
+
+    def replaced_meanwhile(file: BinaryIO, path: Path) -> pd.DataFrame:
+        add("mine", csv(table() + 100), replace=True)
+        return read(file, path)
+
+    monkeypatch.setattr(stored, "read", replaced_meanwhile)
+    np.testing.assert_array_equal(values_of(before).to_numpy(), frame.to_numpy())
+    assert find("mine") != before
+    with pytest.raises(DataError, match="was changed"):
+        values_of(before)
 
 
 def test_every_bit_of_a_value_is_kept() -> None:
@@ -209,3 +239,48 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
     add()
     with pytest.raises(DataError, match=r"take one of ETTh1, .*, synthetic, mine"):
         find("yours")
+
+
+# -- taken over from elsewhere ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["15min", "ME"])
+def test_what_was_added_elsewhere_is_taken_over_as_it_is(tmp_path: Path, step: str) -> None:
+    frame = table(200)
+    frame.index = pd.date_range("2000-01-31", periods=200, freq=step, name="time")
+    there = add("there", csv(frame), seq_len=24, pred_len=12)
+    assert there.path is not None
+    here = own.take_over("here", record("there"), there.path)
+    assert dataclasses.replace(here, name="there", path=there.path) == there
+    assert load("here").equals(load("there"))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"date": lambda dates: dates[::-1]}, "every step of 'h', in order"),
+        ({"date": lambda dates: dates.tz_localize("UTC")}, "every step of 'h', in order"),
+        ({"a": lambda dates: np.full(len(dates), np.nan)}, "missing or no finite number"),
+        ({"frequency": "1000000000YS"}, "every step of '1000000000YS', in order"),
+        ({"split_rows": (6000, 10, 10)}, "too few for its split"),
+        ({"file": "data.csv"}, "it is no data.csv"),
+        ({"columns": ("a", "../b")}, "its columns are not those of its record"),
+        ({"description": "x" * 2000}, "more is said of it"),
+    ],
+)
+def test_what_no_data_set_would_be_is_not_taken_over(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    there = add("there", csv(table()[["a", "b"]]))
+    frame, facts = load("there").reset_index(), record("there")
+    dates = pd.DatetimeIndex(frame["date"])
+    for name, made in change.items():
+        if name in frame:
+            frame[name] = made(dates)
+        else:
+            facts = facts.model_copy(update={name: made})
+    values = tmp_path / "values"
+    frame.to_parquet(values, index=False)
+    with pytest.raises(DataError, match=re.escape(said)):
+        own.take_over("here", facts, values)
+    assert own_names() == ("there",) and there == find("there")

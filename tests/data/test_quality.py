@@ -83,6 +83,17 @@ def test_a_byte_order_mark_and_semicolons_are_understood_and_told() -> None:
     assert report.columns[0].name == "time"
 
 
+def test_a_decimal_comma_is_read_when_it_is_chosen_and_told_with_a_cell_of_the_file() -> None:
+    content = csv(table(), sep=";", decimal=",")
+    asked = check(content)
+    assert not asked.usable and "--decimal ," in offers(asked)
+    assert len([f for f in asked.findings if f.blocks]) == 1, "it is asked once for all columns"
+    report = check(content, choose(decimal=","))
+    assert report.usable and report.frame is not None
+    assert report.frame["a"].tolist() == table()["a"].tolist()
+    assert "0,3456 is read as 0.3456" in sentence(report, "comma")
+
+
 def test_columns_without_a_name_of_their_own_must_be_left_out() -> None:
     content = csv(table()).replace(b"time,a,b", b"time,a,a", 1)
     report = check(content)
@@ -238,6 +249,13 @@ def test_times_that_mark_the_end_of_an_hour_are_told_and_stay_local() -> None:
 def test_an_hour_that_is_missing_elsewhere_has_nothing_to_do_with_clocks() -> None:
     local = table(start="2024-03-25").drop(table(start="2024-03-25").index[150])
     assert "clocks" not in sentence(check(csv(local)), "missing in 1 gap")
+
+
+def test_of_an_hour_shown_twice_the_later_row_is_the_first_where_the_newest_row_is_on_top() -> None:
+    local = in_berlin(start="2024-10-20").tz_localize(None)
+    report = check(csv(local.iloc[::-1]), choose(timezone="Europe/Berlin"))
+    assert report.usable and report.frame is not None
+    assert (report.frame["a"].to_numpy() == local["a"].to_numpy()).all()
 
 
 def test_an_hour_that_clocks_skip_is_refused_with_the_zones_to_try() -> None:

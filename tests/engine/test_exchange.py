@@ -58,7 +58,7 @@ def refused(workspace: Workspace, content: bytes) -> str:
     with pytest.raises(ExchangeError) as error:
         take(workspace, content)
     assert all_rows(workspace) == before
-    assert not [path for path in workspace.runs.iterdir() if path.name.startswith(".import")]
+    assert not [path for path in workspace.runs.iterdir() if path.name.startswith(".made-")]
     return str(error.value)
 
 

@@ -85,14 +85,22 @@ def test_nothing_is_unpickled_and_what_is_damaged_counts_as_not_there(tmp_path: 
 
     pickled = io.BytesIO()
     np.save(pickled, np.array([Evil()], object), allow_pickle=True)
-    for content in (pickled.getvalue(), whole[:-8], b"", whole.replace(b"M8[us]", b"M8[ns]")):
+    archive = io.BytesIO()
+    np.savez(archive, dates=np.zeros(3))
+    cut = (whole[:-8], b"", whole.replace(b"M8[us]", b"M8[ns]"))
+    for content in (pickled.getvalue(), archive.getvalue(), b"PK\x03\x04", *cut):
         (place / "dates.npy").write_bytes(content)
         assert standing(tmp_path, asked) is None
     assert not (tmp_path / "ran").exists()
+    (place / "dates.npy").unlink()
+    os.mkfifo(place / "dates.npy")
+    assert standing(tmp_path, asked) is None, "nobody waits for a pipe"
+    (place / "dates.npy").unlink()
     (place / "dates.npy").write_bytes(whole)
-    facts = made.facts.model_copy(update={"horizon": 10**9})
-    (place / "facts.json").write_text(facts.model_dump_json())
-    assert standing(tmp_path, asked) is None
+    for change in ({"scale": ()}, {"seq_len": 10**9}, {"horizon": 10**9}):
+        facts = made.facts.model_copy(update=change)
+        (place / "facts.json").write_text(facts.model_dump_json())
+        assert standing(tmp_path, asked) is None
     assert Facts.model_validate_json((place / "facts.json").read_text()).horizon == 10**9
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,16 @@ def test_files_that_are_no_study_and_hostile_texts_in_one_are_refused(
         with pytest.raises(ExchangeError):
             import_study(workspace, address, Reading("theirs"))
     assert not all_rows(workspace).get("searches")
+
+
+def test_an_error_that_is_no_number_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/study.db"
+    study = optuna.create_study(storage=address, study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_float("model.dropout", 0, 0.3), n_trials=2)
+    with closing(sqlite3.connect(tmp_path / "study.db")) as connection, connection:
+        connection.execute("UPDATE trial_values SET value = 'low'")  # SQLite keeps it
+    with pytest.raises(ExchangeError, match="Trial 0 of the study has a value that is no number"):
+        import_study(workspace, address, Reading("theirs"))
 
 
 def test_both_commands_say_what_they_did(workspace: Workspace, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from informer.config import Choices, Value, fields, from_flat, problems
 from nas_engine.api import AgentState
 from nas_engine.llm import LanguageModel
+from nas_engine.planners import surrogate
 from nas_engine.planners.base import View, first_proposal
 from nas_engine.planners.hybrid import SHARE, model_share
 from nas_engine.planners.rules import RulesPlanner
@@ -77,7 +78,8 @@ def of_rank(share: float) -> Script:
 
 
 def run(folder: Path, script: Script, monkeypatch: pytest.MonkeyPatch, **facts: Any) -> AgentState:
-    """Run a search on the recorded table."""
+    """Run a search on the recorded table; what the forest expects is no matter here."""
+    monkeypatch.setattr(surrogate, "TREES", 25)  # learned anew after each trial, they take longest
     bench = Bench(Workspace(folder / "nas.db"), RecordedTrainer())
     with serving(script) as server:
         monkeypatch.setenv("OPENROUTER_API_KEY", "local")
@@ -155,13 +157,12 @@ def test_what_a_person_turned_down_is_booked_to_nobody() -> None:
 def test_a_small_space_is_tried_to_the_end(bench: Bench, planner: str) -> None:
     small = {
         "model.normalisation": ("none", "standardise", "revin", "last"),
-        "model.d_model": (32, 64, 128),
         "training.clip_norm": (0.0, 1.0),
     }
     pinned = {key: Narrowing(values=(START[key],)) for key in space(SearchSpec())}
     narrowed = {key: Narrowing(values=values) for key, values in small.items()}
     state = bench.search(planner=planner, space={**pinned, **narrowed}, max_trials=40)
-    assert len(state.trials) == 4 * 3 * 2
+    assert len(state.trials) == 4 * 2
     assert "None of 600 samples was valid and new" in state.search.reason
     assert "need not be trained again" in state.search.reason
 

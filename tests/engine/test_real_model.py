@@ -51,6 +51,7 @@ def recorded_search(folder: Path, **facts: Any) -> tuple[AgentState, list[LLMCal
         return state, reader.llm_calls(1)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("asked")
 def test_a_small_real_model_plans_and_every_bad_value_is_caught(tmp_path: Path) -> None:
     state, calls = recorded_search(tmp_path, planner="llm", max_trials=4)

@@ -253,10 +253,16 @@ def test_weights_of_another_training_are_not_bundled(
 def test_data_that_have_changed_since_the_training_are_refused(
     datasets: None, unexported: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = trained(tmp_path / "run", LINEAR)
-    changed = dataclasses.replace(DATASETS["tiny"], sha256="0" * 64)
-    monkeypatch.setitem(DATASETS, "tiny", changed)
-    assert "has changed since the training" in refused(order(tmp_path / "b", run))
+    run, tiny = trained(tmp_path / "run", LINEAR), DATASETS["tiny"]
+    training, validation, test = tiny.split_rows
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"sha256": "0" * 64}, "its SHA-256 is 00000000…"),
+        ({"split_rows": (training, validation + 1, test - 1)}, "it is split into"),
+        ({"scaling": "robust"}, "it is scaled robust, not standard"),
+    ]
+    for change, said in changes:
+        monkeypatch.setitem(DATASETS, "tiny", dataclasses.replace(tiny, **change))
+        assert f"has changed since the training: {said}" in refused(order(tmp_path / "b", run))
 
 
 def test_only_a_bundle_is_replaced_and_only_when_asked(
@@ -393,9 +399,17 @@ def test_what_people_named_cannot_be_read_as_markdown(
     datasets: None, unexported: None, tmp_path: Path
 ) -> None:
     evil = "![x](http://198.51.100.7/a) `b` <img src=x>\n# Heading"
-    bundle = made(order(tmp_path / "b", trained(tmp_path / "run", LINEAR), search=evil))
-    line = bundle.contents[CARD].decode().splitlines()[0]
-    assert line.endswith("`![x](http://198.51.100.7/a) 'b' <img src=x> # Heading`")
+    run = trained(tmp_path / "run", LINEAR)
+    ran_on = run.read_environment()
+    assert ran_on is not None  # it comes from a file where a search was imported
+    versions = {"torch": evil}
+    run.environment.write_text(ran_on.model_copy(update={"versions": versions}).model_dump_json())
+    lines = made(order(tmp_path / "b", run, search=evil)).contents[CARD].decode().splitlines()
+    shown = "![x](http://198.51.100.7/a) 'b' <img src=x> # Heading`"
+    assert lines[0].endswith(f"`{shown}")
+    assert [line for line in lines if "![x]" in line][1].startswith(
+        f"- Trained with `torch {shown}"
+    )
 
 
 def test_the_script_prints_what_the_model_forecasts(

@@ -12,18 +12,20 @@ import safetensors.torch
 import torch
 
 from data import calendar
+from data.registry import find
 from data.series import series
 from data.windows import Windows
 from informer.baselines import compute
 from informer.config import RunConfig, Value
-from informer.hindcast import Facts, Order, carry_out, make
+from informer.hindcast import Facts, Order, carry_out, identity, make
 from informer.model import Informer
 from informer.rundir import Failure, RunDir, Success
 from informer.training import train
 
 
 def order(config: RunConfig, folder: Path, **more: Any) -> Order:
-    given: dict[str, Any] = {"run": None, "baseline": None, "part": "val", **more}
+    known = identity(find(config.data.dataset))
+    given: dict[str, Any] = {"run": None, "baseline": None, "part": "val", "data": known, **more}
     return Order(
         config=config.flat(), folder=folder / "made", status=folder / "status.json", **given
     )
@@ -134,13 +136,15 @@ def test_what_stands_in_the_way_is_a_sentence(
     carry_out(ordered)
     assert not ordered.status.exists()
     assert Facts.model_validate_json((ordered.folder / "facts.json").read_text()).windows == 55
+    other = order(config, tmp_path / "other", baseline="repeat-last", data="of before")
+    (tmp_path / "other").mkdir()
+    assert "Data set tiny was changed meanwhile" in refused(other)
     other = order(config, tmp_path / "other", run=run.path)
     ran_on = run.read_environment()
     assert ran_on is not None
     splits = ran_on.data.splits | {"val": (800, 900)}
     data = ran_on.data.model_copy(update={"splits": splits})
     run.environment.write_text(ran_on.model_copy(update={"data": data}).model_dump_json())
-    (tmp_path / "other").mkdir()
     assert "tiny has changed since this training: it is split into" in refused(other)
     run.environment.unlink()
     run.weights.write_bytes(run.weights.read_bytes()[:-9])

@@ -24,7 +24,7 @@ from informer.bundle import Bundle, BundleError
 from informer.bundle_format import INTERVALS
 from informer.config import Value
 from informer.intervals import follow, spread
-from informer.predict import intervals_of, main, predict
+from informer.predict import Forecast, intervals_of, main, predict
 from tests.informer.untrained import bundle_of, dataset_of, rows
 
 SEEN, AHEAD = 8, 4  # look-back and horizon of the models here
@@ -443,3 +443,14 @@ def test_a_column_name_is_no_formula_for_a_spreadsheet(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_bundle_is_refused(tmp_path: Path) -> None:
     ended = run(tmp_path, "--input", tmp_path / "recent.csv")
     assert ended.exit_code == 2 and "name the folder of a bundle" in ended.stderr
+
+
+def test_no_column_is_lost_where_one_is_named_as_a_bound_of_another() -> None:
+    made = np.arange(4.0).reshape(2, 2)
+    dates = pd.date_range("2024-01-01", periods=2, freq="h")
+    bounds = {0.8: (made - 10, made + 10)}
+    table = Forecast(("x", "x_low_80"), dates[0], dates, made, bounds, followed=0).table()
+    assert list(table.columns) == [
+        *("x", "x_low_80_", "x_high_80", "x_low_80", "x_low_80_low_80", "x_low_80_high_80")
+    ]
+    assert table["x_low_80"].tolist() == [1, 3] and table["x_low_80_"].tolist() == [-10, -8]

@@ -138,6 +138,7 @@ def test_a_diverged_training_ends_with_its_sentence(tmp_path: Path, tiny: RunCon
     assert "is most likely too high" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 def test_a_compiled_model_gives_the_same_errors(tmp_path: Path, tiny: RunConfig) -> None:
     """In a process of its own, for the compiler warns of much that would be an error here."""

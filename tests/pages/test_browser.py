@@ -181,6 +181,12 @@ def names(url: str) -> str:
     return parse_qs(urlsplit(url).query)["trials"][0]
 
 
+def press(page: Page, name: str) -> None:
+    """Press a button once the page has been drawn: what moves beneath the mouse takes no click."""
+    rest(page)
+    page.get_by_role("button", name=name, exact=True).click()
+
+
 def click_row(page: Page, row: int, rows: int) -> None:
     """Click the box of a row, counted from 0, of the table of trials."""
     table = page.get_by_test_id("stDataFrame").first
@@ -274,7 +280,7 @@ def test_two_tabs_that_press_the_same_button_make_one_effect_and_one_is_told(
             page.goto(f"{dashboard.url}/live?search=1")
             expect(page.get_by_text("Trial 0 trains").first).to_be_visible(timeout=30_000)
         slow.holds = True  # as if both pressed in the same second: it does not draw itself anew
-        one.get_by_role("button", name="Pause").click()
+        press(one, "Pause")
         expect(answer(one, "Search 1 pauses")).to_be_visible(timeout=15_000)
         two.get_by_role("button", name="Pause").click()
         slow.holds = False
@@ -292,7 +298,7 @@ def test_a_search_is_steered_from_the_page(
     with running(workspace, spec), browsing(tmp_path / "failed.png", height=1800) as page:
         page.goto(f"{dashboard.url}/live?search=1")
         expect(page.get_by_text("Trial 0 trains").first).to_be_visible(timeout=30_000)
-        page.get_by_role("button", name="Stop it").click()
+        press(page, "Stop it")
         expect(answer(page, "Trial 0 is stopped; the search goes on.")).to_be_visible()
         for number in (1, 2):
             expect(page.get_by_text(f"Trial {number} trains").first).to_be_visible(timeout=15_000)
@@ -302,10 +308,10 @@ def test_a_search_is_steered_from_the_page(
         width.fill("96")
         width.press("Enter")
         expect(page.get_by_text("Would be tried: d_ff")).to_be_visible()
-        page.get_by_role("button", name="Enqueue", exact=True).click()
+        press(page, "Enqueue")
         expect(answer(page, "Trial 3 is queued.")).to_be_visible()
 
-        page.get_by_role("button", name="Change").click()
+        press(page, "Change")
         slots = page.locator("[class*='st-key-change-1-'][class*='-slots'] input")
         slots.fill("3")
         hours = page.locator("[class*='st-key-change-1-'][class*='-hours'] input").first
@@ -317,7 +323,7 @@ def test_a_search_is_steered_from_the_page(
 
         click_row(page, 1, 4)
         expect(page.locator("[class*='st-key-live-trial-1'] input").first).to_have_value("Trial 1")
-        page.get_by_role("button", name="Stop it").click()
+        press(page, "Stop it")
         expect(answer(page, "Trial 1 is stopped; the search goes on.")).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0
     with reading(workspace) as reader:
