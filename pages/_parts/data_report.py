@@ -80,5 +80,6 @@ def show_columns(report: Report) -> None:
             "Max": number(format="%.4g"),
             "Flat": number(help="Longest run of equal values"),
         },
+        placeholder="–",
         alt="Columns of the file",
     )
