@@ -109,6 +109,7 @@ PAGES = {
     "transcript": "Transcript",
     "hindsight": "Hindsight",
     "compare": "Compare",
+    "forecast": "Forecast",
     "trial": "Trial",
     "lineage": "Lineage",
     "data": "Data",
