@@ -60,6 +60,8 @@ def changes(times: pd.DatetimeIndex, steps: pd.DatetimeIndex) -> Daylight | None
     if len(steps) < 3 or steps[1] - steps[0] > pd.Timedelta(hours=1) or times.hour.nunique() < 24:
         return None
     repeated = times[times.duplicated()].unique()
+    if not len(repeated) and len(times) == len(steps):
+        return None  # none is missing either
     step = steps[1] - steps[0]
     begins, ending = (
         tuple(zone for zone in _ZONES if _fits(times, steps, repeated, zone, later))
