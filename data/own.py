@@ -136,6 +136,16 @@ def damaged() -> dict[str, str]:
     return found
 
 
+def hidden() -> dict[str, str]:
+    """Return the user's own data sets that a public one of the same name hides, a sentence each."""
+    return {
+        name: f"Your own data set {name} is hidden by the public one of that name: rename its "
+        f"folder {own_folder() / name} to have it back."
+        for name in DATASETS
+        if (own_folder() / name / RECORD).is_file()
+    }
+
+
 def _require_free(name: str, replace: bool) -> None:
     if not NAME.fullmatch(name):
         raise DataError(

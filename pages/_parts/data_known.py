@@ -33,6 +33,8 @@ def show_known() -> Dataset | None:
     for name, sentence in own.damaged().items():
         st.warning(plain(sentence))
         show_removal(name)
+    for sentence in own.hidden().values():
+        st.warning(plain(sentence))
     if refusal := st.session_state.pop(REFUSAL, None):
         st.error(plain(refusal))
     listed, mine = names(), own_names()

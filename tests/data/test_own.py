@@ -225,6 +225,16 @@ def test_a_record_that_is_mended_is_read_again() -> None:
     assert find("mine").season == 24
 
 
+def test_a_data_set_that_has_the_name_of_a_public_one_is_told_and_back_under_another() -> None:
+    add()
+    assert own.hidden() == {}
+    record_of("mine").parent.rename(own_folder() / "Weather")  # added before there was one
+    assert own.hidden().keys() == {"Weather"} and "rename its folder" in own.hidden()["Weather"]
+    assert find("Weather") is DATASETS["Weather"]
+    (own_folder() / "Weather").rename(own_folder() / "mine")
+    assert own.hidden() == {} and find("mine").season == 24
+
+
 def test_what_was_removed_is_gone_and_nothing_else() -> None:
     add()
     add("other", csv(table()))
