@@ -8,7 +8,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+from pydantic import BaseModel
 
 PARENT_POLL_SECONDS = 1.0
 NICENESS = 5
@@ -28,6 +31,17 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def answer_order(answer: Callable[[str], BaseModel], threads: int) -> None:
+    """Print, as JSON, the answer to the order on stdin; end with the process that waits for it."""
+    die_with_parent(os.getppid())
+    yield_to_others()
+    order = sys.stdin.read()
+    from informer import training  # only now: importing torch takes seconds
+
+    training.use_threads(threads)
+    sys.stdout.write(f"{answer(order).model_dump_json()}\n")
 
 
 def yield_to_others() -> None:

@@ -8,7 +8,6 @@ weight is changed. The last line on stdout is a `DryRun` or a `Failure` as JSON.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from contextlib import nullcontext
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import click
 from pydantic import Field
 
-from informer.conduct import die_with_parent, yield_to_others
+from informer.conduct import answer_order
 from informer.config import ConfigError, RunConfig, from_flat
 from informer.rundir import Failure, Record
 
@@ -154,13 +153,7 @@ def result(text: str) -> DryRun | Failure:
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="CPU threads.")
 def main(threads: int) -> None:
     """Make one step of the configuration on stdin and print what it came to, as JSON."""
-    die_with_parent(os.getppid())
-    yield_to_others()
-    text = sys.stdin.read()
-    from informer import training
-
-    training.use_threads(threads)
-    click.echo(result(text).model_dump_json())
+    answer_order(result, threads)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -45,7 +44,7 @@ from informer.bundle_format import (
     Verdict,
 )
 from informer.card import SCRIPT_TEXT, card
-from informer.conduct import die_with_parent, yield_to_others
+from informer.conduct import answer_order
 from informer.config import ConfigError, RunConfig
 from informer.files import ProtocolError, read_file
 from informer.rundir import Record, RunDir, Success, UsedData
@@ -363,13 +362,7 @@ def outcome(text: str) -> Written | Refused:
 @click.option("--threads", type=click.IntRange(min=1), default=1, help="CPU threads.")
 def main(threads: int) -> None:
     """Write the bundle that the order on stdin asks for."""
-    die_with_parent(os.getppid())
-    yield_to_others()
-    text = sys.stdin.read()
-    from informer import training
-
-    training.use_threads(threads)
-    click.echo(outcome(text).model_dump_json())
+    answer_order(outcome, threads)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 from informer.bundle_format import FILES, MANIFEST, Noise, Verdict
 from informer.export import Order, Outcome, Written
 from informer.files import put_in_place, temporary_of
+from nas_engine.apart import ask
 from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings
 from nas_engine.store.reader import Reader, SearchRow, TrialRow
 from nas_engine.transcript import exported
-from nas_engine.workspace import PROJECT, Workspace
+from nas_engine.workspace import Workspace
 
 SECONDS = 1800.0
 """That writing a bundle may take; forecasting both parts and exporting is most of it."""
@@ -114,35 +114,20 @@ def write(order: Order, settings: Settings, seconds: float = SECONDS) -> Written
     """
     threads = str(os.cpu_count() or 1)
     try:
-        process = subprocess.Popen(  # noqa: S603
-            (sys.executable, "-m", "informer.export", "--threads", threads),
-            cwd=PROJECT,
-            env=settings.worker_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        text = order.model_dump_json()
+        answer, code = ask("informer.export", text, settings, seconds, "--threads", threads)
     except OSError as error:
         raise BundlingError(f"No process could be started ({error.strerror}); try again.") from None
-    with process:
-        try:
-            printed, _ = process.communicate(order.model_dump_json(), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise BundlingError(
-                f"Writing the bundle was ended after {seconds:g} s; try again when less runs."
-            ) from None
-        except BaseException:
-            process.kill()  # whoever waited for it does no longer
-            raise
-    return _read(printed, process.returncode)
+    except subprocess.TimeoutExpired:
+        raise BundlingError(
+            f"Writing the bundle was ended after {seconds:g} s; try again when less runs."
+        ) from None
+    return _read(answer, code)
 
 
-def _read(printed: str, code: int) -> Written:
-    lines = printed.strip().splitlines()
+def _read(answer: str, code: int) -> Written:
     try:
-        outcome = _OUTCOME.validate_json(lines[-1] if lines else "", strict=True)
+        outcome = _OUTCOME.validate_json(answer, strict=True)
     except ValidationError:
         raise BundlingError(
             f"Writing the bundle ended without a result (exit code {code}); memory may have run "

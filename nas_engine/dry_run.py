@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 
 from pydantic import TypeAdapter, ValidationError
 
 from informer.config import RunConfig
 from informer.dry_run import DryRun, Outcome
+from nas_engine.apart import ask
 from nas_engine.machine import memory_allowed, memory_needed
 from nas_engine.settings import Settings
-from nas_engine.workspace import PROJECT
 
 SECONDS = 60.0
 """That a dry run may take; importing torch is most of it."""
@@ -38,27 +37,15 @@ def dry_run(config: RunConfig, settings: Settings, seconds: float = SECONDS) -> 
             f"this machine can give {allowed / 1e9:.2g} GB."
         )
     try:
-        process = subprocess.Popen(
-            (sys.executable, "-m", "informer.dry_run"),
-            cwd=PROJECT,
-            env=settings.worker_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+        answer, code = ask("informer.dry_run", json.dumps(config.flat()), settings, seconds)
     except OSError as error:
         return f"No process could be started for it ({error.strerror}); try again."
-    with process:
-        try:
-            printed, _ = process.communicate(json.dumps(config.flat()), timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return (
-                f"It was ended after {seconds:g} s without a result: the model is too slow for "
-                "this machine, or the machine is busy; try again when less runs."
-            )
-    return _read(printed, process.returncode)
+    except subprocess.TimeoutExpired:
+        return (
+            f"It was ended after {seconds:g} s without a result: the model is too slow for "
+            "this machine, or the machine is busy; try again when less runs."
+        )
+    return _read(answer, code)
 
 
 def facts(run: DryRun) -> dict[str, str]:
@@ -76,11 +63,10 @@ def facts(run: DryRun) -> dict[str, str]:
     return found | ({"Not tried": "training.compile"} if run.compiles else {})
 
 
-def _read(printed: str, code: int) -> DryRun | str:
-    """Return the result in the last line of what a dry run printed."""
-    lines = printed.strip().splitlines()
+def _read(answer: str, code: int) -> DryRun | str:
+    """Return the result of a dry run."""
     try:
-        outcome = _OUTCOME.validate_json(lines[-1] if lines else "", strict=True)
+        outcome = _OUTCOME.validate_json(answer, strict=True)
     except ValidationError:
         return (
             f"The dry run ended without a result (exit code {code}); its memory may have run out."
