@@ -1,10 +1,10 @@
 """The run folder: the whole contract between the engine and a worker.
 
-The engine writes `config.json`, and `end` to have a training ended early; the worker writes the
-rest, and takes `end` away once it has ended. Checkpoints let an unfinished run go on after its last
-epoch. `result.json` comes last and is put in place by a rename, so that a folder with a result is
-finished and one without is not. Reading never trusts what it finds: a damaged line is skipped, a
-file that is not what it should be is refused with a sentence.
+The engine writes `config.json`, `orders.json` where more is asked, and `end` to have a training
+ended early; the worker writes the rest, and takes `end` away once it has ended. Checkpoints let an
+unfinished run go on after its last epoch. `result.json` comes last and is put in place by a rename,
+so that a folder with a result is finished and one without is not. Reading never trusts what it
+finds: a damaged line is skipped, a file that is not what it should be is refused with a sentence.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from informer.files import (
     remove,
     replace_text,
 )
+from informer.orders import Orders
 
 FILE_BYTES = 2**24
 """Of a configuration, a result or its details, at most."""
@@ -262,6 +263,8 @@ class Success(Record):
     seconds: Finite
     device: str
     windows: JudgedOn = "all windows"
+    latency_ms: Finite | None = None  # of one batch of forecasts, as `orders.Timing` has it
+    memory_mb: Finite | None = None  # at the peak of the training, in 10^6 bytes
 
 
 class Failure(Record):
@@ -339,11 +342,16 @@ class RunDir:
         return self.path / "result.json"
 
     @property
+    def orders(self) -> Path:
+        """What is asked of the training beside its configuration; not there: nothing."""
+        return self.path / "orders.json"
+
+    @property
     def log(self) -> Path:
         """What the worker printed."""
         return self.path / "log.txt"
 
-    def create(self, config: RunConfig) -> int:
+    def create(self, config: RunConfig, orders: Orders | None = None) -> int:
         """Make the folder ready for `config`, and return after which epoch training goes on.
 
         What an unfinished attempt at the same configuration left is kept as far as its newest
@@ -365,6 +373,10 @@ class RunDir:
             where = f"goes on after epoch {epoch}" if epoch else "begins anew"
             names = ", ".join(path.name for path in useless)
             append_line(self.log, f"Damaged, or without its records: {names}. Training {where}.")
+        if orders is None:
+            remove(self.orders)
+        else:
+            replace_text(self.orders, orders.model_dump_json(indent=2))
         replace_text(self.config, config.model_dump_json(indent=2))
         return epoch
 
@@ -389,6 +401,12 @@ class RunDir:
     def read_config(self) -> RunConfig:
         """Return the configuration; raises ConfigError, ProtocolError or FileNotFoundError."""
         return from_nested(json.loads(read_file(self.config, FILE_BYTES)))
+
+    def read_orders(self) -> Orders:
+        """Return what is asked beside the configuration; raises OSError, ValueError."""
+        if not self.orders.exists():
+            return Orders()
+        return Orders.model_validate_json(read_file(self.orders, FILE_BYTES))
 
     def append(self, record: Progress | Epoch) -> None:
         """Append a metric record as one line; an epoch's is on the disk when this returns."""

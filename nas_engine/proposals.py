@@ -31,7 +31,7 @@ from nas_engine.store.reader import TrialRow
 from nas_engine.store.table import TriedRow
 
 Source = Literal[
-    "default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback", "imported"
+    "default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback", "imported", "past"
 ]
 
 TIMED = 50

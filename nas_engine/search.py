@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal, Self
 
@@ -13,8 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.registry import find
 from informer.config import PRESETS, RunConfig, StepType, Value
+from informer.orders import Timing
 from informer.rundir import UsedData
+from nas_engine.objectives import COSTS, Objective
 
+BackendName = Literal["local", "ray"]
 PlannerName = Literal["tpe", "llm", "hybrid", "rules", "random"]
 ASKING: tuple[PlannerName, ...] = ("llm", "hybrid")
 """Planners that ask a language model."""
@@ -142,6 +146,25 @@ class Timer(BaseModel):
         return f"{self.then} after {self.minutes:g} minutes"
 
 
+class Backend(BaseModel):
+    """Where trials are trained: in processes on this machine, or on a Ray cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: BackendName = "local"
+    address: str = Field(
+        "", max_length=500, description="Of the cluster: HOST:PORT, ray://HOST:PORT, or auto"
+    )
+    cpus: float = Field(1.0, gt=0, le=1024, description="CPU cores that a training has")
+    gpus: float = Field(0.0, ge=0, le=64, description="GPUs that a training has; a share is fine")
+    memory_mb: int | None = Field(
+        None, ge=1, description="MB of memory that a training needs; empty: as estimated"
+    )
+    checkpoints: str = Field(
+        "", max_length=1000, description="Folder that all nodes reach, such as s3://bucket/nas"
+    )
+
+
 Mode = Literal["auto", "radical", "review"]
 """Which proposals wait for a person: none, the radical ones, or all."""
 
@@ -163,10 +186,31 @@ class SearchSpec(BaseModel):
     space: dict[str, Narrowing] = Field(default_factory=dict)  # by dotted key
     guidance: str = Field("", max_length=4000)  # what a person tells the language model
     max_trials: int = Field(20, ge=1, le=100_000)
-    slots: int = Field(1, ge=1, le=64)  # trials that are trained at once
+    slots: int = Field(1, ge=1, le=1024)  # trials that are trained at once
+    backend: Backend = Backend()
+    objectives: tuple[Objective, ...] = ("val_mse",)  # the error first, then what it is traded for
+    at_most: dict[Objective, float] = Field(default_factory=dict)  # what a model must keep to
+    timing: Timing = Timing()  # how latency is measured, where it counts
+    lessons: tuple[int, ...] = ()  # earlier searches of this workspace that it learns from
+    inherits: bool = False  # trainings may begin with the weights of the trial that was changed
     pruning: Pruning = Pruning()
     rules: Rules = Rules()
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _error_first(self) -> Self:
+        if self.objectives[:1] != ("val_mse",) or len(set(self.objectives)) < len(self.objectives):
+            raise ValueError("objectives are val_mse, then what it is traded for, each once")
+        if any(not math.isfinite(most) or most <= 0 for most in self.at_most.values()):
+            raise ValueError("what a model must keep to is a figure above 0")
+        if unknown := self.at_most.keys() - set(COSTS):
+            raise ValueError(f"{', '.join(unknown)} cannot be held to a figure")
+        if len(self.objectives) > 1 and self.pruning.method != "none":
+            raise ValueError(
+                "pruning compares errors alone, and would end small models that the front needs; "
+                "leave it off where a search has several objectives"
+            )
+        return self
 
     def waits(self, step: StepType) -> bool:
         """Tell whether a planner's proposal of this step waits for a person."""
@@ -192,21 +236,30 @@ class SearchSpec(BaseModel):
 
         What may be changed while it runs is not part of it: budgets, slots, mode and timer.
         """
-        changing = {"max_trials", "slots", "mode", "timer"}
-        facts = self.model_dump(exclude={*changing, "settings", "limits", "pruning"})
+        changing = {"max_trials", "slots", "mode", "timer", "backend"}
+        facts = self.model_dump(exclude={*changing, *_LATER, "settings", "limits"})
         facts["mode"] = "auto"  # as in databases in which the mode was still part of it
         facts["limits"] = self.limits.model_dump(exclude=set(CHANGEABLE))
-        if self.pruning.method != "none":
-            facts["pruning"] = self.pruning.model_dump()
+        facts |= {name: value for name, value in self._said() if name in _LATER}
         facts["config"] = self.base().flat()
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def _said(self) -> Iterator[tuple[str, object]]:
+        """Return the fields that are not as they are by default."""
+        for name, field in type(self).model_fields.items():
+            if getattr(self, name) != field.get_default(call_default_factory=True):
+                yield name, self.model_dump()[name]
 
     def title(self) -> str:
         """Return a short name for lists: data, task, horizon and planner."""
         start = self.start()
         lengths = f"{start['data.seq_len']}→{start['data.pred_len']}"
         return f"{start['data.dataset']} {start['data.features']} {lengths} · {self.planner}"
+
+
+_LATER = frozenset({"pruning", "objectives", "at_most", "timing", "lessons", "inherits"})
+"""Fields that came after the first fingerprints: part of one only where they are said."""
 
 
 @functools.cache

@@ -100,6 +100,7 @@ _UNKNOWN: dict[str, Any] = {
     **dict.fromkeys(("accepted", "rule", "improvement", "margin", "verdict", "opinion"), None),
     **dict.fromkeys(("run_id", "attempt", "worker_pid", "epoch", "step", "steps"), None),
     **dict.fromkeys(("best_epoch", "epochs", "parameters", "seconds", "device", "slot"), None),
+    **dict.fromkeys(("latency_ms", "flops", "memory_mb"), None),
     **dict.fromkeys(("surrogate_low", "surrogate_high", "waiting_since", "ended_at"), None),
     **dict.fromkeys(("error_class", "error", "hint"), ""),
     **dict.fromkeys(("version", "seeds", "trial_version", "priority", "round", "wanted"), 0),

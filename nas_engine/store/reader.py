@@ -110,6 +110,9 @@ class TrialRow:
     parameters: int | None
     seconds: float | None
     device: str | None
+    latency_ms: float | None  # means over the finished runs, as are the next two
+    flops: float | None
+    memory_mb: float | None
     created_at: float
     started_at: float | None
     ended_at: float | None
@@ -149,6 +152,7 @@ class RunRow:
     error_class: str
     error: str
     slot: int | None
+    node: str  # machine of a cluster; empty: this one
     worker_pid: int | None
     worker_start: float | None  # see liveness.process_start
     started_at: float | None
@@ -158,6 +162,11 @@ class RunRow:
     peak_memory_mb: float | None
     gpu_percent: float | None  # of the whole GPU
     gpu_memory_mb: float | None  # of this process
+    kind: str  # scratch, or inherited: begun with the weights of another trial
+    inherited_from: int | None
+    inherited_share: float | None  # of its own weights
+    latency_ms: float | None
+    flops: float | None  # for the forecast of one window
 
 
 @dataclass(frozen=True)
@@ -180,6 +189,7 @@ class TrainingRow:
     peak_memory_mb: float | None
     gpu_percent: float | None
     gpu_memory_mb: float | None
+    node: str = ""
 
 
 class BarRow(NamedTuple):
@@ -459,10 +469,11 @@ class Reader:
         )
 
     def workers(self, search_id: int) -> list[tuple[int, float]]:
-        """Return id and start of the processes that train, or did when their engine was lost."""
+        """Return id and start of this machine's processes that train, or did for a lost engine."""
         return self._connection.execute(
             """SELECT DISTINCT worker_pid, worker_start FROM runs
-            WHERE search_id = ? AND state = 'running' AND worker_start IS NOT NULL""",
+            WHERE search_id = ? AND state = 'running' AND worker_start IS NOT NULL
+            AND node = ''""",
             (search_id,),
         ).fetchall()
 
@@ -519,8 +530,9 @@ class Reader:
         return self._rows(
             RunRow,
             """SELECT id, seed, state, data_sha256, val_mse, val_mae, best_epoch, epochs, seconds,
-            attempt, crashes, error_class, error, slot, worker_pid, worker_start, started_at,
-            ended_at, cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb
+            attempt, crashes, error_class, error, slot, node, worker_pid, worker_start, started_at,
+            ended_at, cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb, kind,
+            inherited_from, inherited_share, latency_ms, flops
             FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
             (search_id, number),
         )
@@ -533,7 +545,7 @@ class Reader:
             json_extract(p.config, '$."training.epochs"') AS epochs,
             (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
             r.started_at, r.cpu_percent, r.memory_mb, r.peak_memory_mb, r.gpu_percent,
-            r.gpu_memory_mb
+            r.gpu_memory_mb, r.node
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
             WHERE r.search_id = ? AND r.state = 'running'
@@ -900,6 +912,9 @@ _TRIAL = f"""
         t.error_class, t.error,
         r.id AS run_id, n.attempt, n.worker_pid, n.epoch, n.step, n.steps, r.best_epoch, r.epochs,
         r.parameters, (SELECT avg(o.seconds) {_RUNS_OF_TRIAL}) AS seconds, r.device,
+        (SELECT avg(o.latency_ms) {_RUNS_OF_TRIAL}) AS latency_ms,
+        (SELECT avg(o.flops) {_RUNS_OF_TRIAL}) AS flops,
+        (SELECT avg(o.peak_memory_mb) {_RUNS_OF_TRIAL}) AS memory_mb,
         t.created_at, t.started_at, t.ended_at, p.expected_low, p.expected_high,
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')

@@ -700,6 +700,99 @@ def m011_data(db: Database) -> None:
         db.execute(statement)
 
 
+_RUN_COLUMNS = """id, search_id, number, seed, attempt, crashes, state, error_class, error,
+    worker_pid, worker_start, slot, started_at, ended_at, epoch, step, steps, val_mse, val_mae,
+    test_mse, test_mae, best_epoch, epochs, parameters, seconds, spent, device, cpu_percent,
+    memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb, data_sha256"""
+
+_MANY = (
+    # What the data of a search are like: the JSON of a `nas_engine.similarity.Traits`, '' where
+    # that is not known.
+    "ALTER TABLE searches ADD COLUMN traits TEXT NOT NULL DEFAULT ''",
+    # A training begins from scratch, or with the weights of the trial `inherited_from`, which then
+    # are `inherited_share` of its own. `latency_ms` is of a batch of forecasts, `flops` of one
+    # window. `node` is the machine of a cluster; '' is this one.
+    """
+    CREATE TABLE runs_of_both_kinds (
+        id INTEGER PRIMARY KEY,
+        search_id INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        attempt INTEGER NOT NULL DEFAULT 1,
+        crashes INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL DEFAULT 'running'
+            CHECK (state IN ('running', 'completed', 'pruned', 'stopped', 'failed', 'crashed')),
+        error_class TEXT NOT NULL DEFAULT '',
+        error TEXT NOT NULL DEFAULT '',
+        worker_pid INTEGER,
+        worker_start REAL,
+        slot INTEGER,
+        started_at REAL,
+        ended_at REAL,
+        epoch INTEGER,
+        step INTEGER,
+        steps INTEGER,
+        val_mse REAL,
+        val_mae REAL,
+        test_mse REAL,
+        test_mae REAL,
+        best_epoch INTEGER,
+        epochs INTEGER,
+        parameters INTEGER,
+        seconds REAL,
+        spent REAL NOT NULL DEFAULT 0,
+        device TEXT,
+        cpu_percent REAL,
+        memory_mb REAL,
+        peak_memory_mb REAL,
+        gpu_percent REAL,
+        gpu_memory_mb REAL,
+        data_sha256 TEXT NOT NULL DEFAULT '',
+        kind TEXT NOT NULL DEFAULT 'scratch' CHECK (kind IN ('scratch', 'inherited')),
+        inherited_from INTEGER,
+        inherited_share REAL,
+        latency_ms REAL,
+        flops REAL,
+        node TEXT NOT NULL DEFAULT '',
+        UNIQUE (search_id, number, seed, kind),
+        FOREIGN KEY (search_id, number) REFERENCES trials(search_id, number)
+    ) STRICT
+    """,
+    f"INSERT INTO runs_of_both_kinds ({_RUN_COLUMNS}) SELECT {_RUN_COLUMNS} FROM runs",  # noqa: S608
+    "DROP TABLE runs",
+    "ALTER TABLE runs_of_both_kinds RENAME TO runs",
+    "CREATE INDEX runs_running ON runs (search_id) WHERE state = 'running'",
+    # A verdict where a search has several objectives, or bounds: the JSON of the figures of its
+    # trial and of those that it was compared with; '' elsewhere.
+    "ALTER TABLE verdicts ADD COLUMN compared TEXT NOT NULL DEFAULT ''",
+    # The machines that train a search, as they were last seen, in 10^6 bytes.
+    """
+    CREATE TABLE nodes (
+        search_id INTEGER NOT NULL REFERENCES searches(id),
+        node TEXT NOT NULL,
+        name TEXT NOT NULL,
+        alive INTEGER NOT NULL CHECK (alive IN (0, 1)),
+        cpus REAL NOT NULL,
+        gpus REAL NOT NULL,
+        cpu_percent REAL,
+        memory_mb REAL,
+        memory_total_mb REAL,
+        gpu_percent REAL,
+        gpu_memory_mb REAL,
+        seen_at REAL NOT NULL,
+        PRIMARY KEY (search_id, node)
+    ) STRICT
+    """,
+)
+
+
+@MIGRATIONS()
+def m012_many(db: Database) -> None:
+    """Several objectives, lessons of earlier searches, inherited weights, machines of a cluster."""
+    for statement in _MANY:
+        db.execute(statement)
+
+
 SPARK_POINTS = 12
 
 

@@ -50,6 +50,8 @@ COLUMNS: Mapping[str, str] = {
     "seconds": f"(SELECT avg(o.seconds) {_RUN})",
     "epochs": f"(SELECT max(o.epochs) {_RUN})",
     "memory_mb": f"(SELECT max(o.peak_memory_mb) {_RUN})",
+    "latency_ms": f"(SELECT avg(o.latency_ms) {_RUN})",
+    "flops": f"(SELECT avg(o.flops) {_RUN})",
     "created": "t.created_at",
     "ended": "t.ended_at",
 }

@@ -675,7 +675,7 @@ class Writer:
             now = time.time()
             row = self._execute(
                 """INSERT INTO runs (search_id, number, seed, started_at) VALUES (?, ?, ?, ?)
-                ON CONFLICT (search_id, number, seed) DO UPDATE SET attempt = attempt + 1,
+                ON CONFLICT (search_id, number, seed, kind) DO UPDATE SET attempt = attempt + 1,
                 state = 'running', error_class = '', error = '', epoch = NULL, step = NULL,
                 steps = NULL, ended_at = NULL RETURNING id""",
                 (search_id, number, seed, now),
@@ -692,8 +692,8 @@ class Writer:
     def set_worker(self, run_id: int, worker: Worker) -> None:
         """Record which process trains the run, and in which slot."""
         self._execute(
-            "UPDATE runs SET worker_pid = ?, worker_start = ?, slot = ? WHERE id = ?",
-            (worker.pid, worker.process_start, worker.slot, run_id),
+            "UPDATE runs SET worker_pid = ?, worker_start = ?, slot = ?, node = ? WHERE id = ?",
+            (worker.pid, worker.process_start, worker.slot, worker.node, run_id),
         )
 
     def add_metrics(
@@ -761,6 +761,7 @@ class Writer:
                 """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
                 test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
                 epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device,
+                latency_ms = :latency_ms, peak_memory_mb = coalesce(:memory_mb, peak_memory_mb),
                 data_sha256 = :data, ended_at = :now WHERE id = :run""",
                 result.model_dump(exclude={"status"})
                 | {"run": run_id, "now": time.time(), "data": (data and data.sha256) or ""},

@@ -26,6 +26,7 @@ class Worker:
     pid: int
     process_start: float  # see liveness.process_start
     slot: int
+    node: str = ""  # the machine of a cluster that it runs on; empty: this one
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ SOURCES = {
     "human": "person",
     "fallback": "TPE, for the LLM",
     "imported": "another program",
+    "past": "an earlier search",
 }
 
 PLANNERS: dict[PlannerName, str] = {

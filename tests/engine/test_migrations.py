@@ -189,7 +189,7 @@ FIRST_ROWS = (
 )
 STRIDE = 3
 """From one kill to the next, in statements."""
-EMPTY = frozenset({"engines", "views", "revisions", "steering", "turns", "replays"})
+EMPTY = frozenset({"engines", "views", "revisions", "steering", "turns", "replays", "nodes"})
 """A lease of before says nothing after; the others are new."""
 
 
