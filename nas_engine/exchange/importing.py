@@ -44,6 +44,8 @@ from nas_engine.workspace import Workspace
 
 NAME_LENGTH = 200
 ORIGIN_LENGTH = 1000
+FIRST_EXPORTED = "m011_data"
+"""Version of the schema under which searches were first exported."""
 _RECORDS = "metrics.jsonl"
 
 
@@ -91,10 +93,10 @@ def import_search(
     if name is not None and not 0 < len(name.strip()) <= NAME_LENGTH:
         raise ExchangeError(f"Give the search a name of 1 to {NAME_LENGTH} characters.")
     with unpacking(file, frozenset(copying.TABLES)) as unpacker:
-        _require_schema(unpacker.manifest)
+        version = _known_version(unpacker.manifest)
         workspace.create()
-        with closing(copying.staging()) as staged, _folder(workspace) as folder:
-            stage(staged, _rows(unpacker))
+        with closing(copying.staging(version)) as staged, _folder(workspace) as folder:
+            stage(staged, _rows(unpacker, version))
             copying.settle(staged)
             _unpack_files(unpacker, folder, copying.numbers(staged))
             with arriving(unpacker, _data_name(staged)) as data:
@@ -106,16 +108,14 @@ def import_search(
             return Imported(search_id, len(copying.numbers(staged)), data.told)
 
 
-def _require_schema(manifest: Manifest) -> None:
+def _known_version(manifest: Manifest) -> str:
+    """Return the version of the schema that a file was written under."""
     known, given = known_versions(), manifest.schema_version
-    if given == known[-1]:
-        return
+    if given in known[known.index(FIRST_EXPORTED) :]:
+        return given
     shown = "".join(sign for sign in given if sign.isprintable())
     if given in known:
-        raise ExchangeError(
-            f"The file was written by an earlier version of the project ({shown}; this one writes "
-            f"{known[-1]}): update the project there and export the search again."
-        )
+        raise ExchangeError(f"No version of the project exports searches as {shown}.")
     raise ExchangeError(
         f"The file was written by a newer version of the project ({shown}, and this one knows up "
         f"to {known[-1]}): update the project here."
@@ -145,12 +145,12 @@ class Placed(NamedTuple):
     row: copying.Row
 
 
-def _rows(unpacker: Unpacker) -> Iterator[Placed]:
+def _rows(unpacker: Unpacker, version: str) -> Iterator[Placed]:
     for table in copying.TABLES:
         name = f"{table}.jsonl"
         for number, line in unpacker.lines(name):
             try:
-                yield Placed(table, f"line {number:,} of {name}", checked(table, line))
+                yield Placed(table, f"line {number:,} of {name}", checked(table, line, version))
             except RowError as error:
                 raise ExchangeError(
                     f"The file cannot be taken: line {number:,} of {name} {error}."
@@ -171,6 +171,7 @@ def stage(staged: sqlite3.Connection, rows: Iterator[Placed]) -> None:
         except (sqlite3.Error, OverflowError) as error:
             raise ExchangeError(f"The file cannot be taken: {place} {_misfit(error)}.") from None
     staged.execute("COMMIT")
+    copying.bring_up(staged)
     if found := copying.faults(staged):
         raise ExchangeError(f"The file cannot be taken: {found[0]}.")
 

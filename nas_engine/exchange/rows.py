@@ -44,8 +44,13 @@ class RowError(ValueError):
     """A row that cannot be taken; the message is the rest of a sentence."""
 
 
-def checked(table: str, line: bytes) -> dict[str, Cell]:
+def checked(table: str, line: bytes, version: str | None = None) -> dict[str, Cell]:
     """Return a row of a table that came as a line of JSON.
+
+    Args:
+        table: its name.
+        line: the row.
+        version: of the schema that it was written under; None: the newest.
 
     Raises:
         RowError: it is no row of this table.
@@ -56,12 +61,12 @@ def checked(table: str, line: bytes) -> dict[str, Cell]:
         raise RowError("is no JSON object on one line") from None
     if not isinstance(row, dict):
         raise RowError("is no JSON object")
-    return checked_row(table, row)
+    return checked_row(table, row, version)
 
 
-def checked_row(table: str, row: Mapping[str, Any]) -> dict[str, Cell]:
+def checked_row(table: str, row: Mapping[str, Any], version: str | None = None) -> dict[str, Cell]:
     """Return a row of a table with each cell checked; raises RowError."""
-    names, bounded = _columns(table)
+    names, bounded = _columns(table, version)
     if row.keys() != names:
         raise RowError(
             f"has other columns than it should, such as {_short(min(names ^ row.keys()))}"
@@ -69,6 +74,8 @@ def checked_row(table: str, row: Mapping[str, Any]) -> dict[str, Cell]:
     for column, low, high in bounded:
         _check_cell(column, low, high, row[column.name])
     for name, check in _INSIDE.get(table, {}).items():
+        if name not in names:  # of a later version
+            continue
         try:
             check(row[name])
         except (ValueError, TypeError, SpaceError, RecursionError) as error:
@@ -81,8 +88,8 @@ Bounded = tuple[Column, float, float]
 
 
 @cache
-def _columns(table: str) -> tuple[frozenset[str], tuple[Bounded, ...]]:
-    known = columns()[table]
+def _columns(table: str, version: str | None) -> tuple[frozenset[str], tuple[Bounded, ...]]:
+    known = columns(version)[table]
     return frozenset(column.name for column in known), tuple(map(_bounded, known))
 
 

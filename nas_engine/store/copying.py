@@ -69,9 +69,9 @@ def schema_version() -> str:
 
 
 @cache
-def columns() -> Mapping[str, tuple[Column, ...]]:
-    """Return the columns of each of `TABLES`."""
-    with closing(staging()) as connection:
+def columns(version: str | None = None) -> Mapping[str, tuple[Column, ...]]:
+    """Return the columns of each of `TABLES`, in the schema of a version or the newest."""
+    with closing(staging(version)) as connection:
         return {
             table: tuple(
                 Column(name, kind, bool(required or key), _value(connection, default))
@@ -95,12 +95,21 @@ def row_of(table: str, **cells: Cell) -> Row:
     return {column.name: column.default for column in columns()[table]} | cells
 
 
-def staging() -> sqlite3.Connection:
-    """Return an empty database of this schema that is gone when it is closed."""
+def staging(version: str | None = None) -> sqlite3.Connection:
+    """Return an empty database that is gone when it is closed, of a version or the newest."""
     connection = sqlite3.connect("", isolation_level=None)
-    MIGRATIONS.apply(Database(connection))
+    known = known_versions()
+    later = known[known.index(version) + 1 :] if version else []
+    MIGRATIONS.apply(Database(connection), stop_before=later[0] if later else None)
     connection.execute("PRAGMA foreign_keys = ON")
     return connection
+
+
+def bring_up(connection: sqlite3.Connection) -> None:
+    """Bring a staging database of an earlier version, with its rows, to the newest."""
+    connection.execute("PRAGMA foreign_keys = OFF")  # lest a table that is replaced lose rows
+    MIGRATIONS.apply(Database(connection))
+    connection.execute("PRAGMA foreign_keys = ON")
 
 
 def rows(reader: Reader, table: str, search_id: int) -> Iterator[Row]:
@@ -115,13 +124,12 @@ def rows(reader: Reader, table: str, search_id: int) -> Iterator[Row]:
 
 
 def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Cell]) -> None:
-    """Put a row into a table; raises sqlite3.Error where the schema refuses it."""
-    connection.execute(_inserting(table), row)
+    """Put a checked row into a table; raises sqlite3.Error where the schema refuses it."""
+    connection.execute(_inserting(table, tuple(row)), row)
 
 
 @cache
-def _inserting(table: str) -> str:
-    names = [column.name for column in columns()[table]]
+def _inserting(table: str, names: tuple[str, ...]) -> str:
     places = ", ".join(f":{name}" for name in names)
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places})"  # noqa: S608
 

@@ -17,10 +17,11 @@ from nas_engine.cli.main import main
 from nas_engine.commands import Change, Decide
 from nas_engine.exchange import archive
 from nas_engine.exchange.archive import ExchangeError
-from nas_engine.exchange.importing import Imported, import_search
-from nas_engine.store.copying import TABLES
+from nas_engine.exchange.importing import FIRST_EXPORTED, Imported, import_search
+from nas_engine.store.copying import TABLES, columns
 from nas_engine.store.listing import listing
 from nas_engine.store.reader import SearchRow, reading
+from nas_engine.store.schema import known_versions
 from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
@@ -112,6 +113,26 @@ def test_a_search_arrives_with_all_its_rows_under_new_ids(
     assert stored(elsewhere, there).incumbent == stored(workspace, number).incumbent
 
 
+@pytest.mark.parametrize("version", known_versions()[known_versions().index(FIRST_EXPORTED) : -1])
+def test_a_file_of_an_earlier_version_is_brought_up_to_this_one(
+    elsewhere: Workspace, content: bytes, version: str
+) -> None:
+    parts, known = members(content), columns(version)
+    for table in TABLES:
+        names = {column.name for column in known[table]}
+        lines = [json.loads(line) for line in parts[f"{table}.jsonl"].splitlines()]
+        earlier = [{name: line[name] for name in line if name in names} for line in lines]
+        parts[f"{table}.jsonl"] = b"".join(json.dumps(line).encode() + b"\n" for line in earlier)
+    as_it_is = take(elsewhere, content).search_id
+    brought_up = take(elsewhere, packed(parts, schema_version=version)).search_id
+    now, then = dump(elsewhere, as_it_is), dump(elsewhere, brought_up)
+    assert now["searches"][0].pop("fingerprint") != then["searches"][0].pop("fingerprint")
+    assert then == now
+    assert "has other columns" in refused(
+        elsewhere, packed(members(content), schema_version=version)
+    )
+
+
 def test_run_folders_and_weights_come_along_under_the_new_number(
     workspace: Workspace, elsewhere: Workspace
 ) -> None:
@@ -194,7 +215,7 @@ def test_a_changed_or_cut_file_is_refused(elsewhere: Workspace, content: bytes) 
     [
         ({"format": 2}, "has format 2, and this version reads up to 1: update"),
         ({"schema_version": "m999_future"}, "newer version of the project (m999_future"),
-        ({"schema_version": "m010_agent"}, "earlier version of the project (m010_agent"),
+        ({"schema_version": "m010_agent"}, "No version of the project exports searches as m010"),
         ({"kind": "photos"}, "cannot be used (kind"),
         ({"exported_at": 1e300}, "cannot be used (exported_at"),
         ({"members": {}}, "does not hold what its manifest.json says"),
