@@ -17,6 +17,7 @@ from pages._parts.all_trials import BY_MARK
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
 from pages._parts.figures import METRICS, curves, near
+from pages._parts.front import show_front
 from pages._parts.head import show_head
 from pages._parts.history import history, history_notes, history_text
 from pages._parts.live_chart import Figure, chart
@@ -206,7 +207,8 @@ def draw(search_id: int, ticking: bool) -> None:
     show_answer(ANSWER)
     show_head(snapshot)
     show_now(snapshot)
-    clicked = show_charts(snapshot)
+    traded = show_front(snapshot) if snapshot.search.spec.objectives[1:] else None
+    clicked = show_charts(snapshot) or traded
     show_acts(snapshot)
     show_trials(snapshot)
     open_trial(clicked)
