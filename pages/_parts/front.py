@@ -14,6 +14,7 @@ from data.registry import DataError
 from informer.config import ConfigError, from_flat
 from informer.cost import parameters
 from informer.estimate import forecast_flops
+from nas_engine.amounts import gap_text
 from nas_engine.front import Gap, Growth, box, front, gaps, growth
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
@@ -26,7 +27,6 @@ from pages._parts.front_figures import (
     Tried,
     front_figure,
     front_text,
-    gap_text,
     growth_figure,
     growth_text,
     tried,
@@ -41,6 +41,7 @@ from pages._parts.text import changes_text, readable
 MOST_COUNTED = 100
 """Trials without a result whose costs are counted by arithmetic, the newest."""
 MOST_GAPS = 3
+HEIGHT = 360  # of each chart, in pixels
 MARKS = (
     "Filled on the line: the front, which no accepted trial beats in all objectives. Star: the "
     "lowest error. Grey: dominated, or not accepted (open). Cross: breaks the bounds. At the foot: "
@@ -137,7 +138,7 @@ def show_front(snapshot: Snapshot) -> str | None:
     with left, st.container(border=True, height="stretch"):
         cost = _choose_cost(search.spec.objectives[1:])
         drawn = drawn_front(snapshot.results, tuple(snapshot.baselines), cost, search.spec)
-        clicked = chart(drawn.figure, key="live-front", alt=drawn.text)
+        clicked = chart(drawn.figure, key="live-front", alt=drawn.text, height=HEIGHT)
     with right, st.container(border=True, height="stretch"):
         _show_growth(drawn, search.created_at)
     _show_members(drawn, search.spec, search.id)
@@ -178,6 +179,7 @@ def _show_growth(drawn: Drawn, began: float) -> None:
         growth_figure(drawn.growth, drawn.ended, began if by == "hours" else None),
         key="live-hypervolume",
         alt=growth_text(drawn.growth, drawn.ended),
+        height=HEIGHT,
     )
     if drawn.gaps:
         told = "; ".join(gap_text(gap) for gap in drawn.gaps[:MOST_GAPS])

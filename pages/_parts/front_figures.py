@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nas_engine.front import Gap, Growth, figures, keeps
+from nas_engine.amounts import amount
+from nas_engine.front import Growth, figures, keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow
@@ -16,7 +17,7 @@ from pages._parts.figures import COLOURS, MUTED, baseline_lines, layout, near, o
 from pages._parts.history import OPEN, ceiling
 from pages._parts.live_chart import Figure
 from pages._parts.states import SOURCES
-from pages._parts.text import error_text, seconds_text
+from pages._parts.text import error_text
 
 MOST_POINTS = 600
 """Drawn beside the front; of more trials, the best and the worst of each of `PARTS` costs."""
@@ -56,51 +57,6 @@ def tried(results: Results) -> list[Tried]:
     return [
         row._replace(accepted=None if row.accepted is None else bool(row.accepted)) for row in rows
     ]
-
-
-# -- words --------------------------------------------------------------------------------------
-
-
-def figure_text(name: Objective, value: float | None) -> str:
-    """Return a figure with its unit, as sentences and tables of pages have it."""
-    if value is None:
-        return "–"
-    match name:
-        case "val_mse":
-            return error_text(value)
-        case "parameters":
-            return f"{value:,.0f} parameters"
-        case "flops":
-            return f"{scaled(value)}FLOPs"
-        case "seconds":
-            return seconds_text(value)
-        case _:
-            return f"{value:.3g} {MEASURES[name].unit}"
-
-
-def scaled(value: float) -> str:
-    """Return a count with the prefix of its thousands, followed by its unit: 1.2 M."""
-    for power, prefix in ((12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        if value >= 10**power:
-            return f"{value / 10**power:.3g} {prefix}"
-    return f"{value:.3g} "
-
-
-def gap_text(gap: Gap) -> str:
-    """Return where the front has nothing, in words."""
-    low, high = figure_text(gap.cost, gap.low), figure_text(gap.cost, gap.high)
-    if gap.right is None:
-        return f"between {low} (trial {gap.left}) and the bound of {high}"
-    return f"between {low} and {high} (trials {gap.left} and {gap.right})"
-
-
-def broken_text(trial: Tried, at_most: Mapping[Objective, float]) -> str:
-    """Return which bounds a trial breaks and by how much; empty where it breaks none."""
-    return ", ".join(
-        f"{figure_text(name, value)}, {value / bound - 1:.0%} beyond the bound"
-        for name, bound in at_most.items()
-        if (value := getattr(trial, name)) is not None and value > bound
-    )
 
 
 # -- the front ----------------------------------------------------------------------------------
@@ -160,7 +116,7 @@ def front_text(
         return f"{head}; the front is empty"
     ends = [min(members, key=lambda row: getattr(row, name)) for name in ("val_mse", cost)]
     told = " to ".join(
-        f"trial {row.number} ({error_text(row.val_mse)}, {figure_text(cost, getattr(row, cost))})"
+        f"trial {row.number} ({error_text(row.val_mse)}, {amount(cost, getattr(row, cost))})"
         for row in ends
     )
     return f"{head}; {len(members)} are on the front, from {told}"
@@ -217,7 +173,7 @@ def _stairs(members: Sequence[Tried], cost: Objective, spec: SearchSpec) -> list
     marks = []
     for name, symbol, rows in (
         ("front", "circle", [row for row in members if row is not best]),
-        ("front, lowest error", "star", [best]),
+        ("lowest error", "star", [best]),
     ):
         if rows:
             trace = _markers(name, symbol, rows, cost, spec, COLOURS[1])
@@ -243,7 +199,7 @@ def _others(
     on = {row.number for row in members}
     groups: dict[str, list[Tried]] = {name: [] for name in _KINDS}
     for row in drawn:
-        if row.number in on:
+        if row.number in on or row.number == 0:
             continue
         groups[_kind(row, spec, top)].append(row)
     traces = [
@@ -251,18 +207,18 @@ def _others(
         for name, rows in groups.items()
         if rows
     ]
-    start = [row for row in drawn if row.number == 0]
+    start = [row for row in drawn if row.number == 0 and row.number not in on]
     if start:
         trace = _markers("start", "diamond-open", start, cost, spec, COLOURS[0], top)
-        trace |= {"mode": "markers+text", "text": ["trial 0"], "textposition": "top center"}
-        trace["marker"]["size"] = 13
+        trace |= {"mode": "markers+text", "text": ["trial 0"], "textposition": "middle right"}
+        trace |= {"showlegend": False}
         traces.append(trace)
     return traces
 
 
 BEYOND = "breaks the bounds"
 _KINDS = {
-    "accepted, dominated by now": "circle",
+    "dominated": "circle",
     "rejected": "circle-open",
     "not judged yet": "circle-open-dot",
     BEYOND: "x-open",
@@ -277,7 +233,7 @@ def _kind(row: Tried, spec: SearchSpec, top: float) -> str:
         return BEYOND
     if row.accepted is None:
         return "not judged yet"
-    return "accepted, dominated by now" if row.accepted else "rejected"
+    return "dominated" if row.accepted else "rejected"
 
 
 def _markers(
@@ -312,22 +268,18 @@ def _markers(
 def hover(row: Tried, spec: SearchSpec) -> str:
     """Return a trial's number, source and figures, a line each."""
     names = dict.fromkeys((*spec.objectives, *spec.at_most))
-    told = [
-        f"val_mse {error_text(row.val_mse)}" if name == "val_mse" else figure_text(name, value)
-        for name in names
-        if (value := getattr(row, name)) is not None
-    ]
+    told = [amount(name, value) for name in names if (value := getattr(row, name)) is not None]
     return "<br>".join([f"trial {row.number}, {SOURCES.get(row.source, row.source)}", *told])
 
 
-_FOOT = {"trains or waits": "triangle-right-open", "not trained: too slow": "x-open"}
+_FOOT = {"not ended": "triangle-right-open", "too slow": "x-open"}
 
 
 def _at_the_foot(rows: Sequence[Tried], cost: Objective) -> list[dict[str, Any]]:
     traces = []
     for name, found in (
-        ("trains or waits", [row for row in rows if row.state in OPEN]),
-        ("not trained: too slow", [row for row in rows if row.state == "pruned"]),
+        ("not ended", [row for row in rows if row.state in OPEN]),
+        ("too slow", [row for row in rows if row.state == "pruned"]),
     ):
         if found:
             traces.append(
@@ -341,7 +293,7 @@ def _at_the_foot(rows: Sequence[Tried], cost: Objective) -> list[dict[str, Any]]
                     "customdata": [row.name for row in found],
                     "hovertext": [
                         f"trial {row.number}, {SOURCES.get(row.source, row.source)}<br>"
-                        f"{figure_text(cost, getattr(row, cost))}"
+                        f"{amount(cost, getattr(row, cost))}"
                         for row in found
                     ],
                     "marker": {
@@ -396,7 +348,7 @@ def _bound(cost: Objective, bound: float, along: Mapping[str, Any]) -> list[dict
             "layer": "below",
             "line": {"color": COLOURS[3], "width": 1.4, "dash": "dot"},
             "label": {
-                "text": f"at most {figure_text(cost, bound)}",
+                "text": f"at most {amount(cost, bound)}",
                 "textposition": "end",
                 "textangle": 0,
                 "xanchor": "right",

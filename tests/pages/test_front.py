@@ -8,6 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from nas_engine.amounts import amount, broken_text
 from nas_engine.front import front, growth
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, reading
@@ -18,8 +19,6 @@ from pages._parts.front_figures import (
     MOST_POINTS,
     PARTS,
     Tried,
-    broken_text,
-    figure_text,
     front_figure,
     front_text,
     growth_figure,
@@ -76,7 +75,7 @@ def test_the_front_is_a_stair_from_the_cheapest_to_the_best() -> None:
     assert (stairs["x"], stairs["y"]) == ([10_000, 64_000, 190_000], [0.6, 0.5, 0.4])
     assert stairs["line"]["shape"] == "hv"
     assert named(figure, "front")["customdata"] == ["1.1", "1.2"]
-    assert named(figure, "front, lowest error")["customdata"] == ["1.3"]
+    assert named(figure, "lowest error")["customdata"] == ["1.3"]
     assert "3 are on the front, from trial 3" in front_text(
         TRIALS, front(TRIALS, SPEC), "parameters", SPEC
     )
@@ -105,7 +104,7 @@ def test_a_bound_is_a_line_with_a_shade_beyond_it_that_is_in_view() -> None:
 
 
 def test_what_trains_is_a_hollow_mark_at_its_cost_below_the_scale_of_errors() -> None:
-    foot = named(drawn(), "trains or waits")
+    foot = named(drawn(), "not ended")
     assert (foot["x"], foot["yaxis"], foot["customdata"]) == ([30_000], "y2", ["1.5"])
     assert foot["marker"]["symbol"].endswith("-open")
 
@@ -151,11 +150,11 @@ def test_the_hypervolume_is_drawn_over_ended_trials_or_hours() -> None:
 
 
 def test_figures_have_their_units() -> None:
-    assert figure_text("parameters", 12_345) == "12,345 parameters"
-    assert figure_text("flops", 1_234_000) == "1.23 MFLOPs"
-    assert figure_text("latency_ms", 4.1234) == "4.12 ms"
-    assert figure_text("seconds", 90.0) == "1 min 30 s"
-    assert figure_text("val_mse", None) == "–"
+    assert amount("parameters", 12_345) == "12,345 parameters"
+    assert amount("flops", 1_234_000) == "1.23 MFLOPs"
+    assert amount("latency_ms", 4.1234) == "4.12 ms"
+    assert amount("seconds", 90.0) == "90 s"
+    assert amount("val_mse", None) == "–" and amount("seconds", 7200.0) == "2 h"
     assert broken_text(TRIALS[3], {"parameters": 100_000.0, "flops": 1.0}) == (
         "190,000 parameters, 90% beyond the bound"
     )
@@ -183,7 +182,7 @@ def test_live_shows_the_front_its_growth_its_gaps_and_its_members(
     assert [ref.rpartition("=")[2] for ref in members["Trial"]] == ["1.5", "1.3", "1.2"]
     app.segmented_control(key="live-front-cost").set_value("latency_ms").run()
     figure = charts(app)["live-front"]["figure"]
-    assert named(figure, "not trained: too slow")["x"] == [12.3]
+    assert named(figure, "too slow")["x"] == [12.3]
     assert any(shape.get("x0") == 8.0 for shape in figure["layout"]["shapes"])
     assert search_id == 1
 
