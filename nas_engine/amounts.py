@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nas_engine.front import Gap, Measured
+from nas_engine.front import Gap, Measured, keeps
 from nas_engine.objectives import MEASURES, Objective
+from nas_engine.search import SearchSpec
 
 
 def amount(name: Objective, value: float | None) -> str:
@@ -28,6 +29,40 @@ def amount(name: Objective, value: float | None) -> str:
 def bounds_text(at_most: Mapping[Objective, float]) -> str:
     """Return what a model must keep to, for a sentence; empty where it is nothing."""
     return ", ".join(amount(name, bound) for name, bound in at_most.items())
+
+
+def aims_text(spec: SearchSpec) -> str:
+    """Return what a search wants low beside the error, in sentences; empty where it is nothing."""
+    costs = [in_a_sentence(name) for name in spec.objectives[1:]]
+    bounds = bounds_text(spec.at_most)
+    if not costs and not bounds:
+        return ""
+    if not costs:
+        told = f"It looks for the best under {bounds}."
+    else:
+        within = f", under {bounds}" if bounds else ""
+        told = f"It trades the error against {' and '.join(costs)}{within}."
+    if "latency_ms" not in (*spec.objectives, *spec.at_most):
+        return told
+    timing = spec.timing
+    where = "the device that trains" if timing.device == "auto" else timing.device
+    windows = f"{timing.batch} window{'s' * (timing.batch != 1)}"
+    threads = f"{timing.threads} thread{'s' * (timing.threads != 1)}"
+    return f"{told} Latency is that of {windows} at once on {where}, with {threads} of a CPU."
+
+
+def in_a_sentence(name: Objective) -> str:
+    """Return what an objective is called inside a sentence."""
+    title = MEASURES[name].title
+    return title if name == "flops" else title.lower()
+
+
+def nearest_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:
+    """Return that an incumbent breaks the bounds, as no accepted trial keeps them; else nothing."""
+    if not at_most or keeps(trial, at_most):
+        return ""
+    by = broken_text(trial, at_most) or "not all of its figures are known"
+    return f"No accepted trial keeps the bounds yet. Trial {trial.number} comes nearest: {by}."
 
 
 def broken_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nas_engine.amounts import amount
+from nas_engine.amounts import amount, in_a_sentence
 from nas_engine.front import Growth, figures, keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
@@ -124,13 +124,8 @@ def front_text(
 
 def axis_title(name: Objective) -> str:
     """Return what an axis of an objective is called."""
-    measure = MEASURES[name]
-    title = (
-        measure.title
-        if measure.title.isupper() or "FLOP" in measure.title
-        else measure.title.lower()
-    )
-    return f"{title} in {measure.unit}" if measure.unit else title
+    unit = MEASURES[name].unit
+    return f"{in_a_sentence(name)} in {unit}" if unit else in_a_sentence(name)
 
 
 def worth_drawing(

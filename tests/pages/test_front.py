@@ -208,3 +208,32 @@ def test_exact_costs_of_what_trains_are_counted_and_members_are_held_against_tri
     assert frame["Trial"].tolist() == [5, 3, 2]
     assert frame["parameters vs 0 %"].tolist()[0] == pytest.approx(193.75)
     assert "d_ff = 512" in frame["Changes"][0]
+
+
+def test_with_bounds_alone_the_best_within_them_is_told_and_others_are_marked(
+    open_page: Open, workspace: Workspace
+) -> None:
+    search_id = seed.traded(workspace, {"parameters": 50_000.0}, ("val_mse",))
+    app = open_page("live")
+    told = words(app)
+    assert "It looks for the best under 50,000 parameters" in told.replace("\\", "")
+    assert f"Best in bounds ↓ {0.4412:#.4g}" in told and "comes nearest" not in told
+    history = charts(app)["live-history"]["figure"]
+    assert named(history, "breaks the bounds")["x"] == [0, 1, 4, 5]
+    assert named(history, "best so far")["x"] == [2, 3, 7]
+    table = app.dataframe[0].value
+    assert table["Bounds"].tolist()[:3] == [
+        "✕ 64,000 parameters, 28% beyond the bound",
+        "✕ 64,100 parameters, 28% beyond the bound",
+        "✓ kept",
+    ]
+    assert search_id == 1 and "live-front" not in charts(app)
+
+
+def test_while_nothing_keeps_the_bounds_the_nearest_trial_is_named(
+    open_page: Open, workspace: Workspace
+) -> None:
+    seed.traded(workspace, {"parameters": 7_000.0}, ("val_mse",))
+    app = open_page("live")
+    assert "Nearest to bounds ↓" in words(app)
+    assert "Trial 2 comes nearest: 9,800 parameters, 40%" in words(app).replace("\\", "")
