@@ -11,6 +11,7 @@ from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
 from nas_engine.guidance import Constraint, SteeringRow, steered
+from nas_engine.objectives import MEASURES
 from nas_engine.planners.inside import moved, shrunk
 from nas_engine.planners.past import incumbent_of, spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
@@ -110,6 +111,11 @@ class View:
         return [row.constraint for row in self.steering if row.constraint is not None]
 
     @property
+    def enforced(self) -> bool:
+        """Whether proposals must keep to more than the space and the limits of the start."""
+        return bool(self.constraints) or any(MEASURES[name].exact for name in self.spec.at_most)
+
+    @property
     def space(self) -> Mapping[str, Search]:
         """What planners may choose from."""
         return self.record.space
@@ -124,8 +130,8 @@ class View:
 
     @cached_property
     def moved(self) -> Mapping[str, Value]:
-        """What is other than in `base` because of the constraints in force."""
-        return moved(self.record, self.base) if self.constraints else {}
+        """What is other than in `base` because of constraints in force, and of bounds."""
+        return moved(self.record, self.base) if self.enforced else {}
 
     @cached_property
     def parent(self) -> Mapping[str, Value]:
@@ -133,7 +139,7 @@ class View:
         return {**self.base, **self.moved}
 
     def shrunk(self, changes: Mapping[str, Value]) -> dict[str, Value]:
-        """Return changes whose sizes keep limits that were lowered on the way."""
+        """Return changes whose sizes keep the bounds, and limits that were lowered on the way."""
         values = shrunk(self.record, {**self.parent, **changes})
         changed = {key: value for key, value in values.items() if value != self.parent[key]}
         return {key: value for key, value in changed.items() if fields()[key].active(values)}
@@ -184,7 +190,8 @@ def told_moves(view: View) -> str:
     if not view.moved:
         return ""
     moves = [f"{key} {view.base[key]!r} to {value!r}" for key, value in view.moved.items()]
-    return f"Moved to keep the constraints in force: {', '.join(moves)}."
+    kept = "the constraints in force" if view.constraints else "the bounds"
+    return f"Moved to keep {kept}: {', '.join(moves)}."
 
 
 class Planner(Protocol):
