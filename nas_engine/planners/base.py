@@ -10,6 +10,7 @@ from typing import Protocol
 from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
+from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume
 from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.objectives import MEASURES
 from nas_engine.planners.inside import moved, shrunk
@@ -154,6 +155,27 @@ class View:
         kept = {key: value for key, value in changes.items() if value != self.base[key]}
         reasons = f"{proposal.reasons}\n{told_moves(self)}".strip()
         return proposal.model_copy(update={"changes": kept, "reasons": reasons[:20_000]})
+
+    @cached_property
+    def front(self) -> Sequence[TrialRow]:
+        """The front by val_mse: with one objective the incumbent, where it keeps the bounds."""
+        return front(self.trials, self.spec)
+
+    @cached_property
+    def box(self) -> Box | None:
+        """In what the hypervolume is told; None while there are no results."""
+        return box(self.trials, self.spec)
+
+    @property
+    def share(self) -> float:
+        """The share of the box that the front dominates."""
+        points = (figures(trial, self.spec.objectives) for trial in self.front)
+        return hypervolume([p for p in points if p is not None], self.box) if self.box else 0.0
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """Where the front has nothing, the widest first."""
+        return gaps(self.front, self.box, self.spec) if self.box else []
 
     @cached_property
     def curves(self) -> Mapping[int, Curve]:
