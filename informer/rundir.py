@@ -272,10 +272,19 @@ class Failure(Record):
 
     status: Literal["failed"] = "failed"
     error_class: Literal[
-        "config", "data", "nonfinite", "out_of_memory", "disk", "device", "protocol", "error"
+        "config",
+        "data",
+        "nonfinite",
+        "out_of_memory",
+        "disk",
+        "device",
+        "protocol",
+        "error",
+        "infeasible",  # it breaks a bound of its search
     ]
     message: str
     traceback: str = ""
+    latency_ms: Finite | None = None  # of a batch of forecasts, where that is why
 
 
 Result = Annotated[Success | Failure, Field(discriminator="status")]
@@ -403,10 +412,13 @@ class RunDir:
         return from_nested(json.loads(read_file(self.config, FILE_BYTES)))
 
     def read_orders(self) -> Orders:
-        """Return what is asked beside the configuration; raises OSError, ValueError."""
-        if not self.orders.exists():
+        """Return what is asked beside the configuration; raises ProtocolError."""
+        try:
+            return Orders.model_validate_json(read_file(self.orders, FILE_BYTES))
+        except FileNotFoundError:
             return Orders()
-        return Orders.model_validate_json(read_file(self.orders, FILE_BYTES))
+        except ValidationError:
+            raise ProtocolError(f"{self.orders} holds no valid orders.") from None
 
     def append(self, record: Progress | Epoch) -> None:
         """Append a metric record as one line; an epoch's is on the disk when this returns."""

@@ -199,7 +199,9 @@ def _cross_attention(
 def _full(model: ModelConfig, windows: int, queries: int, keys: int) -> Work:
     scores = windows * model.n_heads * queries * keys
     products = 2 * 2 * windows * queries * keys * model.d_model
-    work = Work(scores=_FULL * products, forward=products, calls=3) + _kept(windows * queries * model.d_model)
+    work = Work(scores=_FULL * products, forward=products, calls=3) + _kept(
+        windows * queries * model.d_model
+    )
     return work + _kept(scores) + _dropout(model, scores, kept=2)
 
 

@@ -796,13 +796,14 @@ class Writer:
         The trial is what its finished runs make it; it has this state where there are none.
         """
         how = (ended.state, ended.error_class, _storable(ended.message))
+        latency = ended.latency_ms
         with self.transaction():
             self._execute(
                 """UPDATE runs SET state = ?1, error_class = ?2, error = ?3, ended_at = ?4,
-                crashes = crashes + (?1 = 'crashed'),
+                crashes = crashes + (?1 = 'crashed'), latency_ms = ?6,
                 epochs = (SELECT max(epoch) FROM epochs WHERE run_id = ?5),
                 seconds = (SELECT sum(seconds) FROM epochs WHERE run_id = ?5) WHERE id = ?5""",
-                (*how, time.time(), run_id),
+                (*how, time.time(), run_id, latency),
             )
             self._execute(
                 f"""UPDATE trials SET state = {_BUSY_OR} 'completed' END

@@ -61,7 +61,7 @@ class FakeTrainer:
         watch.started(this_process(self.slot))
         if (failure := self.fail(config)) is not None:
             run.write_result(failure)
-            return Ended("failed", failure.error_class, failure.message)
+            return Ended.by(failure)
         value = self.value(config)
         for epoch in range(1, config.training.epochs + 1):
             record = Epoch(
