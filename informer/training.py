@@ -38,6 +38,7 @@ from informer.cost import steps_per_epoch
 from informer.environment import environment
 from informer.files import checkpoints, replace_text
 from informer.forecasts import forecasts
+from informer.inherit import UnfitWeightsError, begin_with
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import (
@@ -130,6 +131,8 @@ def failure(error: Exception, config: RunConfig) -> Failure:
             return Failure(error_class="data", message=str(error), traceback=text)
         case NonfiniteError():
             return Failure(error_class="nonfinite", message=str(error), traceback=text)
+        case UnfitWeightsError():
+            return Failure(error_class="weights", message=str(error), traceback=text)
         case _ if _out_of_memory(error):
             device = config.training.device
             message = f"Memory ran out on {device}; lower {what_takes_memory(config)}."
@@ -234,6 +237,7 @@ class Training:
         torch.manual_seed(training.seed)
         self._order = torch.Generator().manual_seed(training.seed)
         self.model = Informer(config).to(self._device)
+        self._inherited = self._begun_with(run.read_orders().weights)
         # Compiled for training alone: its batches have one size, evaluation would compile again.
         self._trained = torch.compile(self.model) if training.compile else self.model
         self._optimizer = _optimizer(training, self.model)
@@ -272,7 +276,16 @@ class Training:
             seconds=standing.seconds,
             device=_device_name(self._device),
             windows=judged_on(self._config.data.drop_last),
+            inherited_share=self._inherited,
         )
+
+    def _begun_with(self, weights: str | None) -> float | None:
+        """Take over what fits of other weights and return its share; None where there are none."""
+        if weights is None:
+            return None
+        share = begin_with(self.model, self._run.path / weights)
+        _log.info("Begins with %.1f %% of its weights from %s.", 100 * share, weights)
+        return share
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""
