@@ -52,12 +52,14 @@ class Expected:
 def shortened(config: RunConfig) -> RunConfig | None:
     """Return what is trained with inherited weights; None where nothing would be saved.
 
-    Its schedule of learning rates is its own, over the fewer epochs.
+    Its schedule of learning rates is its own, over the fewer epochs, the warm-up shorter alike.
     """
-    epochs = max(1, config.training.epochs // ONE_IN)
-    if epochs == config.training.epochs:
+    whole = config.training.epochs
+    epochs = max(1, whole // ONE_IN)
+    if epochs == whole:
         return None
-    return config.with_changes({"training.epochs": epochs})
+    warmup = config.training.warmup_steps * epochs // whole
+    return config.with_changes({"training.epochs": epochs, "training.warmup_steps": warmup})
 
 
 def expected(inherited: float, pairs: Sequence[Pair]) -> Expected | None:
