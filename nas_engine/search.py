@@ -210,6 +210,12 @@ class SearchSpec(BaseModel):
                 "pruning compares errors alone, and would end small models that the front needs; "
                 "leave it off where a search has several objectives"
             )
+        if self.inherits and (len(self.objectives) > 1 or self.at_most):
+            raise ValueError(
+                "trials are given up after a training with inherited weights by their error alone, "
+                "and small ones would be lost; begin all from scratch where a search has several "
+                "objectives or bounds"
+            )
         return self
 
     def waits(self, step: StepType) -> bool:

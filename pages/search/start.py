@@ -31,6 +31,7 @@ from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
+from pages._parts.inheriting import choose_inherits
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
 from pages._parts.states import PLANNERS
@@ -408,6 +409,7 @@ with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
 advanced, pruning, limits, rules = choose_advanced(first, form, begins)
+inherits = choose_inherits(form, begins.spec.inherits)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:
@@ -422,6 +424,7 @@ try:
         max_trials=max_trials,
         slots=slots,
         pruning=pruning,
+        inherits=inherits,
         rules=rules,
         limits=limits,
     )
