@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,10 +225,10 @@ def timed_fragments() -> Iterator[dict[str, list[float]]]:
         st.fragment = original
 
 
-def scripts(last: int) -> Iterator[Figure]:
-    """Run each page with empty caches, then again, in this process."""
+def scripts(last: int, names: Iterable[str] = PAGES) -> Iterator[Figure]:
+    """Run each page, or those with these names, with empty caches, then again, in this process."""
     app = AppTest.from_file(str(PROJECT / "app.py"), default_timeout=120)
-    for name, (file, query) in PAGES.items():
+    for name, (file, query) in ((name, PAGES[name]) for name in names):
         app.run()
         for pair in filter(None, query.format(last=last).split("&")):
             key, _, value = pair.partition("=")

@@ -38,7 +38,7 @@ from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import Held, Planning, planner_of
 from nas_engine.proposals import overtaken
-from nas_engine.search import ASKING, Limits, SearchSpec
+from nas_engine.search import ASKING, MOST_SLOTS, Limits, SearchSpec
 from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
@@ -202,7 +202,8 @@ class Engine:
         self._search_id = search_id
         self._spec = self._search().spec
         self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
-        self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
+        writer.gather(self._spec.slots)
+        self._threads = ThreadPoolExecutor(MOST_SLOTS + 1, thread_name_prefix="trial")
         # Of their own: errands that wait for a language model take no trial's thread.
         self._beside = ThreadPoolExecutor(max_workers=ERRANDS, thread_name_prefix="errand")
         self._work: dict[int | None, Future[None]] = {}  # by trial; the baselines under None
@@ -287,6 +288,7 @@ class Engine:
             return at_work
         self._spec = search.spec
         self._trainers.resize(search.spec.slots)
+        self._writer.gather(search.spec.slots)
         spent = self._time_spent(search, self._writer) or self._money_spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
             pass

@@ -23,8 +23,16 @@ MOST = 200
 """Results that are learned from, the best and the newest: of more, a forest takes seconds."""
 
 
+SLOTS_A_RESULT = 8
+"""Slots for each result that must be new before the surrogate is learned anew: with hundreds of
+slots there is a result each second, and a forest takes half of that."""
+
+
 class Foresight:
-    """The surrogate of a search, learned anew when there are new results."""
+    """The surrogate of a search, learned anew when there are new results.
+
+    Up to `SLOTS_A_RESULT` slots each result is learned from at once.
+    """
 
     def __init__(self, search_id: int) -> None:
         """Prepare; nothing is read or learned before it is asked for."""
@@ -78,13 +86,14 @@ class Foresight:
         if len(results) < LEAST:
             return None
         with self._learning:
-            if self._results != results:
+            search = read.search(self._search_id)
+            assert search is not None, "a search with results exists"
+            new = len(set(results) ^ set(self._results))
+            if self._surrogate is None or new > (search.spec.slots - 1) // SLOTS_A_RESULT:
                 # Imported here because scikit-learn takes a second, which a search of a few trials
                 # can do without.
                 from nas_engine.planners.surrogate import Surrogate
 
-                search = read.search(self._search_id)
-                assert search is not None, "a search with results exists"
                 rows = read.listed([(self._search_id, number) for number, _ in results])
                 self._surrogate, self._results = Surrogate(space(search.spec), rows), results
             return self._surrogate

@@ -18,6 +18,7 @@ from nas_engine.planners.base import (
 )
 from nas_engine.proposals import Proposal, check
 from nas_engine.search import SearchSpec
+from nas_engine.store.known import KnownTrials
 from nas_engine.store.reader import TrialRow
 from nas_engine.store.writer import Writer
 
@@ -50,6 +51,7 @@ class Planning:
         self._told: dict[int, tuple[int, float | None]] = {}  # by trial, which of its ends
         self._turn = threading.Lock()
         self._foresight = Foresight(search_id)
+        self._known = KnownTrials(search_id)
 
     def close(self) -> None:
         """Close the writer."""
@@ -66,7 +68,7 @@ class Planning:
             if self._writer.read.trial(self._search_id, number) is not None:
                 return
             for _ in range(ATTEMPTS):
-                view = View.of(self._writer.read, self._search_id, number)
+                view = self._view(number)
                 proposal = first_proposal() if number == 0 else self._proposal(view)
                 failpoint("plan.before_store")
                 with self._writer.transaction():  # nobody gives a constraint in it
@@ -117,7 +119,7 @@ class Planning:
         """Put something else in the place of a proposal; False where it was decided meanwhile."""
         number = trial.number
         for _ in range(ATTEMPTS):
-            view = View.of(self._writer.read, self._search_id, number)
+            view = self._view(number)
             proposal = self._proposal(view)
             config = from_flat({**view.base, **proposal.changes})
             failpoint("plan.before_again")
@@ -129,6 +131,10 @@ class Planning:
                         self._log(number, f"{by}: {_told(proposal)}. It waits for a decision.")
                     return done
         raise Held(MEANWHILE)
+
+    def _view(self, number: int) -> View:
+        read = self._writer.read
+        return View.of(read, self._search_id, number, self._known.read(read))
 
     def _store(self, view: View, proposal: Proposal) -> bool:
         """Store a proposal and return whether it waits for a person."""
@@ -145,7 +151,7 @@ class Planning:
         newest = [row.constraint for row in told if row.constraint is not None]
         if newest == view.constraints or view.number == 0:
             return True
-        now = View.of(self._writer.read, self._search_id, view.number)
+        now = self._view(view.number)
         return not check(now.record, view.base, proposal.changes, by="planner")
 
     def _log(self, number: int, text: str, level: Literal["info", "warning"] = "info") -> None:

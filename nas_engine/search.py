@@ -36,6 +36,10 @@ CHANGEABLE = (*SPENDING, "failures")
 """The limits that may be changed while the search runs."""
 
 
+MOST_SLOTS = 1024
+"""Trainings at once: each has two threads of the engine."""
+
+
 def default_planner(has_key: bool) -> PlannerName:
     """Return the planner that is taken where none is named."""
     return "hybrid" if has_key else "tpe"
@@ -186,7 +190,7 @@ class SearchSpec(BaseModel):
     space: dict[str, Narrowing] = Field(default_factory=dict)  # by dotted key
     guidance: str = Field("", max_length=4000)  # what a person tells the language model
     max_trials: int = Field(20, ge=1, le=100_000)
-    slots: int = Field(1, ge=1, le=1024)  # trials that are trained at once
+    slots: int = Field(1, ge=1, le=MOST_SLOTS)  # trials that are trained at once
     backend: Backend = Backend()
     objectives: tuple[Objective, ...] = ("val_mse",)  # the error first, then what it is traded for
     at_most: dict[Objective, float] = Field(default_factory=dict)  # what a model must keep to

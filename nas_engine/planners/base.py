@@ -45,11 +45,21 @@ class View:
     withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
 
     @classmethod
-    def of(cls, reader: Reader, search_id: int, number: int) -> View:
-        """Read what is known of a search about all trials but `number`."""
+    def of(
+        cls, reader: Reader, search_id: int, number: int, known: Sequence[TrialRow] | None = None
+    ) -> View:
+        """Read what is known of a search about all trials but `number`.
+
+        Args:
+            reader: reads it.
+            search_id: the search.
+            number: the trial.
+            known: the trials of the search as they are now; None: they are read.
+        """
         search = reader.search(search_id)
         assert search is not None, f"search {search_id} has just been read"
-        trials = [trial for trial in reader.trials(search_id) if trial.number != number]
+        rows = reader.trials(search_id) if known is None else known
+        trials = [trial for trial in rows if trial.number != number]
         return cls(
             search_id=search_id,
             number=number,

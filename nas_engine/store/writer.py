@@ -2,7 +2,8 @@
 
 Each thread of the engine has a writer of its own. Every method is one transaction and may be
 repeated: a crash before the next step must not count anything twice. Metrics, which can be read
-again from the run folder, have a connection of their own that does not wait for the disk.
+again from the run folder, have a connection that does not wait for the disk, and that all threads
+share.
 
 An engine's writer has a lease, and writes only while that is the newest one of its search: a
 process that was held up, and replaced meanwhile, can do no harm when it goes on.
@@ -21,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from sqlite_utils import Database
+
 from informer.config import RunConfig, Value
 from informer.rundir import Epoch, Progress, Success, UsedData
 from nas_engine.evaluator import Verdict, compared_text
@@ -38,6 +41,7 @@ from nas_engine.service.fault import ErrorClass
 from nas_engine.settings import RoleName
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader, fingerprints
 from nas_engine.store.schema import differing, open_database, sampled, transaction
+from nas_engine.store.together import Change, Together
 from nas_engine.trainers.base import Ended, Load, Worker
 from nas_engine.workspace import Workspace
 
@@ -73,23 +77,41 @@ class LimitReached(RuntimeError):
 class Writer:
     """The engine's side of the database; without a lease, of what comes before an engine."""
 
-    def __init__(self, workspace: Workspace, lease: Lease | None = None) -> None:
-        """Open the database and bring it up to date; raises StoreError."""
+    def __init__(
+        self, workspace: Workspace, lease: Lease | None = None, together: Together | None = None
+    ) -> None:
+        """Open the database and bring it up to date; raises StoreError.
+
+        Args:
+            workspace: where the database is.
+            lease: the engine's; None: of what comes before an engine.
+            together: what it shares with the writer that it is another one of.
+        """
         workspace.create()
         self.workspace = workspace
         self.lease = lease
         self._db = open_database(workspace.db)
-        self._metrics = open_database(workspace.db, durable=False)
+        self._owns = together is None
+        self._together = together or Together(open_database(workspace.db, durable=False))
         self.read = Reader(self._db.conn)
 
     def another(self) -> Writer:
-        """Return a writer with the same lease, for another thread."""
-        return Writer(self.workspace, self.lease)
+        """Return a writer with the same lease, for another thread; this one outlives it."""
+        return Writer(self.workspace, self.lease, self._together)
+
+    def gather(self, slots: int) -> None:
+        """Prepare for the reports of so many slots, in all writers of the process."""
+        self._together.gather(slots)
 
     def close(self) -> None:
         """Close the connections."""
-        self._metrics.close()
+        if self._owns:
+            self._together.close()
         self._db.close()
+
+    @property
+    def _metrics(self) -> Database:
+        return self._together.metrics
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -104,10 +126,14 @@ class Writer:
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
         outermost = not connection.in_transaction
-        with transaction(connection):
+        with self._together.turn, transaction(connection):
             if outermost and self.lease is not None:
                 self._check(connection, self.lease)
             yield
+
+    def _report(self, change: Change) -> None:
+        """Write what a training reports, together with what others do."""
+        self._together.report(change, lambda: self._transaction(self._metrics.conn))
 
     def _check(self, connection: sqlite3.Connection, lease: Lease) -> None:
         newest = connection.execute(
@@ -724,10 +750,11 @@ class Writer:
         seconds: float = 0.0,
     ) -> None:
         """Store what a worker reported in the `seconds` since the last call, and log its epochs."""
-        connection = self._metrics.conn
-        with self._transaction(connection):
+        kept, now = list(records), time.time()
+
+        def store(connection: sqlite3.Connection) -> None:
             connection.execute("UPDATE runs SET spent = spent + ? WHERE id = ?", (seconds, run_id))
-            for record in records:
+            for record in kept:
                 if isinstance(record, Progress):
                     connection.execute(
                         "UPDATE runs SET epoch = ?, step = ?, steps = ? WHERE id = ?",
@@ -745,20 +772,22 @@ class Writer:
                     SELECT search_id, number, 'debug', 'Trial ' || number || CASE kind
                         WHEN 'inherited' THEN ' with inherited weights' ELSE '' END || ?, ?
                     FROM runs WHERE id = ?""",
-                    (f", {_told(record)}", time.time(), run_id),
+                    (f", {_told(record)}", now, run_id),
                 )
+
+        self._report(store)
 
     def set_load(self, run_id: int, load: Load) -> None:
         """Record what the worker of a run takes now, in megabytes of 10^6 bytes, and its peak."""
-        connection = self._metrics.conn
         memory, on_gpu = load.memory / 1e6, load.gpu_memory and load.gpu_memory / 1e6
-        with self._transaction(connection):
-            connection.execute(
+        self._report(
+            lambda connection: connection.execute(
                 """UPDATE runs SET cpu_percent = ?1, memory_mb = ?2,
                 peak_memory_mb = max(coalesce(peak_memory_mb, 0), ?2), gpu_percent = ?3,
                 gpu_memory_mb = ?4 WHERE id = ?5""",
                 (load.cpu_percent, memory, load.gpu_percent, on_gpu, run_id),
             )
+        )
 
     def complete(
         self,
