@@ -49,6 +49,7 @@ from nas_engine.store.reader import EngineRow, Errand, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
+from nas_engine.trainers.choosing import Trainers
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
@@ -83,9 +84,10 @@ def main(db: Path, command_id: int) -> None:
             handlers=[log_handler(settings)],
         )
         workspace.create()
-        make = partial(local_trainer, workspace, settings)
-        with explained(db):
-            serve(workspace, settings, make, command_id, told_to_end)
+        local = partial(local_trainer, workspace, settings)
+        trainers = Trainers(local, settings.data_directories)
+        with explained(db), closing(trainers):
+            serve(workspace, settings, trainers, command_id, told_to_end)
     except LeaseLost as error:
         _log.error("%s", error)
         os._exit(1)  # at once: a thread may wait for a language model
