@@ -203,6 +203,7 @@ class Engine:
         self._writer = writer
         self._search_id = search_id
         self._spec = self._search().spec
+        self._seen = make_trainer.nodes if isinstance(make_trainer, Trainers) else None
         self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
         self._threads = ThreadPoolExecutor(max_workers=64, thread_name_prefix="trial")
         # Of their own: errands that wait for a language model take no trial's thread.
@@ -263,6 +264,8 @@ class Engine:
         # An answer about a search that has ended is no time that the search runs.
         runs = bool(self._work) or self._search().state == "running"
         self._writer.beat(now - self._last_beat if runs else 0.0)
+        if self._seen is not None and (nodes := self._seen()):
+            self._writer.see_nodes(self._search_id, nodes)
         self._last_beat = now
         return True
 
@@ -287,6 +290,8 @@ class Engine:
         if why_not := self._too_many_failures(search) or self._other_data(search):
             self._pause(why_not)
             return at_work
+        if search.spec.backend != self._spec.backend:
+            self._trainers.renew()
         self._spec = search.spec
         self._trainers.resize(search.spec.slots)
         spent = self._time_spent(search, self._writer) or self._money_spent(search)

@@ -7,14 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nas_engine.backends import INSTALL
 from nas_engine.search import Backend, SearchSpec
 from nas_engine.trainers.base import NodeSeen, Trainer, TrainerError
 from nas_engine.trainers.local import LocalTrainer
 
 if TYPE_CHECKING:
     from nas_engine.trainers.cluster import Cluster
-
-NO_RAY = "Ray is not installed here: pip install -r requirements-ray.txt, or train on this machine."
 
 
 class Trainers:
@@ -41,7 +40,7 @@ class Trainers:
         try:
             from nas_engine.trainers.ray import RayTrainer
         except ImportError as error:
-            raise TrainerError(NO_RAY) from error
+            raise TrainerError(f"Ray is not installed here: {INSTALL}, then resume.") from error
         backend = spec.backend
         return RayTrainer(lambda: self._connected(backend), backend, local, slot)
 

@@ -38,6 +38,7 @@ from informer.rundir import (
     RunDir,
     Success,
 )
+from nas_engine.backends import SENT_CHECKPOINT_BYTES
 from nas_engine.settings import without_secrets
 from nas_engine.trainers.base import Ended, Load, TrainerError, Watch, Worker
 from nas_engine.trainers.kept import Kept, KeptError, newest_checkpoint
@@ -51,8 +52,6 @@ KEEP_SECONDS = 0.2
 """Between two looks for a new checkpoint that is to be kept."""
 SENT_BYTES = 2**16
 """Of a log, with one answer; what is older is left out."""
-CHECKPOINT_BYTES = 2**26
-"""Of a checkpoint that is sent to the engine, where there is no folder that all nodes reach."""
 
 FILES: Mapping[str, int] = {
     "environment.json": SHOWN_BYTES,
@@ -363,7 +362,7 @@ def _small_checkpoint(run: RunDir, newer_than: int) -> tuple[int, str, bytes] | 
     if found is None or found[0] <= newer_than:
         return None
     try:
-        return found[0], found[1].name, read_file(found[1], CHECKPOINT_BYTES)
+        return found[0], found[1].name, read_file(found[1], SENT_CHECKPOINT_BYTES)
     except (FileNotFoundError, ProtocolError):  # it is too large, or has been replaced
         return None
 
