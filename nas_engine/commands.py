@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from informer.config import Value
-from nas_engine.search import SPENDING, Mode, PlannerName, SearchSpec, Timer
+from nas_engine.search import SPENDING, Backend, Mode, PlannerName, SearchSpec, Timer
 from nas_engine.store.schema import explained, open_database
 from nas_engine.workspace import Workspace
 
@@ -63,13 +63,17 @@ class Control(_OnSearch):
 
 
 class Change(_OnSearch):
-    """Change budgets, slots and mode; what is not given stays. A finished search may so go on."""
+    """Change budgets, slots, mode and backend; what is not given stays.
+
+    A finished search may so go on.
+    """
 
     kind: Literal["change"] = "change"
     max_trials: int | None = None
     slots: int | None = None
     mode: Mode | None = None
     timer: Timer | Literal["none"] | None = None
+    backend: Backend | None = None
     limits: dict[str, float | None] = Field(default_factory=dict)
     """By their names in `search.CHANGEABLE`; None takes a limit away."""
 
@@ -233,13 +237,14 @@ def started_again(before: SearchSpec, spec: SearchSpec) -> SearchSpec:
         "slots": spec.slots,
         "mode": max(spec.mode, before.mode, key=get_args(Mode).index),
         "timer": spec.timer or before.timer,
+        "backend": before.backend if spec.backend == Backend() else spec.backend,
     }
     return before.model_copy(update=changed)
 
 
 def changed(before: SearchSpec, command: Change) -> SearchSpec:
     """Return what a search becomes by a change; raises ValidationError."""
-    names = {"max_trials", "slots", "mode", "timer"}
+    names = {"max_trials", "slots", "mode", "timer", "backend"}
     given = command.model_dump(include=names, exclude_none=True)
     if given.get("timer") == "none":
         given["timer"] = None

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
+from nas_engine.backends import backend_problems
 from nas_engine.commands import (
     ANSWER_NEEDS_KEY,
     Ask,
@@ -150,7 +151,7 @@ def reasons_not_to_start(
         load(settings.nas_rules)
     except OwnRulesError as error:
         return [str(error)]
-    if problems := problems_of(spec):
+    if problems := problems_of(spec) or backend_problems(spec):
         return problems
     return [
         *(f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())),
@@ -197,6 +198,7 @@ def _start(scope: Scope, spec: SearchSpec) -> str:
             "settings; give a larger number of trials to continue it."
         )
     new = started_again(_as_it_stands(search), spec)
+    _demand_no_training_elsewhere(scope, new)
     scope.writer.change(scope.search_id, new)
     _go_on(scope)
     if search.finished == 0:
@@ -258,7 +260,8 @@ def _change(scope: Scope, command: Change) -> str:
     ]
     if not told:
         raise Refused(f"{scope.name} has these figures already.")
-    if spec.slots > search.spec.slots:
+    _demand_no_training_elsewhere(scope, spec)
+    if spec.slots > search.spec.slots or spec.backend != search.spec.backend:
         _demand(scope.reasons_not_to_start(spec))  # there is less memory for each
     scope.writer.change(scope.search_id, spec)
     scope.writer.touch(scope.search_id)
@@ -275,7 +278,17 @@ def _changeable(spec: SearchSpec) -> dict[str, Value | None]:
     facts = spec.model_dump(include={"max_trials", "slots", "mode"})
     timer = spec.timer
     facts["timer"] = f"to {timer.text}" if timer else None
+    facts["trainings on"] = spec.backend.text
+    facts["of each training"] = spec.backend.shares
     return facts | spec.limits.model_dump(include=set(CHANGEABLE))
+
+
+def _demand_no_training_elsewhere(scope: Scope, new: SearchSpec) -> None:
+    if new.backend != scope.search.spec.backend and scope.at_work:
+        raise Refused(
+            f"{scope.name} trains on {scope.search.spec.backend.text} at this moment; pause it, "
+            "and change where it trains when what runs has ended."
+        )
 
 
 def _go_on(scope: Scope) -> None:

@@ -49,6 +49,7 @@ from nas_engine.store.reader import EngineRow, Errand, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
+from nas_engine.trainers.choosing import Trainers
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
@@ -83,9 +84,10 @@ def main(db: Path, command_id: int) -> None:
             handlers=[log_handler(settings)],
         )
         workspace.create()
-        make = partial(local_trainer, workspace, settings)
-        with explained(db):
-            serve(workspace, settings, make, command_id, told_to_end)
+        local = partial(local_trainer, workspace, settings)
+        trainers = Trainers(local, settings.data_directories)
+        with explained(db), closing(trainers):
+            serve(workspace, settings, trainers, command_id, told_to_end)
     except LeaseLost as error:
         _log.error("%s", error)
         os._exit(1)  # at once: a thread may wait for a language model
@@ -201,6 +203,7 @@ class Engine:
         self._writer = writer
         self._search_id = search_id
         self._spec = self._search().spec
+        self._seen = make_trainer.nodes if isinstance(make_trainer, Trainers) else None
         self._trainers = Pool(lambda slot: make_trainer(slot, self._spec), self._spec.slots)
         writer.gather(self._spec.slots)
         self._threads = ThreadPoolExecutor(MOST_SLOTS + 1, thread_name_prefix="trial")
@@ -262,6 +265,8 @@ class Engine:
         # An answer about a search that has ended is no time that the search runs.
         runs = bool(self._work) or self._search().state == "running"
         self._writer.beat(now - self._last_beat if runs else 0.0)
+        if self._seen is not None and (nodes := self._seen()):
+            self._writer.see_nodes(self._search_id, nodes)
         self._last_beat = now
         return True
 
@@ -286,6 +291,8 @@ class Engine:
         if why_not := self._too_many_failures(search) or self._other_data(search):
             self._pause(why_not)
             return at_work
+        if search.spec.backend != self._spec.backend:
+            self._trainers.renew()
         self._spec = search.spec
         self._trainers.resize(search.spec.slots)
         self._writer.gather(search.spec.slots)

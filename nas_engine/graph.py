@@ -17,6 +17,7 @@ os.environ["LANGSMITH_TRACING"] = (
 )
 
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -336,9 +337,17 @@ def _watch(
         report=report,
         ending=lambda: use.ending(number) or (pruned[0] if pruned else None),
         limit_seconds=60 * use.spec.limits.trial_minutes,
-        memory_bytes=process_allowed(config, use.spec.slots, use.spec.limits.memory_mb),
+        memory_bytes=_memory_allowed(use.spec, config),
         measured=lambda load: writer.set_load(run_id, load),
     )
+
+
+def _memory_allowed(spec: SearchSpec, config: RunConfig) -> int:
+    """Return the bytes of memory at which a training is ended; a node has a bound of its own."""
+    given = spec.limits.memory_mb
+    if spec.backend.name == "ray":
+        return sys.maxsize if given is None else given * 10**6
+    return process_allowed(config, spec.slots, given)
 
 
 def _evaluate(use: Resources, state: TrialState) -> TrialState:

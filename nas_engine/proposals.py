@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -170,7 +171,11 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
             f"{spec.limits.parameters:,}."
         )
     given = spec.limits.memory_mb
-    allowed = memory_allowed(config, spec.slots) if given is None else given * 10**6
+    if spec.backend.name == "ray":  # whose nodes have what they have, not this machine
+        given = given or spec.backend.memory_mb
+        allowed = math.inf if given is None else given * 10**6
+    else:
+        allowed = memory_allowed(config, spec.slots) if given is None else given * 10**6
     if (needed := memory_needed(config)) > allowed:
         found.append(
             f"training would take about {needed / 1e9:.2g} GB of memory; {allowed / 1e9:.2g} GB "

@@ -168,6 +168,20 @@ class Backend(BaseModel):
         "", max_length=1000, description="Folder that all nodes reach, such as s3://bucket/nas"
     )
 
+    @property
+    def shares(self) -> str | None:
+        """What a training has of a node, for sentences; None on this machine."""
+        if self.name == "local":
+            return None
+        memory = "memory as estimated" if self.memory_mb is None else f"{self.memory_mb:,} MB"
+        kept = f", checkpoints at {self.checkpoints}" if self.checkpoints else ""
+        return f"{self.cpus:g} CPUs, {self.gpus:g} GPUs, {memory}{kept}"
+
+    @property
+    def text(self) -> str:
+        """What it is, for sentences."""
+        return "this machine" if self.name == "local" else f"the Ray cluster {self.address}"
+
 
 Mode = Literal["auto", "radical", "review"]
 """Which proposals wait for a person: none, the radical ones, or all."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -159,15 +160,25 @@ class Settings(BaseSettings):
         """The workspace of the database in use."""
         return Workspace(self.nas_db.expanduser().absolute())
 
+    @property
+    def data_directories(self) -> list[Path]:
+        """The directories in which data files are looked for first."""
+        listed = self.nas_data_dirs.split(os.pathsep)
+        return [Path(directory).expanduser() for directory in listed if directory]
+
     def worker_environment(self) -> dict[str, str]:
         """Return the environment of a worker: nothing that could hold a secret."""
-        secret = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "WEBHOOK")
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not any(word in name.upper() for word in secret)
-        }
-        return kept | {"NAS_DATA_DIRS": self.nas_data_dirs}
+        return without_secrets(os.environ) | {"NAS_DATA_DIRS": self.nas_data_dirs}
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without what could hold a secret, by its name."""
+    secret = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "WEBHOOK")
+    return {
+        name: value
+        for name, value in environment.items()
+        if not any(word in name.upper() for word in secret)
+    }
 
 
 def public_address(address: str) -> str:

@@ -102,6 +102,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "data.columnar",
         "data.own",
         "data.registry",
+        "data.source",
     ),
     "informer": ("informer", "data"),
     "data": ("data",),
@@ -138,6 +139,12 @@ HEAVY: dict[str, tuple[str, ...]] = {
         "nas_engine/planners/llm.py",
     ),
     "sklearn": ("nas_engine/planners/surrogate.py",),
+    "ray": (
+        "nas_engine/trainers/cluster.py",
+        "nas_engine/trainers/node.py",
+        "nas_engine/trainers/ray.py",
+    ),
+    "fsspec": ("nas_engine/trainers/kept.py",),
     "sqlite_utils": ("nas_engine/store",),
 }
 
@@ -171,7 +178,7 @@ LIGHT = {
     "nas_engine.facts": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.transcript": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.graph": ("torch", "streamlit"),
-    "nas_engine.engine": ("torch", "streamlit"),
+    "nas_engine.engine": ("torch", "streamlit", "ray"),
     "nas_engine.cli.main": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
 }
 
@@ -229,6 +236,7 @@ def test_imports_point_one_way() -> None:
         ("pages/_parts/figures.py", "from nas_engine.engine import Engine"),
         ("pages/_parts/figures.py", "import sqlite_utils"),
         ("nas_engine/engine.py", "import torch"),
+        ("pages/_parts/cluster.py", "import ray"),
         ("nas_engine/graph.py", "from informer.model import Informer"),
         ("nas_engine/store/reader.py", "import streamlit"),
         ("informer/train.py", "from nas_engine.settings import Settings"),

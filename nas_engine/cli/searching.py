@@ -11,6 +11,8 @@ import click
 from data.registry import DataError, find
 from informer.config import PRESETS, Value
 from nas_engine.api import follow, load_agent_state
+from nas_engine.backends import backend_problems
+from nas_engine.cli.backend import Given, backend_of, backend_options
 from nas_engine.cli.common import (
     Refused,
     assignments,
@@ -24,12 +26,13 @@ from nas_engine.cli.common import (
     workspace_of,
 )
 from nas_engine.cli.output import print_search
+from nas_engine.commands import Change
 from nas_engine.machine import default_slots, gpus
 from nas_engine.search import Limits, Mode, PlannerName, Pruning, Rules, SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.space import parse_all, problems_of
 from nas_engine.store.reader import EventRow, reading
-from nas_engine.supervisor import Answer, resume_search, start_search
+from nas_engine.supervisor import Answer, request, resume_search, start_search
 from nas_engine.workspace import Workspace
 
 
@@ -89,6 +92,7 @@ from nas_engine.workspace import Workspace
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help=f"{', '.join(Rules.model_fields)}."
 )
+@backend_options
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -109,6 +113,7 @@ def search(
     guidance: str,
     limits: tuple[str, ...],
     rules: tuple[str, ...],
+    backend: Given,
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -131,11 +136,14 @@ def search(
         max_trials=max_iterations,
         pruning=_pruning(pruning),
         inherits=inherit,
+        backend=backend_of(backend),
         limits=Limits.model_validate(assignments(limits)),
         rules=Rules.model_validate(assignments(rules)),
     )
-    if problems := problems_of(spec):
+    if problems := problems_of(spec) or backend_problems(spec):
         raise Refused(" ".join(problems))
+    if slots is None and spec.backend.name == "ray":
+        raise Refused("Say with --slots how many trials the cluster trains at once.")
     chosen = default_slots(spec.base()) if slots is None else slots
     spec = SearchSpec.model_validate({**dict(spec), "slots": chosen})
     with reading(workspace) as reader:
@@ -159,23 +167,45 @@ def search(
 
 @click.command()
 @search_argument
+@backend_options
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
 @json_option
 @plainly
 def resume(
-    search_id: int | None, db: Path | None, verbose: bool, debug: bool, as_json: bool
+    search_id: int | None,
+    backend: Given,
+    db: Path | None,
+    verbose: bool,
+    debug: bool,
+    as_json: bool,
 ) -> None:
     """Let a search go on after a pause, a stop or a crash (the newest by default)."""
     environment, workspace = load_settings(), workspace_of(db)
+    known = known_search(workspace, search_id)
+    _train_elsewhere(workspace, known, backend)
     _watch(
         workspace,
-        resume_search(workspace, known_search(workspace, search_id)),
+        resume_search(workspace, known),
         as_json,
         verbose or environment.verbose,
         debug or environment.debug,
     )
+
+
+def _train_elsewhere(workspace: Workspace, search_id: int, given: Given) -> None:
+    """Change where a search trains, if options say so and it is not so already."""
+    with reading(workspace) as reader:
+        search = reader.search(search_id) if reader else None
+    if search is None or not given:
+        return
+    backend = backend_of(given, search.spec.backend)
+    if backend != search.spec.backend:
+        answer = request(workspace, Change(backend=backend), search_id)
+        if not answer.ok:
+            raise Refused(answer.text)
+        click.echo(answer.text, err=True)
 
 
 def _pruning(text: str) -> Pruning:

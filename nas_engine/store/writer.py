@@ -42,7 +42,7 @@ from nas_engine.settings import RoleName
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader, fingerprints
 from nas_engine.store.schema import differing, open_database, sampled, transaction
 from nas_engine.store.together import Change, Together
-from nas_engine.trainers.base import Ended, Load, Worker
+from nas_engine.trainers.base import Ended, Load, NodeSeen, Worker
 from nas_engine.workspace import Workspace
 
 SearchState = Literal["running", "paused", "stopping", "stopped", "completed"]
@@ -788,6 +788,25 @@ class Writer:
                 (load.cpu_percent, memory, load.gpu_percent, on_gpu, run_id),
             )
         )
+
+    def see_nodes(self, search_id: int, seen: Iterable[NodeSeen]) -> None:
+        """Record the machines of a cluster as they are now; those that are not named are lost."""
+        rows = [(search_id, *dataclasses.astuple(node), time.time()) for node in seen]
+
+        def store(connection: sqlite3.Connection) -> None:
+            connection.execute("UPDATE nodes SET alive = 0 WHERE search_id = ?", (search_id,))
+            connection.executemany(
+                """INSERT INTO nodes (search_id, node, name, alive, cpus, gpus, cpu_percent,
+                memory_mb, memory_total_mb, gpu_percent, gpu_memory_mb, seen_at)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 / 1e6, ?9 / 1e6, ?10, ?11 / 1e6, ?12)
+                ON CONFLICT (search_id, node) DO UPDATE SET name = ?3, alive = ?4, cpus = ?5,
+                gpus = ?6, cpu_percent = ?7, memory_mb = ?8 / 1e6,
+                memory_total_mb = coalesce(?9 / 1e6, memory_total_mb), gpu_percent = ?10,
+                gpu_memory_mb = ?11 / 1e6, seen_at = iif(?4, ?12, seen_at)""",
+                rows,
+            )
+
+        self._report(store)
 
     def complete(
         self,

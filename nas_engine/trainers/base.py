@@ -47,6 +47,25 @@ class Load:
     gpu_memory: int | None = None
 
 
+@dataclass(frozen=True)
+class NodeSeen:
+    """A machine of a cluster as it was last seen, and what is in use of it, whoever uses it.
+
+    Memory is in bytes; what is not measured is None.
+    """
+
+    node: str  # the cluster's id of it
+    name: str
+    alive: bool
+    cpus: float
+    gpus: float
+    cpu_percent: float | None = None  # of all its cores
+    memory: int | None = None
+    memory_total: int | None = None
+    gpu_percent: float | None = None
+    gpu_memory: int | None = None
+
+
 def nobody_looks(load: Load) -> None:
     """Do nothing with what was measured."""
 

@@ -86,10 +86,13 @@ class Pool:
         Workers are replaced, since their share of a GPU depends on the number: at once where they
         are free, the others when their training has ended.
         """
-        with self._changed:
-            if slots == self._slots:
-                return
+        if slots != self._slots:
             self._slots = slots
+            self.renew()
+
+    def renew(self) -> None:
+        """Replace all trainers: at once where they are free, the others when they become so."""
+        with self._changed:
             self._generation += 1
             replaced, self._free = list(self._free.values()), {}
             self._changed.notify_all()

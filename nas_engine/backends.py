@@ -1,0 +1,52 @@
+"""What keeps a search from training on the cluster that it names, as far as is known beforehand."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import PurePath
+
+from informer.cost import parameters
+from nas_engine.search import SearchSpec
+
+INSTALL = "pip install -r requirements-ray.txt"
+
+SENT_CHECKPOINT_BYTES = 2**26
+"""Of a checkpoint that a node sends to the engine, at most; larger ones need a folder of theirs."""
+
+_WEIGHTS_IN_CHECKPOINT = 4  # the weights, the best so far, and two moments of the optimiser
+
+
+def has_ray() -> bool:
+    """Tell whether Ray can be used from here."""
+    return importlib.util.find_spec("ray") is not None
+
+
+def backend_problems(spec: SearchSpec) -> list[str]:
+    """Return what is wrong with where a valid search would train, a sentence each."""
+    backend = spec.backend
+    if backend.name == "local":
+        return []
+    if not has_ray():
+        return [f"Ray is not installed here: {INSTALL}, or train on this machine."]
+    problems = []
+    if not backend.address.strip():
+        problems.append("Name the address of the Ray cluster: HOST:PORT, or auto for the one here.")
+    if backend.address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
+        problems.append(
+            "An address with ray:// needs Ray's client: pip install 'ray[client]'; or make this "
+            "machine part of the cluster with ray start, and name HOST:PORT."
+        )
+    folder = backend.checkpoints
+    if folder and "://" not in folder and not PurePath(folder).is_absolute():
+        problems.append(
+            f"{folder} is no folder that all nodes reach under this name: give its whole path, or "
+            "an address such as s3://bucket/nas."
+        )
+    size = 4 * _WEIGHTS_IN_CHECKPOINT * parameters(spec.base())
+    if not folder and size > SENT_CHECKPOINT_BYTES:
+        problems.append(
+            f"A checkpoint of trial 0 has about {size / 1e6:,.0f} MB, and up to "
+            f"{SENT_CHECKPOINT_BYTES / 1e6:,.0f} are sent to this machine: name a folder for "
+            "checkpoints that all nodes reach."
+        )
+    return problems

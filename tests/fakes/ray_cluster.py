@@ -1,0 +1,36 @@
+"""A Ray cluster of several nodes on this machine, small enough for tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+STORE_BYTES = 80_000_000
+
+
+@contextmanager
+def ray_cluster(nodes: int = 2) -> Iterator[Any]:
+    """Run a head, which trains nothing, and nodes with one CPU each; all is ended and removed."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need short paths
+    os.environ["RAY_TMPDIR"] = str(folder)
+    os.environ["RAY_AUTH_MODE"] = "disabled"
+    (folder / "ray").mkdir()
+    own = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **own})
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=1, **own)
+        yield cluster
+    finally:
+        ray.shutdown()  # else the nodes cannot be ended
+        cluster.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+        del os.environ["RAY_TMPDIR"], os.environ["RAY_AUTH_MODE"]
