@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("pages._parts", "nas_engine.settings"),
     "pages": (
         "pages._parts",
+        "nas_engine.amounts",
         "nas_engine.audit",
         "nas_engine.bundling",
         "nas_engine.chat.looked_up",
@@ -30,6 +31,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.exchange.importing",
         "nas_engine.facts",
         "nas_engine.findings",
+        "nas_engine.front",
         "nas_engine.guidance",
         "nas_engine.hindcasts",
         "nas_engine.labels",
@@ -159,6 +161,7 @@ LIGHT = {
     "nas_engine.exchange.importing": ("torch", "langchain_core", "langgraph", "optuna"),
     "nas_engine.evaluator": ("torch", "numpy", "langchain_core", "optuna", "sqlite_utils"),
     "nas_engine.findings": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
+    "nas_engine.front": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.calibration": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.relabel": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.curves": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
