@@ -280,9 +280,9 @@ class Failure(Record):
         "disk",
         "device",
         "protocol",
+        "infeasible",  # it breaks a bound of its search
         "weights",  # that it was to begin with
         "error",
-        "infeasible",  # it breaks a bound of its search
     ]
     message: str
     traceback: str = ""

@@ -241,7 +241,7 @@ class Training:
         torch.manual_seed(training.seed)
         self._order = torch.Generator().manual_seed(training.seed)
         self.model = Informer(config).to(self._device)
-        self._inherited = self._begun_with(run.read_orders().weights)
+        self._inherited = self._begun_with(self._orders.weights)
         # Compiled for training alone: its batches have one size, evaluation would compile again.
         self._trained = torch.compile(self.model) if training.compile else self.model
         self._optimizer = _optimizer(training, self.model)

@@ -32,6 +32,7 @@ from langgraph.types import Command, interrupt
 from pydantic import TypeAdapter
 
 from informer.config import SEEDS, RunConfig, from_flat
+from informer.estimate import forecast_flops
 from informer.failpoint import failpoint
 from informer.orders import Orders
 from informer.rundir import Epoch, Progress, RunDir, Success, UsedData
@@ -266,7 +267,8 @@ def _train(
     if outcome is not None and _on_other_data(folder, seen):
         outcome = None
     if outcome is None:
-        epoch = folder.create(config, Orders(weights=str(start.weights)) if start else None)
+        orders = use.spec.orders(wanted=_wanted_by_a_person(trial))
+        epoch = folder.create(config, Orders(weights=str(start.weights)) if start else orders)
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
         which += f" with the weights of trial {start.trial} that fit" if start else ""
         goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
@@ -293,7 +295,9 @@ def _train(
         level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
         writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        writer.complete(use.search_id, number, run_id, outcome, _data_of(folder))
+        writer.complete(
+            use.search_id, number, run_id, outcome, _data_of(folder), forecast_flops(config)
+        )
     failpoint("train.after_result")
 
 
@@ -407,6 +411,12 @@ def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
     """Return the configuration of a trial's training, `repeat` seeds after the first."""
     config = from_flat(trial.config)
     return config.with_changes({"training.seed": (config.training.seed + repeat) % SEEDS})
+
+
+def _wanted_by_a_person(trial: TrialRow) -> bool:
+    """Tell whether a trial is trained however it compares: the reference, and what people ask."""
+    people = trial.source == "human" or trial.decision == "edited" or trial.round > 0
+    return people or trial.number == 0
 
 
 def _run_of(

@@ -815,6 +815,7 @@ class Writer:
         run_id: int,
         result: Success,
         data: UsedData | None = None,
+        flops: int | None = None,
     ) -> None:
         """Record the result of a training that ended well; the trial has the mean of its runs.
 
@@ -826,17 +827,24 @@ class Writer:
             run_id: the training.
             result: its result.
             data: what it saw; None where it left no record of that.
+            flops: of the forecast of one window; None where they are not known.
         """
         with self.transaction():
             kind = self._execute(
                 """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
                 test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
                 epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device,
-                latency_ms = :latency_ms, peak_memory_mb = coalesce(:memory_mb, peak_memory_mb),
+                latency_ms = :latency_ms, flops = :flops,
+                peak_memory_mb = coalesce(:memory_mb, peak_memory_mb),
                 inherited_share = :inherited_share, data_sha256 = :data, ended_at = :now
                 WHERE id = :run RETURNING kind""",
                 result.model_dump(exclude={"status"})
-                | {"run": run_id, "now": time.time(), "data": (data and data.sha256) or ""},
+                | {
+                    "run": run_id,
+                    "now": time.time(),
+                    "data": (data and data.sha256) or "",
+                    "flops": flops,
+                },
             )
             if kind != ("scratch",):
                 return
@@ -871,7 +879,6 @@ class Writer:
         that began with the weights of another trial changes nothing of the trial.
         """
         how = (ended.state, ended.error_class, _storable(ended.message))
-        latency = ended.latency_ms
         with self.transaction():
             kind = self._execute(
                 """UPDATE runs SET state = ?1, error_class = ?2, error = ?3, ended_at = ?4,
@@ -879,7 +886,7 @@ class Writer:
                 epochs = (SELECT max(epoch) FROM epochs WHERE run_id = ?5),
                 seconds = (SELECT sum(seconds) FROM epochs WHERE run_id = ?5) WHERE id = ?5
                 RETURNING kind""",
-                (*how, time.time(), run_id, latency),
+                (*how, time.time(), run_id, ended.latency_ms),
             )
             if kind != ("scratch",):
                 return
