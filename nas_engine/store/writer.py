@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from informer.config import RunConfig, Value
 from informer.rundir import Epoch, Progress, Success, UsedData
-from nas_engine.evaluator import Verdict
+from nas_engine.evaluator import Verdict, compared_text
 from nas_engine.liveness import (
     LEASE_SECONDS,
     boot_clock,
@@ -821,7 +821,7 @@ class Writer:
 
         Returns:
             False, and nothing is recorded, where the trial was compared with an incumbent that is
-            none any more: it must be judged anew.
+            none any more, or with another front: it must be judged anew.
         """
         figures, noise = verdict.figures, verdict.figures.noise
         with self.transaction():
@@ -836,9 +836,9 @@ class Writer:
             new = self._execute(
                 """INSERT INTO verdicts (search_id, number, round, accepted, rule, value, seeds,
                 tried, incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees,
-                improvement, margin, sentence, opinion, created_at)
+                improvement, margin, sentence, opinion, compared, created_at)
                 VALUES (?1, ?2, (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2),
-                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO NOTHING RETURNING number""",
                 (
                     search_id,
@@ -857,6 +857,7 @@ class Writer:
                     verdict.margin,
                     _storable(verdict.sentence),
                     _storable(verdict.opinion),
+                    compared_text(figures.compared),
                     time.time(),
                 ),
             )
@@ -877,12 +878,8 @@ class Writer:
                 ended,
             )
             self._execute(
-                """UPDATE searches SET incumbent = (
-                    SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-                    WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
-                    ORDER BY t.val_mse, t.number LIMIT 1)
-                WHERE id = ?""",
-                (search_id,),
+                "UPDATE searches SET incumbent = ? WHERE id = ?",
+                (self.read.best(search_id), search_id),
             )
             return True
 
