@@ -48,7 +48,7 @@ MARKS = (
 )
 SHARE = (
     "The share of the box of objectives that the front dominates: the error from 0 to trial 0's, "
-    "each cost on a log scale from the least to the most of all results, or to its bound. The box "
+    "each cost on a log scale from the least to twice the most of all results, or to its bound. It "
     "is that of now, so earlier shares may change when a trial is cheaper or dearer than all "
     "before it."
 )
