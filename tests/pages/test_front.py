@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from nas_engine.amounts import amount, broken_text
 from nas_engine.cli.main import main
+from nas_engine.evaluator import Compared, Noise, Rival
 from nas_engine.front import front, growth
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome
@@ -26,6 +27,7 @@ from pages._parts.front_figures import (
     growth_figure,
     growth_text,
 )
+from pages._parts.trial_record import front_rows
 from tests.pages import seed
 from tests.pages.conftest import Open, words
 
@@ -241,7 +243,7 @@ def test_while_nothing_keeps_the_bounds_the_nearest_trial_is_named(
     assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in words(app).replace("\\", "")
 
 
-# -- Overview, command line ---------------------------------------------------------------------
+# -- Trial, Overview, command line ---------------------------------------------------------------
 
 
 def test_overview_tells_fronts_and_bounds_in_words(open_page: Open, workspace: Workspace) -> None:
@@ -275,3 +277,20 @@ def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> N
     assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in said("show", "2")
     assert "none yet under 7,000 parameters" in said("list")
     assert "front of 3" in json.loads(said("list", "--json"))[1]["front"]
+
+
+def test_a_verdict_shows_the_costs_the_bounds_and_the_front_that_it_used() -> None:
+    compared = Compared(
+        objectives=("val_mse", "parameters"),
+        values={"val_mse": 0.4, "parameters": 12_000.0, "latency_ms": None},
+        at_most={"latency_ms": 5.0},
+        rivals=tuple(Rival(n, (0.3 + n / 100, 1000.0 * (20 - n)), 1) for n in range(15)),
+        noise={"latency_ms": Noise(0.021, 3)},
+    )
+    rows = front_rows(compared)
+    assert rows[:3] == [
+        ("parameters of the trial", "12,000 parameters"),
+        ("latency of the trial", "–, at most 5 ms"),
+        ("on the front: trial 0", "val_mse 0.3000, 20,000 parameters"),
+    ]
+    assert rows[-2:] == [("on the front", "3 more trials"), ("noise of latency", "2.10 %")]
