@@ -67,10 +67,34 @@ def nearest_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:
 
 def broken_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:
     """Return which bounds a trial breaks and by how much; empty where none is known to be."""
+    return _broken({name: getattr(trial, name) for name in at_most}, at_most)
+
+
+def beforehand_text(exact: Mapping[Objective, float], spec: SearchSpec) -> str:
+    """Return what is known of a configuration before it is trained, and whether it is in bounds.
+
+    Args:
+        exact: the figures that arithmetic gives.
+        spec: of the search; empty where it wants nothing low but the error.
+    """
+    if not spec.objectives[1:] and not spec.at_most:
+        return ""
+    told = f"By arithmetic it comes to {' and '.join(amount(*each) for each in exact.items())}"
+    bounds = {name: bound for name, bound in spec.at_most.items() if name in exact}
+    if broken := _broken(exact, bounds):
+        return f"{told}: beyond the bounds by {broken}."
+    if bounds:
+        told += f", within the bounds of {bounds_text(bounds)}"
+    later = [in_a_sentence(name) for name in spec.at_most if name not in exact]
+    measured = f" Whether it keeps the bound of {' and '.join(later)} is measured." if later else ""
+    return f"{told}.{measured}"
+
+
+def _broken(figures: Mapping[Objective, float | None], at_most: Mapping[Objective, float]) -> str:
     return ", ".join(
         f"{amount(name, value)} (+{_percent(value / bound - 1)} %)"
         for name, bound in at_most.items()
-        if (value := getattr(trial, name)) is not None and value > bound
+        if (value := figures[name]) is not None and value > bound
     )
 
 

@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 import pytest
 from click.testing import CliRunner
 
-from nas_engine.amounts import amount, broken_text
+from nas_engine.amounts import amount, beforehand_text, broken_text
 from nas_engine.cli.main import main
 from nas_engine.evaluator import Compared, Noise, Rival
 from nas_engine.front import front, growth
+from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome
 from nas_engine.store.reader import BaselineRow, reading
@@ -294,3 +295,29 @@ def test_a_verdict_shows_the_costs_the_bounds_and_the_front_that_it_used() -> No
         ("on the front: trial 0", "val_mse 0.3000, 20,000 parameters"),
     ]
     assert rows[-2:] == [("on the front", "3 more trials"), ("noise of latency", "2.10 %")]
+
+
+def test_what_a_proposal_comes_to_is_held_against_the_bounds_that_arithmetic_knows() -> None:
+    exact: dict[Objective, float] = {"parameters": 64_000, "flops": 1.2e6}
+    assert beforehand_text(exact, SearchSpec()) == ""
+    told = beforehand_text(exact, SPEC)
+    assert told == "By arithmetic it comes to 64,000 parameters and 1.2 MFLOPs."
+    bounds: dict[Objective, float] = {"parameters": 50_000.0, "latency_ms": 5.0}
+    assert beforehand_text(exact, SearchSpec(at_most=bounds)).endswith(
+        "beyond the bounds by 64,000 parameters (+28 %)."
+    )
+    bounds["parameters"] = 70_000.0
+    assert beforehand_text(exact, SearchSpec(at_most=bounds)).endswith(
+        "within the bounds of 70,000 parameters. Whether it keeps the bound of latency is measured."
+    )
+
+
+def test_review_tells_whether_a_proposal_keeps_the_bounds(
+    open_page: Open, workspace: Workspace
+) -> None:
+    waits = seed.Seed(workspace, mode="review", at_most={"parameters": 1000.0})
+    waits.propose(0, "default")
+    waits.train(0, 0.5)
+    waits.propose(1, "tpe", 0, {"model.d_ff": 64}, waiting=True)
+    waits.close()
+    assert "beyond the bounds by" in words(open_page("review"))
