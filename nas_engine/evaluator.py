@@ -297,20 +297,18 @@ def _by_front(figures: Figures, compared: Compared, rules: Rules) -> Verdict | A
     if not left:
         small = [each for each in weighed if not each.cheaper and each.rule == "small improvement"]
         replaced = compared.replaced
-        what = (
-            f"it replaces {_trials(replaced)}"
-            if replaced
-            else f"none of its {_count(len(weighed), 'trial')} is as good in everything"
-        )
+        what = "no trial of the front is as good in everything"
+        if replaced or not weighed:
+            what = f"it replaces {_trials(replaced)}" if replaced else "the front was empty"
         if small:
-            reason = f"{own}: of the front, {_beside(small[0], compared)}: {what}."
+            reason = f"{own}: {_beside(small[0], compared)}; {what}."
             rule, against = "small improvement", small[0].rival.number
             return Verdict(True, rule, reason, figures, margin, against=against)
         return Verdict(True, "extends the front", f"{own}: {what}.", figures, margin)
     decided = [each for each in left if each.rule is not None]
     first = min(decided or left, key=lambda each: not each.dominates)
     if not decided:
-        return AnotherSeed(f"of the front, {_beside(first, compared)}, and no cost is lower")
+        return AnotherSeed(f"{_beside(first, compared)}, and no cost is lower")
     rule = "dominated" if first.dominates else "not distinguishable"
     how = "is no worse in anything" if first.dominates else "cannot be told from it"
     reason = f"{own}: trial {first.rival.number} of the front {how}; {_beside(first, compared)}."

@@ -16,6 +16,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "app.py": ("pages._parts", "nas_engine.settings"),
     "pages": (
         "pages._parts",
+        "nas_engine.amounts",
         "nas_engine.audit",
         "nas_engine.bundling",
         "nas_engine.chat.looked_up",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from nas_engine.front import excess, figures
-from nas_engine.objectives import MEASURES, Objective
+from nas_engine.amounts import amount, broken_text
+from nas_engine.front import excess, figures, keeps
+from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 
@@ -29,36 +30,18 @@ def traded(spec: SearchSpec) -> bool:
     return len(names(spec)) > 1
 
 
-def figure(name: Objective, value: float) -> str:
-    """Return a figure of an objective: counts are whole."""
-    return f"{value:.0f}" if MEASURES[name].exact else f"{value:.6g}"
-
-
-def amount(name: Objective, value: float) -> str:
-    """Return a figure with the name of its objective."""
-    return f"{name} {figure(name, value)}"
-
-
 def costs(trial: TrialRow, spec: SearchSpec) -> str:
     """Return what a trial costs, and by how much it breaks the bounds, for the end of a phrase."""
-    known = [
+    told = [
         amount(name, value)
         for name in names(spec)[1:]
         if (value := getattr(trial, name)) is not None
     ]
-    broken = list(_broken(trial, spec))
-    if broken:
-        known.append(f"breaks the bounds: {', '.join(broken)}")
-    elif spec.at_most and excess(trial, spec.at_most) == 0:
-        known.append("within the bounds")
-    return "".join(f", {part}" for part in known)
-
-
-def _broken(trial: TrialRow, spec: SearchSpec) -> Iterator[str]:
-    for name, most in spec.at_most.items():
-        value = getattr(trial, name)
-        if value is not None and value > most:
-            yield f"{name} {value / most - 1:.2%} above {figure(name, most)}"
+    if broken := broken_text(trial, spec.at_most):
+        told.append(f"breaks the bounds: {broken}")
+    elif spec.at_most and keeps(trial, spec.at_most):
+        told.append("within the bounds")
+    return "".join(f", {part}" for part in told)
 
 
 def standing(trial: TrialRow, spec: SearchSpec) -> Standing:

@@ -10,12 +10,12 @@ from typing import Protocol
 from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
-from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume
+from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.planners.aims import traded
 from nas_engine.planners.inside import moved, shrunk
-from nas_engine.planners.past import incumbent_of, spec_at, steering_at, trials_before
+from nas_engine.planners.past import spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
@@ -93,7 +93,7 @@ class View:
             number=number,
             spec=steered(spec, [row.constraint for row in steering if row.constraint is not None]),
             max_trials=spec.max_trials,
-            incumbent=incumbent_of(trials),
+            incumbent=incumbent(trials, spec.at_most),
             trials=trials,
             baselines=reader.baselines(search_id),
             epochs=lambda numbers: reader.epochs(search_id, [n for n in numbers if n in ended]),

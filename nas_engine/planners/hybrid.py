@@ -13,9 +13,10 @@ import statistics
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
+from nas_engine.amounts import amount
 from nas_engine.front import figures
 from nas_engine.llm import LanguageModel, NoAnswer
-from nas_engine.planners.aims import amount, beaten_by, names, standing, traded
+from nas_engine.planners.aims import beaten_by, names, standing, traded
 from nas_engine.planners.base import Results, View
 from nas_engine.planners.llm import ask_for_candidates, fallback
 from nas_engine.planners.prospects import Prospect, Prospects

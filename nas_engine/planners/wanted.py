@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from informer.orders import Timing
-from nas_engine.front import Gap
+from nas_engine.amounts import aims_text, amount, gap_text
 from nas_engine.objectives import MEASURES, Objective
-from nas_engine.planners.aims import amount, costs, figure, names, traded
+from nas_engine.planners.aims import costs, names, traded
 from nas_engine.planners.base import View
 from nas_engine.proposals import differences
 from nas_engine.search import SearchSpec
@@ -39,7 +38,7 @@ def wanted_text(view: View, members: int, gaps: int) -> str:
     spec = view.spec
     if not traded(spec):
         return ""
-    lines = [f"# Wanted: low {_listed(spec.objectives)}{' within bounds' * bool(spec.at_most)}"]
+    lines = ["# What is wanted beside a low error", aims_text(spec)]
     lines += [f"- {name}: {_meaning(view, name)}" for name in names(spec)]
     if spec.at_most:
         lines += ["Bounds:", *(f"- {_bound(name, most)}" for name, most in spec.at_most.items())]
@@ -54,8 +53,6 @@ def _meaning(view: View, name: Objective) -> str:
     """Return what a figure is, how it is measured, and how far it is noise."""
     measure = MEASURES[name]
     told = f"{measure.help[0].lower()}{measure.help[1:]}"
-    if name == "latency_ms":
-        told += f" ({_timing(view.spec.timing)})"
     if measure.exact:
         return f"{told}; exact"
     if name == "val_mse":
@@ -66,20 +63,13 @@ def _meaning(view: View, name: Objective) -> str:
     return f"{told}; measured again it differs by {noise.relative:.3%} (standard deviation)"
 
 
-def _timing(timing: Timing) -> str:
-    windows = "1 window" if timing.batch == 1 else f"{timing.batch} windows"
-    device = "the device that trains" if timing.device == "auto" else timing.device
-    threads = "1 CPU thread" if timing.threads == 1 else f"{timing.threads} CPU threads"
-    return f"a batch of {windows}, {device}, {threads}"
-
-
 def _bound(name: Objective, most: float) -> str:
     how = (
         "measured before the first epoch; what is slower is not trained"
         if name == "latency_ms"
         else BOUNDED[MEASURES[name].exact]
     )
-    return f"{name} at most {most:.6g}: {how}"
+    return f"at most {amount(name, most)}: {how}"
 
 
 def _front(view: View, members: int, gaps: int) -> Iterator[str]:
@@ -96,7 +86,7 @@ def _front(view: View, members: int, gaps: int) -> Iterator[str]:
     yield f"It dominates {view.share:.1%} of the box of all results (hypervolume)."
     if view.gaps:
         yield "Gaps in it, the widest first:"
-        yield from (f"- {gap_text(gap)}" for gap in view.gaps[:gaps])
+        yield from (f"- nothing {gap_text(gap)}" for gap in view.gaps[:gaps])
     yield (
         "Propose what extends the front, or fills a gap: any member of it may be the pattern. The "
         "improvement that you expect is of val_mse alone."
@@ -106,15 +96,7 @@ def _front(view: View, members: int, gaps: int) -> Iterator[str]:
 def _member(view: View, trial: TrialRow) -> str:
     changed = differences(view.spec.start(), trial.config)
     settings = ", ".join(f"{key}={new!r}" for key, (_, new) in changed.items()) or "start"
-    figures = f"{amount('val_mse', trial.val_mse or 0.0)}{costs(trial, view.spec)}"
-    return f"trial {trial.number}: {figures}; {settings}"
-
-
-def gap_text(gap: Gap) -> str:
-    """Return a gap in words."""
-    low, high = figure(gap.cost, gap.low), figure(gap.cost, gap.high)
-    right = f"{high} (trial {gap.right})" if gap.right is not None else f"the bound of {high}"
-    return f"nothing of {gap.cost} between {low} (trial {gap.left}) and {right}"
+    return f"trial {trial.number}: val_mse {trial.val_mse:.6g}{costs(trial, view.spec)}; {settings}"
 
 
 def _spread(front: Sequence[TrialRow], most: int) -> list[TrialRow]:
@@ -123,8 +105,3 @@ def _spread(front: Sequence[TrialRow], most: int) -> list[TrialRow]:
     if last < most or most < 2:
         return list(front[: max(most, 1)])
     return [front[round(at * last / (most - 1))] for at in range(most)]
-
-
-def _listed(objectives: Sequence[Objective]) -> str:
-    *most, last = objectives
-    return f"{', '.join(most)} and {last}" if most else last
