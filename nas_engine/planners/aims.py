@@ -1,13 +1,23 @@
-"""What a search wants low and what it bounds, and figures of it in words for prompts."""
+"""What a search wants low and what it bounds: how trials stand in it, and figures in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 
-from nas_engine.front import excess
-from nas_engine.objectives import MEASURES, Objective
+import numpy as np
+
+from nas_engine.amounts import amount, broken_text
+from nas_engine.front import excess, figures, keeps
+from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
+
+Standing = tuple[float, tuple[float, ...]]
+"""By how much a trial breaks the bounds, and its figure for each objective."""
+
+NOTHING = math.inf
+"""Excess of what has no figures: everything that has some beats it."""
 
 
 def names(spec: SearchSpec) -> tuple[Objective, ...]:
@@ -20,28 +30,38 @@ def traded(spec: SearchSpec) -> bool:
     return len(names(spec)) > 1
 
 
-def amount(name: Objective, value: float) -> str:
-    """Return a figure with the name of its objective; counts are whole."""
-    return f"{name} {value:.0f}" if MEASURES[name].exact else f"{name} {value:.6g}"
-
-
 def costs(trial: TrialRow, spec: SearchSpec) -> str:
     """Return what a trial costs, and by how much it breaks the bounds, for the end of a phrase."""
-    known = [
+    told = [
         amount(name, value)
         for name in names(spec)[1:]
         if (value := getattr(trial, name)) is not None
     ]
-    broken = list(_broken(trial, spec))
-    if broken:
-        known.append(f"breaks the bounds: {', '.join(broken)}")
-    elif spec.at_most and excess(trial, spec.at_most) == 0:
-        known.append("within the bounds")
-    return "".join(f", {part}" for part in known)
+    if broken := broken_text(trial, spec.at_most):
+        told.append(f"breaks the bounds: {broken}")
+    elif spec.at_most and keeps(trial, spec.at_most):
+        told.append("within the bounds")
+    return "".join(f", {part}" for part in told)
 
 
-def _broken(trial: TrialRow, spec: SearchSpec) -> Iterator[str]:
-    for name, most in spec.at_most.items():
-        value = getattr(trial, name)
-        if value is not None and value > most:
-            yield f"{name} {value / most - 1:.3%} above {most:.6g}"
+def standing(trial: TrialRow, spec: SearchSpec) -> Standing:
+    """Return how a trial stands; one without all figures, or that was pruned, behind all others."""
+    point, over = figures(trial, spec.objectives), excess(trial, spec.at_most)
+    if point is None or over is None:
+        return NOTHING, (math.inf,) * len(spec.objectives)
+    return over, point
+
+
+def beaten_by(those: Sequence[Standing], others: Sequence[Standing]) -> list[int]:
+    """Return for each of `those` how many of `others` beat it.
+
+    What keeps the bounds beats what does not, and of two that do not, the one that breaks them less
+    wins; otherwise the one that dominates (Deb et al. 2002, NSGA-II, section VI).
+    """
+    excesses = np.array([over for over, _ in others])
+    points = np.array([point for _, point in others])
+    counts = []
+    for over, point in those:
+        better = (points <= point).all(axis=1) & (points < point).any(axis=1)
+        counts.append(int(((excesses < over) | ((excesses == over) & better)).sum()))
+    return counts

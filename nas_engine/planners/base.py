@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Protocol
 
@@ -12,7 +12,8 @@ from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
 from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
-from nas_engine.objectives import MEASURES
+from nas_engine.objectives import MEASURES, Objective
+from nas_engine.planners.aims import traded
 from nas_engine.planners.inside import moved, shrunk
 from nas_engine.planners.past import spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
@@ -42,6 +43,9 @@ class View:
     noise: Noise | None
     spend: Spend  # without what planning this trial has taken
     steering: Sequence[SteeringRow] = ()  # what people told on the way and is in force
+    noises: Mapping[Objective, Noise] = field(
+        default_factory=dict
+    )  # where more than the error counts
     withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
 
     @classmethod
@@ -70,6 +74,7 @@ class View:
             baselines=reader.baselines(search_id),
             epochs=partial(reader.epochs, search_id),
             noise=reader.noise(search_id),
+            noises=reader.noises(search_id) if traded(search.spec) else {},
             spend=reader.spend(search_id, without=number),
             steering=reader.steering(search_id),
             withdrawn=[
@@ -107,6 +112,7 @@ class View:
                 for row in trials
                 if row.val_mse is not None and row.spread is not None
             ),
+            noises=reader.noises(search_id, before=moment) if traded(spec) else {},
             spend=reader.spend(search_id, without=number, before=moment),
             steering=steering,
         )

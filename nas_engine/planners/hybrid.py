@@ -13,12 +13,13 @@ import statistics
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
+from nas_engine.amounts import amount
 from nas_engine.front import figures
 from nas_engine.llm import LanguageModel, NoAnswer
-from nas_engine.planners.aims import amount, names, traded
+from nas_engine.planners.aims import beaten_by, names, standing, traded
 from nas_engine.planners.base import Results, View
 from nas_engine.planners.llm import ask_for_candidates, fallback
-from nas_engine.planners.prospects import Prospect, Prospects, beaten_by, standing
+from nas_engine.planners.prospects import Prospect, Prospects
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from informer.config import Value, from_flat
 from nas_engine.front import excess, excess_of, figures, hypervolume
 from nas_engine.objectives import MEASURES, Objective
-from nas_engine.planners.aims import names
+from nas_engine.planners.aims import Standing, names
 from nas_engine.planners.base import View
 from nas_engine.planners.inside import EXACT
 from nas_engine.planners.surrogate import Surrogate
@@ -29,12 +29,6 @@ from nas_engine.store.reader import TrialRow
 
 Logs = NDArray[np.float64]
 """Logarithms of a figure, (trees, configurations)."""
-
-Standing = tuple[float, tuple[float, ...]]
-"""By how much a trial breaks the bounds, and its figure for each objective."""
-
-NOTHING = math.inf
-"""Excess of what has no figures: everything that has some beats it."""
 
 
 @dataclass(frozen=True)
@@ -133,26 +127,3 @@ class Prospects:
             sum(hypervolume([*front, tuple(point)], within) - before for point in each) / len(each)
             for each in points.swapaxes(0, 1).tolist()
         ]
-
-
-def standing(trial: TrialRow, spec: SearchSpec) -> Standing:
-    """Return how a trial stands; one without all figures, or that was pruned, behind all others."""
-    point, over = figures(trial, spec.objectives), excess(trial, spec.at_most)
-    if point is None or over is None:
-        return NOTHING, (math.inf,) * len(spec.objectives)
-    return over, point
-
-
-def beaten_by(those: Sequence[Standing], others: Sequence[Standing]) -> list[int]:
-    """Return for each of `those` how many of `others` beat it.
-
-    What keeps the bounds beats what does not, and of two that do not, the one that breaks them less
-    wins; otherwise the one that dominates (Deb et al. 2002, NSGA-II, section VI).
-    """
-    excesses = np.array([over for over, _ in others])
-    points = np.array([point for _, point in others])
-    counts = []
-    for over, point in those:
-        better = (points <= point).all(axis=1) & (points < point).any(axis=1)
-        counts.append(int(((excesses < over) | ((excesses == over) & better)).sum()))
-    return counts
