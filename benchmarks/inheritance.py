@@ -25,6 +25,7 @@ from informer.model import Informer
 from informer.orders import Orders
 from informer.rundir import Epoch, RunDir, Success
 from informer.training import train, use_threads
+from nas_engine.cli.common import assignments
 from nas_engine.inheritance import Expected, Pair, expected, given_up, hopeless, shortened
 from nas_engine.proposals import active_changes
 from nas_engine.search import Rules, SearchSpec
@@ -140,8 +141,17 @@ def reported(done: Sequence[Trained], rules: Rules) -> None:
 @click.option("--steps", default=60, show_default=True, help="Steps of an epoch.")
 @click.option("--changed", default=3, show_default=True, help="Settings changed, at most.")
 @click.option("--seed", default=1, show_default=True, help="Of what is proposed.")
+@click.option("--set", "settings", multiple=True, help="KEY=VALUE of trial 0; repeatable.")
 @click.option("--threads", default=1, show_default=True)
-def main(trials: int, epochs: int, steps: int, changed: int, seed: int, threads: int) -> None:
+def main(
+    trials: int,
+    epochs: int,
+    steps: int,
+    changed: int,
+    seed: int,
+    settings: tuple[str, ...],
+    threads: int,
+) -> None:
     """Print a line for each trial, then what they come to."""
     use_threads(threads)
     chance, rules = random.Random(seed), Rules()
@@ -151,6 +161,7 @@ def main(trials: int, epochs: int, steps: int, changed: int, seed: int, threads:
             "training.epochs": epochs,
             "training.steps_per_epoch": steps,
             "training.device": "cpu",
+            **assignments(settings),
         },
     )
     with tempfile.TemporaryDirectory() as folder:
