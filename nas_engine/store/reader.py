@@ -191,7 +191,7 @@ class RunRow:
     @property
     def begun(self) -> str:
         """What it began with, in words."""
-        if self.inherited_from is None:
+        if self.kind == "scratch":
             return "from scratch"
         share = "" if self.inherited_share is None else f"{self.inherited_share:.0%} of the "
         return f"with {share}weights of trial {self.inherited_from}"

@@ -409,7 +409,7 @@ with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
 advanced, pruning, limits, rules = choose_advanced(first, form, begins)
-inherits = choose_inherits(form, begins.spec.inherits)
+inherits = choose_inherits(begins.form, begins.spec.inherits)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:
