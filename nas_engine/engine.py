@@ -54,6 +54,8 @@ from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
     from nas_engine.llm import LanguageModel
     from nas_engine.pruning import Pruner
 
@@ -221,6 +223,7 @@ class Engine:
         self._preparing = threading.Lock()
         self._planning: Planning | None = None
         self._pruner: Pruner | None = None
+        self._checkpoints: SqliteSaver | None = None
 
     def run(self, told_to_end: threading.Event | None = None) -> None:
         """Work until nothing is left to do; raises LeaseLost when another engine takes over."""
@@ -242,6 +245,8 @@ class Engine:
         self._trainers.close()
         if self._planning is not None:
             self._planning.close()
+        if self._checkpoints is not None:
+            self._checkpoints.conn.close()
 
     def _turn(self) -> bool:
         """Do what is due; False when this engine has nothing more to do."""
@@ -520,10 +525,11 @@ class Engine:
         from nas_engine import graph
 
         planning, pruner = self._prepared()
+        with self._preparing:
+            if self._checkpoints is None:
+                self._checkpoints = graph.checkpoints_of(self._workspace)
+            checkpoints = self._checkpoints
         writer = self._writer.another()
-        checkpoints = sqlite3.connect(
-            self._workspace.checkpoints, timeout=30, check_same_thread=False
-        )
         try:
             spec = writer.read.steered_spec(self._search_id)
             evaluator_key = self._settings.role("evaluator").key.get_secret_value()
@@ -545,7 +551,6 @@ class Engine:
             round = 0 if trial is None else trial.round
             graph.advance(graph.build(resources, checkpoints), self._search_id, number, round)
         finally:
-            checkpoints.close()
             writer.close()
 
     def _run_errand(self, errand: Errand) -> None:

@@ -109,7 +109,12 @@ def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
     graph.invoke(start, config, durability="sync")
 
 
-def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
+def checkpoints_of(workspace: Workspace) -> SqliteSaver:
+    """Open the checkpoints: for all threads of an engine, which wait for each other's turn."""
+    return SqliteSaver(sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False))
+
+
+def build(use: Resources, checkpoints: SqliteSaver) -> Graph:
     """Return the compiled workflow."""
     builder = StateGraph(TrialState)
     builder.add_node("plan", lambda state: _plan(use, state))
@@ -123,7 +128,7 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
     builder.add_edge("execute", "evaluate")
     builder.add_conditional_edges("evaluate", _after_evaluation)
     builder.add_conditional_edges("record", _after_record)
-    return builder.compile(checkpointer=SqliteSaver(checkpoints))
+    return builder.compile(checkpointer=checkpoints)
 
 
 # -- nodes --------------------------------------------------------------------------------------
