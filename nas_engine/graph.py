@@ -135,7 +135,7 @@ def build(use: Resources, checkpoints: SqliteSaver) -> Graph:
 
 
 def _plan(use: Resources, state: TrialState) -> TrialState:
-    use.planning.plan(state["number"])
+    use.planning.plan(state["number"], lambda: use.held(use.writer))
     use.planning.foresee(use.writer, state["number"])
     failpoint("plan.end")
     return {}

@@ -14,6 +14,8 @@ from pages._parts.text import readable, seconds_text
 
 CARDS = 12
 """Trainings that have a card each; of more there is a table."""
+LISTED = 50
+"""Trainings in the table, of those that need attention most."""
 ROWS = 8
 """Of the table, seen without scrolling."""
 HERE = "this machine"
@@ -22,7 +24,7 @@ HERE = "this machine"
 def show_table(search_id: int, slots: int, trainings: Sequence[TrainingRow]) -> None:
     """Draw a summary and a table with a row for each training."""
     st.caption(summary(slots, trainings))
-    shown = in_order(trainings)
+    shown = in_order(trainings)[:LISTED]
     st.dataframe(
         frame(search_id, shown),
         key="live-slots-table",
@@ -31,7 +33,7 @@ def show_table(search_id: int, slots: int, trainings: Sequence[TrainingRow]) -> 
         placeholder="–",
         column_config=COLUMNS,
         column_order=[name for name in COLUMNS if _has(name, shown)],
-        alt=f"{len(trainings)} trainings, by slot",
+        alt=f"{len(shown)} of {len(trainings)} trainings, the odd ones first",
     )
 
 
@@ -47,8 +49,9 @@ def summary(slots: int, trainings: Sequence[TrainingRow]) -> str:
         parts.append(f"{again} {'was' if again == 1 else 'were'} taken up again")
     if waiting := sum(run.step is None for run in trainings):
         parts.append(f"{waiting} {'loads' if waiting == 1 else 'load'} data")
-    order = "First come those taken up again, then those without an epoch, then the longest to go."
-    return f"{' · '.join(parts)}. {order}"
+    listed = "Listed" if len(trainings) <= LISTED else f"Listed are {LISTED}"
+    order = "those taken up again first, then those without an epoch, then the longest to go"
+    return f"{' · '.join(parts)}. {listed}: {order}."
 
 
 def in_order(trainings: Sequence[TrainingRow]) -> list[TrainingRow]:
