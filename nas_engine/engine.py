@@ -296,7 +296,8 @@ class Engine:
         self._writer.gather(search.spec.slots)
         spent = self._time_spent(search, self._writer) or self._money_spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
-            pass
+            if time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
+                break  # with hundreds of slots the rest has time until the next turn
         waits = any(trial.state == "proposed" and not trial.drafted for trial in opened)
         if self._work or (waits and not spent) or time.monotonic() < self._rests_until:
             return True

@@ -110,8 +110,14 @@ def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
 
 
 def checkpoints_of(workspace: Workspace) -> SqliteSaver:
-    """Open the checkpoints: for all threads of an engine, which wait for each other's turn."""
-    return SqliteSaver(sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False))
+    """Open the checkpoints: for all threads of an engine, which wait for each other's turn.
+
+    They do not wait for the disk: a step whose checkpoint is lost in a power cut is taken again,
+    and finds in the tables what it has done.
+    """
+    connection = sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return SqliteSaver(connection)
 
 
 def build(use: Resources, checkpoints: SqliteSaver) -> Graph:
