@@ -55,6 +55,8 @@ from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
     from nas_engine.llm import LanguageModel
     from nas_engine.pruning import Pruner
 
@@ -224,6 +226,7 @@ class Engine:
         self._preparing = threading.Lock()
         self._planning: Planning | None = None
         self._pruner: Pruner | None = None
+        self._checkpoints: SqliteSaver | None = None
 
     def run(self, told_to_end: threading.Event | None = None) -> None:
         """Work until nothing is left to do; raises LeaseLost when another engine takes over."""
@@ -245,6 +248,8 @@ class Engine:
         self._trainers.close()
         if self._planning is not None:
             self._planning.close()
+        if self._checkpoints is not None:
+            self._checkpoints.conn.close()
 
     def _turn(self) -> bool:
         """Do what is due; False when this engine has nothing more to do."""
@@ -298,7 +303,8 @@ class Engine:
         self._writer.gather(search.spec.slots)
         spent = self._time_spent(search, self._writer) or self._money_spent(search)
         while not spent and len(self._work) < search.spec.slots and self._begin_next(search):
-            pass
+            if time.monotonic() - self._last_beat >= HEARTBEAT_SECONDS:
+                break  # with hundreds of slots the rest has time until the next turn
         waits = any(trial.state == "proposed" and not trial.drafted for trial in opened)
         if self._work or (waits and not spent) or time.monotonic() < self._rests_until:
             return True
@@ -527,10 +533,11 @@ class Engine:
         from nas_engine import graph
 
         planning, pruner = self._prepared()
+        with self._preparing:
+            if self._checkpoints is None:
+                self._checkpoints = graph.checkpoints_of(self._workspace)
+            checkpoints = self._checkpoints
         writer = self._writer.another()
-        checkpoints = sqlite3.connect(
-            self._workspace.checkpoints, timeout=30, check_same_thread=False
-        )
         try:
             spec = writer.read.steered_spec(self._search_id)
             evaluator_key = self._settings.role("evaluator").key.get_secret_value()
@@ -552,7 +559,6 @@ class Engine:
             round = 0 if trial is None else trial.round
             graph.advance(graph.build(resources, checkpoints), self._search_id, number, round)
         finally:
-            checkpoints.close()
             writer.close()
 
     def _run_errand(self, errand: Errand) -> None:

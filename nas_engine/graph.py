@@ -115,7 +115,18 @@ def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
     graph.invoke(start, config, durability="sync")
 
 
-def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
+def checkpoints_of(workspace: Workspace) -> SqliteSaver:
+    """Open the checkpoints: for all threads of an engine, which wait for each other's turn.
+
+    They do not wait for the disk: a step whose checkpoint is lost in a power cut is taken again,
+    and finds in the tables what it has done.
+    """
+    connection = sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = NORMAL")
+    return SqliteSaver(connection)
+
+
+def build(use: Resources, checkpoints: SqliteSaver) -> Graph:
     """Return the compiled workflow."""
     builder = StateGraph(TrialState)
     builder.add_node("plan", lambda state: _plan(use, state))
@@ -129,14 +140,14 @@ def build(use: Resources, checkpoints: sqlite3.Connection) -> Graph:
     builder.add_edge("execute", "evaluate")
     builder.add_conditional_edges("evaluate", _after_evaluation)
     builder.add_conditional_edges("record", _after_record)
-    return builder.compile(checkpointer=SqliteSaver(checkpoints))
+    return builder.compile(checkpointer=checkpoints)
 
 
 # -- nodes --------------------------------------------------------------------------------------
 
 
 def _plan(use: Resources, state: TrialState) -> TrialState:
-    use.planning.plan(state["number"])
+    use.planning.plan(state["number"], lambda: use.held(use.writer))
     use.planning.foresee(use.writer, state["number"])
     failpoint("plan.end")
     return {}

@@ -17,6 +17,15 @@ SHARE = 0.85
 """Of its memory that a training may take: the rest is for what else runs."""
 MOST_SLOTS = 8
 """Trainings at once that are proposed on CPUs: more wait for memory rather than for cores."""
+MOST_ON_GPU = 4
+"""Trainings at once that are proposed on one GPU: they take turns there, and small models leave
+most of each turn unused."""
+ROOM = 4
+"""Times the memory of the configuration that each of several has on a GPU: planners try larger."""
+CONTEXT = 10**9
+"""Bytes of its GPU that a process takes beside its tensors; a guess on the safe side."""
+BESIDE_GPU = 3 * 10**9
+"""Bytes of main memory for each process with a GPU, CUDA's libraries among them; a guess too."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +111,22 @@ def cores() -> int:
 
 
 def default_slots(config: RunConfig) -> int:
-    """Return how many trainings of `config` this machine does well at once: one a GPU or core."""
+    """Return how many trainings of `config` this machine does well at once.
+
+    One for each core, or on each GPU as many as have room: on the smallest for `ROOM` times its
+    memory, in main memory for its process, a core each, and `MOST_ON_GPU` at most.
+    """
     if found := gpus(config.training.device):
-        return len(found)
-    fitting = memory_allowed(config, slots=1) // memory_needed(config)
-    return max(1, min(cores(), MOST_SLOTS, fitting))
+        smallest = min(gpu.memory for gpu in found)
+        fitting = (
+            int(SHARE * smallest) // (CONTEXT + ROOM * training_memory(config)),
+            int(SHARE * main_memory()) // BESIDE_GPU // len(found),
+            cores() // len(found),
+            MOST_ON_GPU,
+        )
+        return len(found) * max(1, min(fitting))
+    fitting_cpu = memory_allowed(config, slots=1) // memory_needed(config)
+    return max(1, min(cores(), MOST_SLOTS, fitting_cpu))
 
 
 def memory_needed(config: RunConfig) -> int:

@@ -57,16 +57,23 @@ class Planning:
         """Close the writer."""
         self._writer.close()
 
-    def plan(self, number: int) -> None:
+    def plan(self, number: int, held: Callable[[], bool] = lambda: False) -> None:
         """Plan trial `number` and store it; a trial that exists is left as it is.
+
+        Args:
+            number: the trial.
+            held: whether nothing shall begin now: asked when its turn has come, for with many
+                slots a search may have been paused since.
 
         Raises:
             SpaceExhausted, AccessDenied: as `Planner.propose` does.
-            Held: people gave constraints each time that it was planned.
+            Held: nothing shall begin, or people gave constraints each time that it was planned.
         """
         with self._turn:
             if self._writer.read.trial(self._search_id, number) is not None:
                 return
+            if held():
+                raise Held
             for _ in range(ATTEMPTS):
                 view = self._view(number)
                 proposal = first_proposal() if number == 0 else self._proposal(view)

@@ -53,6 +53,7 @@ class OptunaPlanner:
         self._kind = kind
         self._results = Results()
         self._told: dict[int, FrozenTrial] = {}  # what the study is told of the results, by number
+        self._open: dict[tuple[int, int], FrozenTrial] = {}  # and of what runs, by number, version
         self._space: Mapping[str, Search] = {}  # in whose terms it is told
 
     def observe(self, result: TrialRow) -> None:
@@ -95,7 +96,7 @@ class OptunaPlanner:
     def study(self, view: View) -> optuna.Study:
         """Return what is known as a study: results, and what still runs (the constant liar's)."""
         if view.space != self._space:  # a person has given or lifted a constraint
-            self._told, self._space = {}, view.space
+            self._told, self._open, self._space = {}, {}, view.space
         spec = view.spec
         results = [trial for trial in self._results.of(view) if trial.state in _TOLD]
         new = [trial for trial in results if trial.number not in self._told]
@@ -104,11 +105,14 @@ class OptunaPlanner:
         for trial in new:
             end = ends.get(trial.number)
             self._told[trial.number] = _frozen(trial, spec, view.space, distributions, end)
-        told = [self._told[trial.number] for trial in results] + [
-            _frozen(trial, spec, view.space, distributions)
-            for trial in view.trials
-            if trial.state in OPEN
-        ]
+        opened = {
+            (trial.number, trial.version): trial for trial in view.trials if trial.state in OPEN
+        }
+        self._open = {
+            version: self._open.get(version) or _frozen(trial, spec, view.space, distributions)
+            for version, trial in opened.items()
+        }
+        told = [self._told[trial.number] for trial in results] + list(self._open.values())
         return optuna.create_study(
             storage=_Known(told),
             sampler=RandomSampler(seed=0),

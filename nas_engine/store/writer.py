@@ -126,7 +126,8 @@ class Writer:
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
         outermost = not connection.in_transaction
-        with self._together.turn, transaction(connection):
+        # What the engine itself writes, its heartbeat, waits for no other.
+        with self._together.turn.taken(urgent=self._owns), transaction(connection):
             if outermost and self.lease is not None:
                 self._check(connection, self.lease)
             yield

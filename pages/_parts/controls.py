@@ -12,6 +12,7 @@ from nas_engine.liveness import boot_clock
 from nas_engine.search import CHANGEABLE, Limits
 from nas_engine.store.reader import SearchRow
 from nas_engine.supervisor import Answer
+from pages._parts.many_slots import CARDS
 from pages._parts.opening import give_and_show, leave
 from pages._parts.policy import NAMES as POLICY
 from pages._parts.policy import choose_policy, policy_of, policy_text
@@ -62,8 +63,10 @@ def show_state(snapshot: Snapshot) -> None:
     if trouble := engine_trouble(snapshot.engine_row, snapshot.engine, now):
         st.warning(plain(trouble))
     if search.state in ("paused", "stopping") and snapshot.running and snapshot.lives:
-        numbers = ", ".join(str(trial.number) for trial in snapshot.running)
-        st.caption(f"No new trial begins; still to finish: trial {numbers}.")
+        left = f"trial {', '.join(str(trial.number) for trial in snapshot.running)}"
+        if len(snapshot.trainings) > CARDS:
+            left = f"{len(snapshot.trainings)} trainings"
+        st.caption(f"No new trial begins; still to finish: {left}.")
 
 
 def facts(search: SearchRow) -> list[str]:

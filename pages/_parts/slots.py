@@ -6,9 +6,13 @@ import streamlit as st
 
 from nas_engine.standing import run_seconds_left, run_share
 from nas_engine.store.reader import TrainingRow
+from pages._parts.many_slots import CARDS, show_table
 from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot
 from pages._parts.text import seconds_text
+
+QUEUE = 20
+"""Queued trials that are named."""
 
 
 def progress_text(run: TrainingRow) -> str:
@@ -69,6 +73,21 @@ def show_now(snapshot: Snapshot) -> None:
         st.caption(f"In training when the engine was lost: {cut}.")
     if not snapshot.lives:
         return
+    if len(snapshot.trainings) > CARDS:
+        show_table(snapshot.search.id, snapshot.search.spec.slots, snapshot.trainings)
+    else:
+        show_cards(snapshot)
+    if idle := idle_text(snapshot):
+        st.caption(idle)
+    if snapshot.queue:
+        first, more = snapshot.queue[:QUEUE], len(snapshot.queue) - QUEUE
+        numbers = ", ".join(str(trial.number) for trial in first)
+        numbers += f" and {more} more" if more > 0 else ""
+        st.caption(f"In the queue, the next one first: trial {numbers}.")
+
+
+def show_cards(snapshot: Snapshot) -> None:
+    """Draw a card for each training."""
     with st.grid("auto", min_column_width=380, key="live-slots"):
         for run in snapshot.trainings:
             with st.container(border=True, gap="xsmall"):
@@ -81,11 +100,6 @@ def show_now(snapshot: Snapshot) -> None:
                         icon=":material/arrow_forward:",
                         query_params={"trial": f"{snapshot.search.id}.{run.number}"},
                     )
-    if idle := idle_text(snapshot):
-        st.caption(idle)
-    if snapshot.queue:
-        numbers = ", ".join(str(trial.number) for trial in snapshot.queue)
-        st.caption(f"In the queue, the next one first: trial {numbers}.")
 
 
 def idle_text(snapshot: Snapshot) -> str:

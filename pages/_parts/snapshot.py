@@ -38,7 +38,7 @@ class Snapshot:
     engine_row: EngineRow | None
     engine: EngineState
     results: Results  # of all trials
-    trials: list[TrialRow]  # the first, the incumbent, the newest and all that have not ended
+    trials: list[TrialRow]  # the first, the incumbent, the newest and those that have not ended
     mean_seconds: float | None  # that a trial takes
     trainings: list[TrainingRow]
     epochs: list[EpochRow]
@@ -127,10 +127,16 @@ def _mark(search: SearchRow, engine: EngineRow | None) -> Mark:
 
 
 def worth_listing(reader: Reader, search: SearchRow, chosen: int | None) -> list[TrialRow]:
-    """Return trial 0, the incumbent, the chosen, the newest and the unended trials, by number."""
+    """Return trial 0, the incumbent, the chosen, the newest and the unended trials, by number.
+
+    Of those that train the newest alone: hundreds of slots have a table of their own.
+    """
     newest = page(reader, Query((search.id,), descending=True, limit=NEWEST))
     seen = {trial.number for trial in newest}
-    others = {trial.number for trial in reader.open_trials(search.id)} | {
+    opened = reader.open_trials(search.id)
+    train = [trial.number for trial in opened if trial.state == "running"]
+    others = {trial.number for trial in opened if trial.state != "running"} | {
+        *sorted(train)[-NEWEST:],
         0,
         search.incumbent,
         chosen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -57,12 +58,51 @@ def test_without_a_gpu_cores_and_memory_decide(
     assert default_slots(SMALL) == slots
 
 
-def test_each_gpu_trains_one_unless_the_search_keeps_to_the_cpu(
+@pytest.mark.parametrize(
+    ("gibibytes", "cores", "memory", "preset", "slots"),
+    [
+        ([80, 80, 80], 64, 512, "small", 12),  # at most 4 on each
+        ([80, 80, 80], 8, 512, "small", 6),  # a core each, and as many on each GPU
+        ([80, 80, 80], 2, 512, "small", 3),  # one on each, however few cores
+        ([80, 80], 64, 16, "small", 4),  # their processes need main memory
+        ([80, 3], 64, 512, "small", 4),  # the smallest counts: 2 on each
+        ([8], 64, 512, "paper", 2),  # each has room for 4 times the preset
+        ([1], 64, 512, "paper", 1),
+    ],
+)
+def test_small_models_share_a_gpu_as_far_as_memory_and_cores_allow(
+    monkeypatch: pytest.MonkeyPatch,
+    have_gpus: HaveGPUs,
+    gibibytes: list[int],
+    cores: int,
+    memory: int,
+    preset: Literal["small", "paper"],
+    slots: int,
+) -> None:
+    have_gpus(*gibibytes)
+    monkeypatch.setattr(machine, "cores", lambda: cores)
+    monkeypatch.setattr(machine, "main_memory", lambda: memory * GIB)
+    config = SearchSpec(preset=preset).base()
+    assert default_slots(config) == slots
+    given = [device_share(slot, slots, cuda_devices("auto")) for slot in range(slots)]
+    for number in range(len(gibibytes)):
+        shares = [share for environment, share in given if environment == _cuda(number)]
+        assert sum(shares) == pytest.approx(1) and len(shares) == slots // len(gibibytes)
+    # What may be proposed fits into the share of any slot.
+    assert memory_allowed(config, slots) <= 0.85 * min(gibibytes) * GIB * min(
+        share for _, share in given
+    )
+
+
+def _cuda(number: int) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": str(number)}
+
+
+def test_a_search_that_keeps_to_the_cpu_gets_a_slot_for_each_core(
     monkeypatch: pytest.MonkeyPatch, have_gpus: HaveGPUs
 ) -> None:
     have_gpus(80, 80, 80)
     monkeypatch.setattr(machine, "cores", lambda: 2)
-    assert default_slots(SMALL) == 3
     assert default_slots(ON_CPU) == 2
 
 
@@ -89,7 +129,7 @@ def test_only_the_gpus_that_cuda_shows_count_for_slots_memory_and_shares(
     sizes: list[int],
 ) -> None:
     have_gpus(80, 80, 40, 24, visible=visible)
-    monkeypatch.setattr(machine, "cores", lambda: 2)
+    monkeypatch.setattr(machine, "cores", lambda: 1)
     assert [gpu.memory for gpu in gpus()] == [size * GIB for size in sizes]
     assert cuda_devices("auto") == names
     if names:
@@ -104,8 +144,11 @@ def test_only_the_gpus_that_cuda_shows_count_for_slots_memory_and_shares(
         assert memory_allowed(SMALL, 2) == memory_allowed(ON_CPU, 2)
 
 
-def test_a_search_that_names_a_gpu_shares_that_one_among_its_slots(have_gpus: HaveGPUs) -> None:
+def test_a_search_that_names_a_gpu_shares_that_one_among_its_slots(
+    monkeypatch: pytest.MonkeyPatch, have_gpus: HaveGPUs
+) -> None:
     have_gpus(80, 80, 40, visible="0,2")
+    monkeypatch.setattr(machine, "cores", lambda: 1)
     named = SMALL.with_changes({"training.device": "cuda:1"})
     assert [gpu.memory for gpu in gpus("cuda:1")] == [40 * GIB]
     assert default_slots(named) == 1
