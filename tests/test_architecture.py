@@ -17,6 +17,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "pages": (
         "pages._parts",
         "nas_engine.audit",
+        "nas_engine.backends",
         "nas_engine.bundling",
         "nas_engine.chat.looked_up",
         "nas_engine.calibration",
@@ -47,6 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.store.inbox",
         "nas_engine.store.hindsight",
         "nas_engine.store.lineage",
+        "nas_engine.store.nodes",
         "nas_engine.store.listing",
         "nas_engine.store.provenance",
         "nas_engine.store.reader",
@@ -153,6 +155,7 @@ LIGHT = {
     "informer.predict": ("torch", "streamlit", "langchain_core", "langgraph", "optuna"),
     "informer.estimate": ("torch", "pandas", "streamlit", "langchain_core", "optuna"),
     "informer.bundle": ("torch", "streamlit", "langchain_core", "optuna"),
+    "nas_engine.backends": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.bundling": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.reproduction": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),
     "nas_engine.supervisor": ("torch", "langchain_core", "langgraph", "optuna", "streamlit"),

@@ -8,7 +8,7 @@ from nas_engine.standing import run_seconds_left, run_share
 from nas_engine.store.reader import TrainingRow
 from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot
-from pages._parts.text import seconds_text
+from pages._parts.text import plain, seconds_text
 
 
 def progress_text(run: TrainingRow) -> str:
@@ -27,6 +27,8 @@ def worker_text(run: TrainingRow) -> str:
         "no process yet" if run.worker_pid is None else f"process {run.worker_pid}",
         "time left not known yet" if left is None else f"at most about {seconds_text(left)} left",
     ]
+    if run.node:
+        parts.insert(1, f"node {plain(run.node, 60)}")
     if run.attempt > 1:
         parts.append(f"attempt {run.attempt}")
     return " · ".join([*parts, *usage_text(run)])
