@@ -217,7 +217,7 @@ class TrainingRow:
     peak_memory_mb: float | None
     gpu_percent: float | None
     gpu_memory_mb: float | None
-    node: str = ""
+    node: str = ""  # the name of the machine of a cluster; empty: this one
     kind: str = "scratch"  # as in RunRow
 
 
@@ -580,7 +580,8 @@ class Reader:
                 ELSE r.epochs END AS epochs,
             (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
             r.started_at, r.cpu_percent, r.memory_mb, r.peak_memory_mb, r.gpu_percent,
-            r.gpu_memory_mb, r.node, r.kind
+            r.gpu_memory_mb, coalesce((SELECT n.name FROM nodes n
+            WHERE n.search_id = r.search_id AND n.node = r.node), r.node) AS node, r.kind
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
             WHERE r.search_id = ? AND r.state = 'running'

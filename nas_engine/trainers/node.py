@@ -145,6 +145,7 @@ class _Training:
 
     run: RunDir
     kept: Kept | None
+    keeper: threading.Thread | None = None
     worker: Worker | None = None
     load: Load | None = None
     ending: Ended | None = None
@@ -237,7 +238,8 @@ class Node:
         training.outcome = self._thread.submit(self._trainer.train, run, watch)
         training.outcome.add_done_callback(lambda _: self._tell())
         if kept is not None:
-            threading.Thread(target=_keep, args=(training, kept), daemon=True).start()
+            training.keeper = threading.Thread(target=_keep, args=(training, kept), daemon=True)
+            training.keeper.start()
         return epoch
 
     def news(self, have: Have) -> News:
@@ -289,6 +291,8 @@ class Node:
             return
         training.ending = training.ending or CLOSED
         ended, _ = _outcome(training.outcome)
+        if training.keeper is not None:
+            training.keeper.join()
         if training.kept is not None and isinstance(ended, Success):
             training.kept.clear()
         shutil.rmtree(training.run.path, ignore_errors=True)

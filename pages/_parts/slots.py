@@ -9,7 +9,7 @@ from nas_engine.store.reader import TrainingRow
 from pages._parts.many_slots import CARDS, show_table
 from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot
-from pages._parts.text import seconds_text
+from pages._parts.text import plain, seconds_text
 
 QUEUE = 20
 """Queued trials that are named."""
@@ -32,6 +32,8 @@ def worker_text(run: TrainingRow) -> str:
         "no process yet" if run.worker_pid is None else f"process {run.worker_pid}",
         "time left not known yet" if left is None else f"at most about {seconds_text(left)} left",
     ]
+    if run.node:
+        parts.insert(1, f"node {plain(run.node, 60)}")
     if run.attempt > 1:
         parts.append(f"attempt {run.attempt}")
     return " · ".join([*parts, *usage_text(run)])

@@ -14,6 +14,7 @@ from nas_engine.store.reader import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.acts import show_acts, trial_key
 from pages._parts.all_trials import BY_MARK
+from pages._parts.cluster import show_nodes
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
 from pages._parts.figures import METRICS, curves, near
@@ -216,6 +217,7 @@ def draw(search_id: int, ticking: bool) -> None:
     show_answer(ANSWER)
     show_head(snapshot)
     show_now(snapshot)
+    show_nodes(snapshot)
     traded = show_front(snapshot) if snapshot.search.spec.objectives[1:] else None
     clicked = show_charts(snapshot) or traded
     show_acts(snapshot)

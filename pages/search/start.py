@@ -13,6 +13,7 @@ from data.registry import DataError, Dataset, find, names
 from data.source import on_this_machine
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
+from nas_engine.backends import backend_problems
 from nas_engine.machine import default_slots, gpus, memory_needed
 from nas_engine.proposals import too_large
 from nas_engine.search import (
@@ -29,6 +30,7 @@ from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
+from pages._parts.cluster import choose_backend
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.inheriting import choose_inherits
@@ -396,7 +398,7 @@ with search_column, st.container(border=True, height="stretch"):
     slots = right.number_input(
         "Slots",
         1,
-        64,
+        1024,
         default_slots(PRESETS[preset_name].config()) if begins.like is None else begins.spec.slots,
         key=f"{form}-slots",
         help="Trials that are trained at once: one on each GPU, else on each core, is a good start",
@@ -408,6 +410,7 @@ show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
+backend = choose_backend(begins.spec.backend, begins.form)
 advanced, pruning, limits, rules = choose_advanced(first, form, begins)
 inherits = choose_inherits(begins.form, begins.spec.inherits)
 
@@ -423,6 +426,7 @@ try:
         guidance=guidance,
         max_trials=max_trials,
         slots=slots,
+        backend=backend,
         pruning=pruning,
         inherits=inherits,
         rules=rules,
@@ -431,7 +435,7 @@ try:
 except ValidationError as error:  # a browser may send what no widget offers
     st.error(plain(error.errors(include_url=False)[0]["msg"]))
     st.stop()
-problems = unread + problems_of(search)
+problems = unread + (problems_of(search) or backend_problems(search))
 if not problems:
     show_space(search, space_table)
     problems = show_cost(search)

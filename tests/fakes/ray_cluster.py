@@ -20,8 +20,12 @@ def ray_cluster(nodes: int = 2) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # sockets need short paths
-    os.environ["RAY_TMPDIR"] = str(folder)
-    os.environ["RAY_AUTH_MODE"] = "disabled"
+    own_environment = {
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "disabled",
+        "XDG_CACHE_HOME": str(folder / "cache"),  # for data sets that the nodes fetch
+    }
+    os.environ.update(own_environment)
     (folder / "ray").mkdir()
     own = {"object_store_memory": STORE_BYTES, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **own})
@@ -33,4 +37,5 @@ def ray_cluster(nodes: int = 2) -> Iterator[Any]:
         ray.shutdown()  # else the nodes cannot be ended
         cluster.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-        del os.environ["RAY_TMPDIR"], os.environ["RAY_AUTH_MODE"]
+        for name in own_environment:
+            del os.environ[name]
