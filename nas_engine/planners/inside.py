@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from informer.config import Choices, ConfigError, Interval, Search, Value, fields, from_flat
+from informer.config import (
+    Choices,
+    ConfigError,
+    Interval,
+    RunConfig,
+    Search,
+    Value,
+    fields,
+    from_flat,
+)
 from informer.cost import parameters
+from informer.estimate import forecast_flops
 from nas_engine.machine import memory_needed
+from nas_engine.objectives import Objective
 from nas_engine.proposals import Record
 from nas_engine.space import contains, dimensions
+
+EXACT: Mapping[Objective, Callable[[RunConfig], int]] = {
+    "parameters": parameters,
+    "flops": forecast_flops,
+}
+"""What is known of a configuration before it is trained, by arithmetic."""
 
 
 def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
     """Return the settings in which a configuration has to differ to keep what is in force.
 
-    A setting outside takes the nearest value that is allowed. Where a model is beyond a limit that
-    was lowered, sizes are made smaller one step at a time, always the one that helps most. The
-    result may still break a rule between settings, or a limit: then changes must mend it.
+    A setting outside takes the nearest value that is allowed. Where a model is beyond a bound, or a
+    limit that was lowered, sizes are made smaller one step at a time, always the one that helps
+    most. The result may still break a rule between settings, or a limit: then changes must mend it.
     """
     values, allowed = dict(config), dimensions(record.spec)
     for constraint in record.constraints:
@@ -28,7 +45,7 @@ def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def shrunk(record: Record, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return a configuration with sizes so small that it keeps limits that were lowered.
+    """Return a configuration with sizes so small that it keeps bounds and lowered limits.
 
     Where that cannot be, or it is no valid configuration, they are as small as helps.
     """
@@ -66,12 +83,17 @@ def _smaller(record: Record, values: Mapping[str, Value]) -> Iterator[dict[str, 
 
 
 def _beyond(record: Record, values: Mapping[str, Value]) -> float | None:
-    """Return by what share the constrained limits are passed, summed; None for no configuration."""
+    """Return by what share bounds and lowered limits are passed; None for no configuration."""
     try:
         config = from_flat(values)
     except ConfigError:
         return None
-    limits, total = record.spec.limits, 0.0
+    limits = record.spec.limits
+    total = sum(
+        max(0.0, figure(config) / record.spec.at_most[name] - 1)
+        for name, figure in EXACT.items()
+        if name in record.spec.at_most
+    )
     for constraint in record.constraints:
         match constraint.key:
             case "parameters":

@@ -617,7 +617,7 @@ class Reader:
             f"""SELECT t.number, v.accepted, t.ended_at, t.val_mse, t.seeds, r.parameters,
             {_MEANS} FROM verdicts v JOIN trials t USING (search_id, number)
             LEFT JOIN runs r ON r.id = {_STANDS}
-            WHERE v.search_id = ? AND v.accepted AND t.val_mse IS NOT NULL ORDER BY number""",  # noqa: S608
+            WHERE v.search_id = ? AND v.accepted AND t.val_mse IS NOT NULL ORDER BY t.number""",  # noqa: S608
             (search_id,),
         )
 
