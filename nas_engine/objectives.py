@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
@@ -55,9 +55,10 @@ COSTS: tuple[Objective, ...] = get_args(Objective)[1:]
 """What the error may be traded against."""
 
 
-def exact_figures(config: RunConfig) -> dict[Objective, int]:
-    """Return what is known of a configuration before it is trained, by arithmetic."""
-    return {"parameters": parameters(config), "flops": forecast_flops(config)}
+EXACT: Mapping[Objective, Callable[[RunConfig], int]] = MappingProxyType(
+    {"parameters": parameters, "flops": forecast_flops}
+)
+"""What is known of a configuration before it is trained, by arithmetic."""
 
 
 # -- bounds as people write them ------------------------------------------------------------------

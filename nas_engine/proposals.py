@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from informer.estimate import training_seconds
 from nas_engine.amounts import amount
 from nas_engine.guidance import Constraint
 from nas_engine.machine import cuda_devices, gpus, memory_allowed, memory_needed
-from nas_engine.objectives import exact_figures
+from nas_engine.objectives import EXACT
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
 from nas_engine.store.reader import TrialRow
@@ -191,9 +190,9 @@ def beyond_bounds(spec: SearchSpec, config: RunConfig) -> list[str]:
     """Return a sentence for each bound that a configuration is known to break, in lower case."""
     return [
         f"{'a forecast would take' if name == 'flops' else 'the model would have'} "
-        f"{amount(name, figure)}; this search looks for at most {amount(name, spec.at_most[name])}."
-        for name, figure in exact_figures(config).items()
-        if figure > spec.at_most.get(name, math.inf)
+        f"{amount(name, figure)}; this search looks for at most {amount(name, most)}."
+        for name, most in spec.at_most.items()
+        if name in EXACT and (figure := EXACT[name](config)) > most
     ]
 
 

@@ -11,6 +11,7 @@ import click
 from data.registry import DataError, find
 from informer.config import PRESETS, Value
 from nas_engine.api import follow, load_agent_state
+from nas_engine.cli.aims import Aims, aims_options
 from nas_engine.cli.common import (
     Refused,
     assignments,
@@ -83,6 +84,7 @@ from nas_engine.workspace import Workspace
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help=f"{', '.join(Rules.model_fields)}."
 )
+@aims_options
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -102,6 +104,7 @@ def search(
     guidance: str,
     limits: tuple[str, ...],
     rules: tuple[str, ...],
+    aims: Aims,
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -125,6 +128,7 @@ def search(
         pruning=_pruning(pruning),
         limits=Limits.model_validate(assignments(limits)),
         rules=Rules.model_validate(assignments(rules)),
+        **aims,
     )
     if problems := problems_of(spec):
         raise Refused(" ".join(problems))

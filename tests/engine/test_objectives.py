@@ -10,9 +10,10 @@ from informer.config import RunConfig
 from informer.cost import parameters
 from nas_engine.objectives import (
     COSTS,
+    EXACT,
+    MEASURES,
     BoundsError,
     Objective,
-    exact_figures,
     parse_bounds,
     written,
 )
@@ -100,6 +101,7 @@ def test_round_figures_are_written_short() -> None:
 
 
 def test_what_arithmetic_knows_is_known_of_any_configuration() -> None:
-    figures = exact_figures(RunConfig())
+    figures = {name: figure(RunConfig()) for name, figure in EXACT.items()}
     assert figures["parameters"] == parameters(RunConfig())
     assert figures["flops"] > figures["parameters"]
+    assert figures.keys() == {name for name, measure in MEASURES.items() if measure.exact}
