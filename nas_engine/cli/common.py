@@ -39,7 +39,9 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
             raise Refused(str(error)) from None
         except ValidationError as error:
             fault = error.errors()[0]
-            raise Refused(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}.") from None
+            where, said = ".".join(map(str, fault["loc"])), fault["msg"]
+            said = said.removeprefix("Value error, ")
+            raise Refused(f"{where}: {said}." if where else f"{said}.") from None
 
     return wrapped
 

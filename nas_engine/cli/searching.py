@@ -12,6 +12,7 @@ from data.registry import DataError, find
 from informer.config import PRESETS, Value
 from nas_engine.api import follow, load_agent_state
 from nas_engine.backends import backend_problems
+from nas_engine.cli.aims import Aims, aims_options
 from nas_engine.cli.backend import Given, backend_of, backend_options
 from nas_engine.cli.common import (
     Refused,
@@ -93,6 +94,7 @@ from nas_engine.workspace import Workspace
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help=f"{', '.join(Rules.model_fields)}."
 )
 @backend_options
+@aims_options
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -114,6 +116,7 @@ def search(
     limits: tuple[str, ...],
     rules: tuple[str, ...],
     backend: Given,
+    aims: Aims,
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -139,6 +142,7 @@ def search(
         backend=backend_of(backend),
         limits=Limits.model_validate(assignments(limits)),
         rules=Rules.model_validate(assignments(rules)),
+        **aims,
     )
     if problems := problems_of(spec) or backend_problems(spec):
         raise Refused(" ".join(problems))

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from informer.config import (
     Choices,
     ConfigError,
     Interval,
-    RunConfig,
     Search,
     Value,
     fields,
     from_flat,
 )
 from informer.cost import parameters
-from informer.estimate import forecast_flops
 from nas_engine.machine import memory_needed
-from nas_engine.objectives import Objective
-from nas_engine.proposals import Record
+from nas_engine.proposals import EXACT, Record
 from nas_engine.space import contains, dimensions
-
-EXACT: Mapping[Objective, Callable[[RunConfig], int]] = {
-    "parameters": parameters,
-    "flops": forecast_flops,
-}
-"""What is known of a configuration before it is trained, by arithmetic."""
 
 
 def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:

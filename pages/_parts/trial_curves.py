@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from nas_engine.amounts import amount
 from nas_engine.curves import analyse
 from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
 from pages._parts.figures import (
@@ -213,6 +214,7 @@ def runs_frame(runs: Sequence[RunRow]) -> pd.DataFrame:
                 if run.best_epoch is None
                 else f"{run.best_epoch} of {run.epochs}",
                 "Time": seconds_text(run.seconds),
+                "Latency": amount("latency_ms", run.latency_ms),
                 "Peak memory": figure(run.peak_memory_mb, "MB"),
                 "CPU": figure(run.cpu_percent, "%"),
                 "GPU": figure(run.gpu_percent, "%"),

@@ -15,7 +15,7 @@ from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
 from nas_engine.backends import backend_problems
 from nas_engine.machine import default_slots, gpus, memory_needed
-from nas_engine.proposals import too_large
+from nas_engine.proposals import too_large, untimeable
 from nas_engine.search import (
     ASKING,
     Limits,
@@ -30,6 +30,7 @@ from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
+from pages._parts.aims import choose_aims, start_text
 from pages._parts.cluster import choose_backend
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
@@ -316,7 +317,12 @@ def show_cost(spec: SearchSpec) -> list[str]:
         f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs, "
         f"{spec.slots} at once."
     )
-    return [f"Trial 0: {sentence}" for sentence in too_large(spec, config)]
+    if told := start_text(spec, config):
+        st.caption(plain(told))
+    return [
+        *(f"Trial 0: {sentence}" for sentence in too_large(spec, config)),
+        *untimeable(spec),
+    ]
 
 
 def show_space(spec: SearchSpec, place: DeltaGenerator) -> None:
@@ -405,6 +411,7 @@ with search_column, st.container(border=True, height="stretch"):
     )
     planner_name = choose_planner(environment, begins)
     guidance = choose_guidance(planner_name, begins)
+    aims, unread_bounds = choose_aims(begins.spec, begins.form)
     mode, timer = choose_policy(begins.spec.mode, begins.spec.timer, begins.form)
 show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
@@ -431,11 +438,13 @@ try:
         inherits=inherits,
         rules=rules,
         limits=limits,
+        **aims,
     )
 except ValidationError as error:  # a browser may send what no widget offers
-    st.error(plain(error.errors(include_url=False)[0]["msg"]))
+    refusal = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+    st.error(plain(f"{refusal[0].upper()}{refusal[1:]}."))
     st.stop()
-problems = unread + (problems_of(search) or backend_problems(search))
+problems = unread + unread_bounds + (problems_of(search) or backend_problems(search))
 if not problems:
     show_space(search, space_table)
     problems = show_cost(search)
