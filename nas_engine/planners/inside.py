@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from informer.config import (
     Choices,
@@ -17,15 +17,14 @@ from informer.config import (
 from informer.cost import parameters
 from informer.estimate import forecast_flops
 from nas_engine.machine import memory_needed
-from nas_engine.objectives import Objective
+from nas_engine.objectives import MEASURES, Objective
 from nas_engine.proposals import Record
 from nas_engine.space import contains, dimensions
 
-EXACT: Mapping[Objective, Callable[[RunConfig], int]] = {
-    "parameters": parameters,
-    "flops": forecast_flops,
-}
-"""What is known of a configuration before it is trained, by arithmetic."""
+
+def exact_figures(config: RunConfig) -> dict[Objective, int]:
+    """Return what is known of a configuration before it is trained, by arithmetic."""
+    return {"parameters": parameters(config), "flops": forecast_flops(config)}
 
 
 def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
@@ -89,11 +88,9 @@ def _beyond(record: Record, values: Mapping[str, Value]) -> float | None:
     except ConfigError:
         return None
     limits = record.spec.limits
-    total = sum(
-        max(0.0, figure(config) / record.spec.at_most[name] - 1)
-        for name, figure in EXACT.items()
-        if name in record.spec.at_most
-    )
+    bounds = {name: most for name, most in record.spec.at_most.items() if MEASURES[name].exact}
+    known = exact_figures(config) if bounds else {}
+    total = sum(max(0.0, known[name] / most - 1) for name, most in bounds.items())
     for constraint in record.constraints:
         match constraint.key:
             case "parameters":
