@@ -239,6 +239,27 @@ def test_a_long_curve_is_told_in_few_points(workspace: Workspace, at_desk: Open)
     assert len(epochs) == MOST_POINTS and (epochs[0], epochs[-1]) == (1, 400)
 
 
+def test_the_front_can_be_looked_up_with_its_costs_gaps_and_bounds(workspace: Workspace) -> None:
+    aims = SearchSpec(objectives=("val_mse", "parameters"), at_most={"parameters": 60_000.0})
+    with Writer(workspace) as writer:
+        search_id = writer.open_search(aims)
+        read, search = writer.read, writer.read.search(search_id)
+        assert search is not None
+        tool = next(tool for tool in LOOKING if name_of(tool) == "front")()
+        empty = tool.look(read, search)
+        assert (empty.columns, empty.rows) == (["trial", "val_mse", "parameters"], [])
+        trials = [
+            trial_row(n, {}, val_mse=0.5 - 0.1 * n, parameters=10_000 * (1 + n), accepted=n < 3)
+            for n in range(4)
+        ]
+        with patch.object(type(read), "trials", lambda *_: trials):
+            found = tool.look(read, search)
+    assert found.rows == [[2, 0.3, 30_000], [1, 0.4, 20_000], [0, 0.5, 10_000]]
+    assert "under 60,000 parameters" in found.note
+    assert "Nothing between 30,000 parameters (trial 2) and the bound" in found.note
+    assert "of the box" in found.note
+
+
 def test_rows_that_do_not_fit_are_left_out_and_counted() -> None:
     found = LookedUp("trials", {}, ["number"], [[number] for number in range(50)])
     told = json.loads(found.told(120))
