@@ -265,6 +265,7 @@ class Success(Record):
     windows: JudgedOn = "all windows"
     latency_ms: Finite | None = None  # of one batch of forecasts, as `orders.Timing` has it
     memory_mb: Finite | None = None  # at the peak of the training, in 10^6 bytes
+    inherited_share: Finite | None = None  # of its weights that it began with; None: from scratch
 
 
 class Failure(Record):
@@ -279,8 +280,9 @@ class Failure(Record):
         "disk",
         "device",
         "protocol",
-        "error",
         "infeasible",  # it breaks a bound of its search
+        "weights",  # that it was to begin with
+        "error",
     ]
     message: str
     traceback: str = ""

@@ -47,6 +47,7 @@ from informer.devices import (
 from informer.environment import environment
 from informer.files import ProtocolError, checkpoints, replace_text
 from informer.forecasts import forecasts
+from informer.inherit import UnfitWeightsError, begin_with
 from informer.latency import latency_ms
 from informer.metrics import Errors
 from informer.model import Informer
@@ -153,6 +154,8 @@ def failure(error: Exception, config: RunConfig) -> Failure:
             return Failure(error_class="infeasible", message=str(error), latency_ms=slow)
         case NonfiniteError():
             return Failure(error_class="nonfinite", message=str(error), traceback=text)
+        case UnfitWeightsError():
+            return Failure(error_class="weights", message=str(error), traceback=text)
         case _ if _out_of_memory(error):
             device = config.training.device
             message = f"Memory ran out on {device}; lower {what_takes_memory(config)}."
@@ -238,6 +241,7 @@ class Training:
         torch.manual_seed(training.seed)
         self._order = torch.Generator().manual_seed(training.seed)
         self.model = Informer(config).to(self._device)
+        self._inherited = self._begun_with(self._orders.weights)
         # Compiled for training alone: its batches have one size, evaluation would compile again.
         self._trained = torch.compile(self.model) if training.compile else self.model
         self._optimizer = _optimizer(training, self.model)
@@ -279,6 +283,7 @@ class Training:
             windows=judged_on(self._config.data.drop_last),
             latency_ms=standing.latency_ms,
             memory_mb=peak_memory(self._device) / 1e6 if self._peak_counts else None,
+            inherited_share=self._inherited,
         )
 
     def _time_forecasts(self) -> None:
@@ -296,6 +301,14 @@ class Training:
             _log.info("A batch of %s forecasts takes %.3g ms.", timing.batch, latency)
         if at_most is not None and latency > at_most:
             raise TooSlowError(latency, at_most)
+
+    def _begun_with(self, weights: str | None) -> float | None:
+        """Take over what fits of other weights and return its share; None where there are none."""
+        if weights is None:
+            return None
+        share = begin_with(self.model, self._run.path / weights)
+        _log.info("Begins with %.1f %% of its weights from %s.", 100 * share, weights)
+        return share
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from nas_engine.front import Gap, Measured, keeps
+from nas_engine.front import Gap, Measured, box, figures, front, hypervolume, keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
 
@@ -67,10 +67,34 @@ def nearest_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:
 
 def broken_text(trial: Measured, at_most: Mapping[Objective, float]) -> str:
     """Return which bounds a trial breaks and by how much; empty where none is known to be."""
+    return _broken({name: getattr(trial, name) for name in at_most}, at_most)
+
+
+def beforehand_text(exact: Mapping[Objective, float], spec: SearchSpec) -> str:
+    """Return what is known of a configuration before it is trained, and whether it is in bounds.
+
+    Args:
+        exact: the figures that arithmetic gives.
+        spec: of the search; empty where it wants nothing low but the error.
+    """
+    if not spec.objectives[1:] and not spec.at_most:
+        return ""
+    told = f"By arithmetic it comes to {' and '.join(amount(*each) for each in exact.items())}"
+    bounds = {name: bound for name, bound in spec.at_most.items() if name in exact}
+    if broken := _broken(exact, bounds):
+        return f"{told}: beyond the bounds by {broken}."
+    if bounds:
+        told += f", within the bounds of {bounds_text(bounds)}"
+    later = [in_a_sentence(name) for name in spec.at_most if name not in exact]
+    measured = f" Whether it keeps the bound of {' and '.join(later)} is measured." if later else ""
+    return f"{told}.{measured}"
+
+
+def _broken(figures: Mapping[Objective, float | None], at_most: Mapping[Objective, float]) -> str:
     return ", ".join(
-        f"{amount(name, value)}, {value / bound - 1:.0%} beyond the bound"
+        f"{amount(name, value)} (+{_percent(value / bound - 1)} %)"
         for name, bound in at_most.items()
-        if (value := getattr(trial, name)) is not None and value > bound
+        if (value := figures[name]) is not None and value > bound
     )
 
 
@@ -79,7 +103,25 @@ def gap_text(gap: Gap) -> str:
     low, high = amount(gap.cost, gap.low), amount(gap.cost, gap.high)
     if gap.right is None:
         return f"between {low} (trial {gap.left}) and the bound of {high}"
+    number, _, unit = low.partition(" ")
+    low = number if high.endswith(f" {unit}") else low
     return f"between {low} and {high} (trials {gap.left} and {gap.right})"
+
+
+def standing_text(trials: Sequence[Measured], spec: SearchSpec) -> str:
+    """Return how far a search with costs or bounds is; empty where it is after the error alone."""
+    if not spec.objectives[1:] and not spec.at_most:
+        return ""
+    members, within = front(trials, spec), box(trials, spec)
+    if not spec.objectives[1:]:
+        return f"{'best' if members else 'none yet'} under {bounds_text(spec.at_most)}"
+    points = [point for row in members if (point := figures(row, spec.objectives)) is not None]
+    share = hypervolume(points, within) if within else 0.0
+    return f"front of {len(members)}, hypervolume {100 * share:.0f} %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}" if share < 0.1 else f"{100 * share:,.0f}"
 
 
 def _scaled(value: float) -> str:

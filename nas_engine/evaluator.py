@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
+from nas_engine.amounts import amount
 from nas_engine.front import Point, dominates, excess_of
 from nas_engine.noise import Noise as Noise
 from nas_engine.noise import margin, relative
@@ -247,7 +248,7 @@ def _by_bounds(figures: Figures, compared: Compared, rules: Rules) -> Verdict | 
         reason = f"{_value(figures)}; {_all(compared)}. No accepted trial kept the bounds before."
         return verdict(True, "first within the bounds", reason)
     broken = "; ".join(
-        f"{_figure(name, value)}, and this search allows {_amount(name, most)}"
+        f"{amount(name, value)}, and this search allows {amount(name, most)}"
         for name, most in compared.at_most.items()
         if (value := compared.values[name]) is not None and value > most
     )
@@ -386,7 +387,7 @@ def _beside(weighed: _Weighed, compared: Compared) -> str:
     return (
         f"val_mse is {_change(weighed.improvement)} than that of trial {rival.number} with "
         f"{rival.values[0]:.6g} ({_count(rival.seeds, 'seed')}), "
-        f"{', '.join(_figure(name, value) for name, value in costs)}: "
+        f"{', '.join(amount(name, value) for name, value in costs)}: "
         f"{_spread(weighed.improvement, weighed.margin)}"
     )
 
@@ -395,20 +396,9 @@ def _all(compared: Compared) -> str:
     """Return the costs of a trial that count in its search."""
     counted = {*compared.objectives, *compared.at_most}
     return ", ".join(
-        _figure(name, value)
+        amount(name, value)
         for name in COSTS
         if name in counted and (value := compared.values.get(name)) is not None
-    )
-
-
-def _figure(name: Objective, value: float) -> str:
-    return f"{_title(name)} {_amount(name, value)}"
-
-
-def _amount(name: Objective, value: float) -> str:
-    unit = MEASURES[name].unit
-    return (f"{value:,.0f}" if MEASURES[name].exact else f"{value:,.4g}") + (
-        f" {unit}" * bool(unit)
     )
 
 

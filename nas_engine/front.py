@@ -169,12 +169,16 @@ def rank(val_mse: float, excess: float | None) -> tuple[float, float]:
 # -- hypervolume ----------------------------------------------------------------------------------
 
 
+BEYOND = 2.0  # times the highest cost: up to where a front gains, where no bound says so
+
+
 @dataclass(frozen=True)
 class Box:
     """In what a hypervolume is told: each figure from the best to the worst that counts.
 
     The error runs from 0 to that of trial 0, so that a search begins at 0. Each cost runs on a log
-    scale from the least to the most that a trial with a result came to, or to its bound.
+    scale from the least that a trial with a result came to, to `BEYOND` times the most, or to its
+    bound: the dearest trial counts for its error, too.
     """
 
     objectives: tuple[Objective, ...]
@@ -214,7 +218,7 @@ def box(trials: Iterable[Measured], spec: SearchSpec) -> Box | None:
     for at, name in enumerate(spec.objectives[1:], 1):
         values = [point[at] for _, point in reached if point[at] > 0] or [1.0]
         low.append(min(values))
-        high.append(spec.at_most.get(name, max(values)))
+        high.append(spec.at_most.get(name, BEYOND * max(values)))
     return Box(spec.objectives, tuple(low), tuple(high))
 
 

@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.store.hindsight",
         "nas_engine.store.lineage",
         "nas_engine.store.listing",
+        "nas_engine.store.outcomes",
         "nas_engine.store.provenance",
         "nas_engine.store.reader",
         "nas_engine.store.schema",

@@ -210,6 +210,7 @@ class TrainingRow:
     gpu_percent: float | None
     gpu_memory_mb: float | None
     node: str = ""
+    kind: str = "scratch"  # as in RunRow
 
 
 class BarRow(NamedTuple):
@@ -221,6 +222,7 @@ class BarRow(NamedTuple):
     state: str
     started_at: float
     ended_at: float | None
+    kind: str = "scratch"  # as in RunRow
 
 
 @dataclass(frozen=True)
@@ -516,7 +518,7 @@ class Reader:
     def bars(self, search_id: int, since: float = 0.0) -> list[BarRow]:
         """Return the trainings that went on after the moment `since`, in order of their start."""
         rows = self.fetch(
-            """SELECT number, seed, slot, state, started_at, ended_at FROM runs
+            """SELECT number, seed, slot, state, started_at, ended_at, kind FROM runs
             WHERE search_id = ? AND started_at IS NOT NULL AND coalesce(ended_at, ?) >= ?
             ORDER BY started_at""",
             (search_id, since, since),
@@ -545,16 +547,20 @@ class Reader:
             count, kind, last = count + 1, error_class, last or error
         return count, kind, last
 
-    def runs(self, search_id: int, number: int) -> list[RunRow]:
-        """Return the trainings of a trial in the order in which they began."""
+    def runs(self, search_id: int, number: int, every: bool = False) -> list[RunRow]:
+        """Return the trainings of a trial in the order in which they began.
+
+        They are those from scratch, of which alone a trial has its figures; with `every`, those
+        too that began with the weights of another trial.
+        """
         return self._rows(
             RunRow,
             """SELECT id, seed, state, data_sha256, val_mse, val_mae, best_epoch, epochs, seconds,
             attempt, crashes, error_class, error, slot, node, worker_pid, worker_start, started_at,
             ended_at, cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb, kind,
             inherited_from, inherited_share, latency_ms, flops
-            FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
-            (search_id, number),
+            FROM runs WHERE search_id = ? AND number = ? AND (kind = 'scratch' OR ?) ORDER BY id""",
+            (search_id, number, every),
         )
 
     def training(self, search_id: int) -> list[TrainingRow]:
@@ -562,10 +568,11 @@ class Reader:
         return self._rows(
             TrainingRow,
             """SELECT r.number, r.seed, r.attempt, r.slot, r.worker_pid, r.epoch, r.step, r.steps,
-            json_extract(p.config, '$."training.epochs"') AS epochs,
+            CASE r.kind WHEN 'scratch' THEN json_extract(p.config, '$."training.epochs"')
+                ELSE r.epochs END AS epochs,
             (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
             r.started_at, r.cpu_percent, r.memory_mb, r.peak_memory_mb, r.gpu_percent,
-            r.gpu_memory_mb, r.node
+            r.gpu_memory_mb, r.node, r.kind
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
             WHERE r.search_id = ? AND r.state = 'running'
@@ -610,7 +617,7 @@ class Reader:
             f"""SELECT t.number, v.accepted, t.ended_at, t.val_mse, t.seeds, r.parameters,
             {_MEANS} FROM verdicts v JOIN trials t USING (search_id, number)
             LEFT JOIN runs r ON r.id = {_STANDS}
-            WHERE v.search_id = ? AND v.accepted AND t.val_mse IS NOT NULL ORDER BY number""",  # noqa: S608
+            WHERE v.search_id = ? AND v.accepted AND t.val_mse IS NOT NULL ORDER BY t.number""",  # noqa: S608
             (search_id,),
         )
 
@@ -702,7 +709,7 @@ class Reader:
             FROM trials t JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
             JOIN epochs e ON e.run_id = r.id
             WHERE t.search_id = ?1 {among}
-            AND (r.seed = ?3 OR ?3 IS NULL AND r.id = {_STANDS})
+            AND (r.seed = ?3 AND r.kind = 'scratch' OR ?3 IS NULL AND r.id = {_STANDS})
             ORDER BY r.number, e.epoch""",  # noqa: S608
             (search_id, json.dumps(numbers), seed),
         )
@@ -993,7 +1000,8 @@ _SEARCH = """
     LEFT JOIN trials best ON best.search_id = s.id AND best.number = s.incumbent
 """
 
-_RUNS_OF_TRIAL = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_ALL_RUNS = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_RUNS_OF_TRIAL = f"{_ALL_RUNS} AND o.kind = 'scratch'"
 _STANDS = f"(SELECT o.id {_RUNS_OF_TRIAL} ORDER BY o.val_mse IS NULL, o.id LIMIT 1)"
 
 _MEANS = f"""
@@ -1022,7 +1030,7 @@ _TRIAL = f"""
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
-    LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
+    LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_ALL_RUNS})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
 

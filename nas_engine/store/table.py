@@ -27,7 +27,7 @@ from nas_engine.store.reader import Reader, TrialRow
 if TYPE_CHECKING:
     from data.columnar import Kind
 
-_RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number AND o.kind = 'scratch'"
 
 COLUMNS: Mapping[str, str] = {
     "number": "t.number",
@@ -394,7 +394,8 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
             SELECT search_id, number, max(parameters) AS parameters, avg(seconds) AS seconds,
                 max(epochs) AS epochs, avg(peak_memory_mb) AS memory_mb,
                 avg(latency_ms) AS latency_ms, avg(flops) AS flops
-            FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) GROUP BY 1, 2)
+            FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) AND kind = 'scratch'
+            GROUP BY 1, 2)
         SELECT t.search_id, t.number, p.parent, t.state, p.source, p.step_type, v.accepted,
             t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.epochs, t.error_class,
             r.memory_mb, t.ended_at, p.differences, t.seeds, r.latency_ms, r.flops

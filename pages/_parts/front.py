@@ -18,18 +18,17 @@ from nas_engine.amounts import gap_text
 from nas_engine.front import Gap, Growth, box, front, gaps, growth
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
+from nas_engine.store.outcomes import Outcome, outcomes
 from nas_engine.store.reader import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.all_trials import BY_MARK
 from pages._parts.download import csv_text, file_name
 from pages._parts.effects import relative_change
 from pages._parts.front_figures import (
-    Tried,
     front_figure,
     front_text,
     growth_figure,
     growth_text,
-    tried,
 )
 from pages._parts.history import OPEN
 from pages._parts.live_chart import Figure, chart
@@ -49,7 +48,7 @@ MARKS = (
 )
 SHARE = (
     "The share of the box of objectives that the front dominates: the error from 0 to trial 0's, "
-    "each cost on a log scale from the least to the most of all results, or to its bound. The box "
+    "each cost on a log scale from the least to twice the most of all results, or to its bound. It "
     "is that of now, so earlier shares may change when a trial is cheaper or dearer than all "
     "before it."
 )
@@ -63,8 +62,8 @@ BY = ("trials", "hours")
 class Drawn:
     """A front as the page shows it."""
 
-    members: list[Tried]
-    start: Tried | None
+    members: list[Outcome]
+    start: Outcome | None
     figure: Figure
     text: str
     growth: list[Growth]
@@ -72,9 +71,9 @@ class Drawn:
     gaps: list[Gap]
 
 
-def placed(results: Results) -> list[Tried]:
+def placed(results: Results) -> list[Outcome]:
     """Return the trials of one search, those without a result with their costs by arithmetic."""
-    found = tried(results)
+    found = outcomes(results)
     bare = [
         at for at, row in enumerate(found) if row.val_mse is None and row.state in (*OPEN, "pruned")
     ]
@@ -110,7 +109,9 @@ def drawn_front(
     )
 
 
-def members_frame(members: Sequence[Tried], start: Tried | None, spec: SearchSpec) -> pd.DataFrame:
+def members_frame(
+    members: Sequence[Outcome], start: Outcome | None, spec: SearchSpec
+) -> pd.DataFrame:
     """Return a row for each member of a front, by error, with its differences to trial 0.
 
     Columns are "Trial", "Source", and for each figure of the search its name and its name with

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from nas_engine.amounts import amount, in_a_sentence
 from nas_engine.front import Growth, figures, keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
+from nas_engine.store.outcomes import Outcome
 from nas_engine.store.reader import BaselineRow
-from nas_engine.store.table import Results
 from pages._parts.figures import COLOURS, MUTED, baseline_lines, layout, near, of_split
 from pages._parts.history import OPEN, ceiling
 from pages._parts.live_chart import Figure
@@ -26,45 +26,12 @@ _WIDE = 4.0  # costs that span this ratio stand on a log scale
 _ROOM = 0.06  # of an axis, on either side of what is drawn
 
 
-class Tried(NamedTuple):
-    """A trial as the front sees it: `front.Measured`, and what is told of it beside that."""
-
-    search: int
-    number: int
-    state: str
-    source: str
-    accepted: bool | None
-    ended_at: float | None
-    spread: float | None
-    val_mse: float | None
-    latency_ms: float | None
-    parameters: float | None
-    flops: float | None
-    seconds: float | None
-    memory_mb: float | None
-    differences: str  # JSON: settings that are not those of trial 0
-
-    @property
-    def name(self) -> str:
-        """How an address names it."""
-        return f"{self.search}.{self.number}"
-
-
-def tried(results: Results) -> list[Tried]:
-    """Return the trials of searches, in order."""
-    columns = [getattr(results, name) for name in Tried._fields]
-    rows = (Tried(*row) for row in zip(*columns, strict=True))
-    return [
-        row._replace(accepted=None if row.accepted is None else bool(row.accepted)) for row in rows
-    ]
-
-
 # -- the front ----------------------------------------------------------------------------------
 
 
 def front_figure(
-    trials: Sequence[Tried],
-    members: Sequence[Tried],
+    trials: Sequence[Outcome],
+    members: Sequence[Outcome],
     cost: Objective,
     spec: SearchSpec,
     baselines: Sequence[BaselineRow] = (),
@@ -107,7 +74,7 @@ def front_figure(
 
 
 def front_text(
-    trials: Sequence[Tried], members: Sequence[Tried], cost: Objective, spec: SearchSpec
+    trials: Sequence[Outcome], members: Sequence[Outcome], cost: Objective, spec: SearchSpec
 ) -> str:
     """Return in words what the figure shows."""
     scored = sum(row.val_mse is not None for row in trials)
@@ -129,8 +96,8 @@ def axis_title(name: Objective) -> str:
 
 
 def worth_drawing(
-    scored: Sequence[Tried], members: Sequence[Tried], cost: Objective
-) -> list[Tried]:
+    scored: Sequence[Outcome], members: Sequence[Outcome], cost: Objective
+) -> list[Outcome]:
     """Return the trials with a result that are drawn: all, or the outline of many."""
     if len(scored) <= MOST_POINTS:
         return list(scored)
@@ -142,11 +109,11 @@ def worth_drawing(
     return [row for row in scored if row.number in kept]
 
 
-def _error(row: Tried) -> float:
+def _error(row: Outcome) -> float:
     return math.inf if row.val_mse is None else row.val_mse
 
 
-def _stairs(members: Sequence[Tried], cost: Objective, spec: SearchSpec) -> list[dict[str, Any]]:
+def _stairs(members: Sequence[Outcome], cost: Objective, spec: SearchSpec) -> list[dict[str, Any]]:
     """Return the stairs through the members that are best in error and cost, and all members."""
     if not members:
         return []
@@ -184,15 +151,15 @@ def _stairs(members: Sequence[Tried], cost: Objective, spec: SearchSpec) -> list
 
 
 def _others(
-    drawn: Sequence[Tried],
-    members: Sequence[Tried],
+    drawn: Sequence[Outcome],
+    members: Sequence[Outcome],
     cost: Objective,
     spec: SearchSpec,
     top: float,
 ) -> list[dict[str, Any]]:
     """Return the trials beside the front, by what keeps them off it; trial 0 has its name."""
     on = {row.number for row in members}
-    groups: dict[str, list[Tried]] = {name: [] for name in _KINDS}
+    groups: dict[str, list[Outcome]] = {name: [] for name in _KINDS}
     for row in drawn:
         if row.number in on or row.number == 0:
             continue
@@ -221,7 +188,7 @@ _KINDS = {
 }
 
 
-def _kind(row: Tried, spec: SearchSpec, top: float) -> str:
+def _kind(row: Outcome, spec: SearchSpec, top: float) -> str:
     if row.val_mse is not None and row.val_mse > top:
         return "beyond the scale"
     if spec.at_most and not keeps(row, spec.at_most):
@@ -234,7 +201,7 @@ def _kind(row: Tried, spec: SearchSpec, top: float) -> str:
 def _markers(
     name: str,
     symbol: str,
-    rows: Sequence[Tried],
+    rows: Sequence[Outcome],
     cost: Objective,
     spec: SearchSpec,
     ink: str,
@@ -260,7 +227,7 @@ def _markers(
     }
 
 
-def hover(row: Tried, spec: SearchSpec) -> str:
+def hover(row: Outcome, spec: SearchSpec) -> str:
     """Return a trial's number, source and figures, a line each."""
     names = dict.fromkeys((*spec.objectives, *spec.at_most))
     told = [amount(name, value) for name in names if (value := getattr(row, name)) is not None]
@@ -270,7 +237,7 @@ def hover(row: Tried, spec: SearchSpec) -> str:
 _FOOT = {"not ended": "triangle-right-open", "too slow": "x-open"}
 
 
-def _at_the_foot(rows: Sequence[Tried], cost: Objective) -> list[dict[str, Any]]:
+def _at_the_foot(rows: Sequence[Outcome], cost: Objective) -> list[dict[str, Any]]:
     traces = []
     for name, found in (
         ("not ended", [row for row in rows if row.state in OPEN]),

@@ -223,7 +223,7 @@ COLUMNS: dict[str, Column] = {
     "Bounds": Column(
         _bounds,
         "object",
-        _TEXT(width=165, help="Whether it keeps what the search demands of a model"),
+        _TEXT(width=190, help="Whether it keeps what the search demands of a model"),
     ),
     "Transcript": Column(
         lambda row, _: f"./transcript?search={row.search_id}&trial={row.number}",

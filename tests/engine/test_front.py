@@ -119,7 +119,7 @@ def test_the_incumbent_keeps_the_bounds_or_breaks_them_least() -> None:
 def test_a_box_runs_from_no_error_to_that_of_trial_0_and_over_the_costs_that_were_seen() -> None:
     trials = [Shown(0, 0.8, 100.0), Shown(1, 0.9, 10.0, accepted=False), Shown(2, 0.4, 1000.0)]
     within = box(trials, TWO)
-    assert within == Box(TWO.objectives, (0.0, 10.0), (0.8, 1000.0))
+    assert within == Box(TWO.objectives, (0.0, 10.0), (0.8, 2000.0))
     assert within.place((0.4, 100.0)) == pytest.approx((0.5, 0.5))
     bounded = TWO.model_copy(update={"at_most": {"parameters": 100.0}})
     assert box(trials, bounded) == Box(TWO.objectives, (0.0, 10.0), (0.8, 100.0))

@@ -115,9 +115,9 @@ def test_every_trial_of_the_front_must_be_beaten_and_the_one_that_is_not_is_name
     verdict = judged(on_front((0.6, 100.0), *front))
     assert (verdict.rule, verdict.against) == ("dominated", 1)
     assert verdict.sentence == (
-        "Rejected (dominated): val_mse 0.6 (1 seed), parameters 100: trial 1 of the front is no "
+        "Rejected (dominated): val_mse 0.6 (1 seed), 100 parameters: trial 1 of the front is no "
         "worse in anything; val_mse is 20.00% worse than that of trial 1 with 0.5 (1 seed), "
-        "parameters 100: outside the spread of ±5.00%."
+        "100 parameters: outside the spread of ±5.00%."
     )
 
 
@@ -126,7 +126,7 @@ def test_a_verdict_names_the_trials_that_leave_the_front() -> None:
     verdict = judged(figures)
     assert verdict.accepted
     assert verdict.sentence == (
-        "Accepted (extends the front): val_mse 0.45 (1 seed), parameters 90: it replaces trials "
+        "Accepted (extends the front): val_mse 0.45 (1 seed), 90 parameters: it replaces trials "
         "1 and 2."
     )
     assert figures.compared is not None and figures.compared.replaced == [1, 2]
@@ -251,11 +251,11 @@ def test_what_keeps_the_bounds_comes_before_what_does_not(
 
 def test_a_verdict_by_the_bounds_tells_the_figure_and_the_bound() -> None:
     assert judged(bounded(0.4, 9.0)).reason == (
-        "It has latency 9 ms, and this search allows 5 ms: 80.00% beyond the bounds, no less than "
+        "It has 9 ms, and this search allows 5 ms: 80.00% beyond the bounds, no less than "
         "trial 0, of which it is 60.00%."
     )
     assert judged(bounded(0.4, 6.0, best=(0.5, 5.0))).reason == (
-        "It has latency 6 ms, and this search allows 5 ms."
+        "It has 6 ms, and this search allows 5 ms."
     )
     assert judged(bounded(0.3, None)).reason == (
         "val_mse 0.3 (1 seed), but its latency was not measured, and this search weighs it."

@@ -12,7 +12,6 @@ from informer.config import Value, from_flat
 from informer.rundir import Epoch, Failure, Progress, Success
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, send
 from nas_engine.evaluator import Verdict, decide
-from nas_engine.front import incumbent
 from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage
@@ -405,8 +404,6 @@ def traded(
     ended = Ended("pruned", "infeasible", "A forecast takes 12.3 ms, and this search allows 8.")
     seed.writer.end_without_result(seed.id, 6, run, ended)
     seed.sql("UPDATE runs SET latency_ms = 12.3 WHERE id = ?", (run,))
-    best = incumbent(seed.writer.read.trials(seed.id), seed.spec.at_most)
-    seed.sql("UPDATE searches SET incumbent = ? WHERE id = ?", (best, seed.id))
     seed.running(7)
     if alive is not None:
         seed.lease(alive)

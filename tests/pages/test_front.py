@@ -7,10 +7,15 @@ from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from click.testing import CliRunner
 
-from nas_engine.amounts import amount, broken_text
+from nas_engine.amounts import amount, beforehand_text, broken_text
+from nas_engine.cli.main import main
+from nas_engine.evaluator import Compared, Noise, Rival
 from nas_engine.front import front, growth
+from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
+from nas_engine.store.outcomes import Outcome
 from nas_engine.store.reader import BaselineRow, reading
 from nas_engine.store.table import results
 from nas_engine.workspace import Workspace
@@ -18,12 +23,12 @@ from pages._parts.front import drawn_front, members_frame, placed
 from pages._parts.front_figures import (
     MOST_POINTS,
     PARTS,
-    Tried,
     front_figure,
     front_text,
     growth_figure,
     growth_text,
 )
+from pages._parts.trial_record import front_rows
 from tests.pages import seed
 from tests.pages.conftest import Open, words
 
@@ -31,10 +36,10 @@ BASELINES = [BaselineRow("linear", "val", 0.4, 0.42), BaselineRow("last", "val",
 SPEC = SearchSpec(objectives=("val_mse", "parameters"))
 
 
-def trial(number: int, error: float | None, cost: float | None, **facts: Any) -> Tried:
-    return Tried(
+def trial(number: int, error: float | None, cost: float | None, **facts: Any) -> Outcome:
+    return Outcome(
         **{
-            **dict.fromkeys(Tried._fields),
+            **dict.fromkeys(Outcome._fields),
             "search": 1,
             "number": number,
             "state": "completed",
@@ -59,7 +64,7 @@ TRIALS = [
 ]
 
 
-def drawn(spec: SearchSpec = SPEC, trials: list[Tried] = TRIALS) -> dict[str, Any]:
+def drawn(spec: SearchSpec = SPEC, trials: list[Outcome] = TRIALS) -> dict[str, Any]:
     return front_figure(trials, front(trials, spec), "parameters", spec, BASELINES)
 
 
@@ -133,7 +138,7 @@ def test_of_many_trials_the_outline_is_drawn_and_the_front_whole() -> None:
     [[], [trial(0, None, None)], [trial(0, 0.5, 7.0)], [trial(0, 0.5, 0.0), trial(1, 9e9, 3.0)]],
     ids=["none", "no result", "one", "a cost of nothing"],
 )
-def test_plotly_draws_every_case(trials: list[Tried]) -> None:
+def test_plotly_draws_every_case(trials: list[Outcome]) -> None:
     go.Figure(drawn(SPEC, trials))
     assert front_text(trials, front(trials, SPEC), "parameters", SPEC)
     go.Figure(growth_figure(growth(trials, SPEC), []))
@@ -156,7 +161,7 @@ def test_figures_have_their_units() -> None:
     assert amount("seconds", 90.0) == "90 s"
     assert amount("val_mse", None) == "–" and amount("seconds", 7200.0) == "2 h"
     assert broken_text(TRIALS[3], {"parameters": 100_000.0, "flops": 1.0}) == (
-        "190,000 parameters, 90% beyond the bound"
+        "190,000 parameters (+90 %)"
     )
 
 
@@ -223,8 +228,8 @@ def test_with_bounds_alone_the_best_within_them_is_told_and_others_are_marked(
     assert named(history, "best so far")["x"] == [2, 3, 7]
     table = app.dataframe[0].value
     assert table["Bounds"].tolist()[:3] == [
-        "✕ 64,000 parameters, 28% beyond the bound",
-        "✕ 64,100 parameters, 28% beyond the bound",
+        "✕ 64,000 parameters (+28 %)",
+        "✕ 64,100 parameters (+28 %)",
         "✓ kept",
     ]
     assert search_id == 1 and "live-front" not in charts(app)
@@ -236,4 +241,83 @@ def test_while_nothing_keeps_the_bounds_the_nearest_trial_is_named(
     seed.traded(workspace, {"parameters": 7_000.0}, ("val_mse",))
     app = open_page("live")
     assert "Nearest to bounds ↓" in words(app)
-    assert "Trial 2 comes nearest: 9,800 parameters, 40%" in words(app).replace("\\", "")
+    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in words(app).replace("\\", "")
+
+
+# -- Trial, Overview, command line ---------------------------------------------------------------
+
+
+def test_overview_tells_fronts_and_bounds_in_words(open_page: Open, workspace: Workspace) -> None:
+    seed.small(workspace)
+    assert "Front" not in open_page("overview").dataframe[0].value
+    seed.traded(workspace)
+    seed.traded(workspace, {"parameters": 50_000.0}, ("val_mse",))
+    seed.traded(workspace, {"parameters": 7_000.0}, ("val_mse",))
+    told = open_page("overview").dataframe[0].value["Front"].tolist()
+    assert told[0] == "none yet under 7,000 parameters"
+    assert told[1] == "best under 50,000 parameters"
+    assert told[2].startswith("front of 3, hypervolume ")
+    assert not isinstance(told[3], str), "of the error alone there is nothing to tell"
+
+
+def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> None:
+    seed.traded(workspace, {"latency_ms": 8.0})
+    seed.traded(workspace, {"parameters": 7_000.0}, ("val_mse",))
+
+    def said(*arguments: str) -> str:
+        result = CliRunner().invoke(main, [*arguments, "--db", str(workspace.db)])
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    shown = said("show", "1")
+    assert "It trades the error against parameters and latency, under 8 ms." in shown
+    assert "Front of 3, hypervolume" in shown and "Widest gaps: nothing between" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["trial", "val_mse", "parameters", "latency_ms", "source"] in lines
+    assert ["5", "0.3876", "188000", "6.3", "tpe"] in lines
+    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in said("show", "2")
+    assert "none yet under 7,000 parameters" in said("list")
+    assert "front of 3" in json.loads(said("list", "--json"))[1]["front"]
+
+
+def test_a_verdict_shows_the_costs_the_bounds_and_the_front_that_it_used() -> None:
+    compared = Compared(
+        objectives=("val_mse", "parameters"),
+        values={"val_mse": 0.4, "parameters": 12_000.0, "latency_ms": None},
+        at_most={"latency_ms": 5.0},
+        rivals=tuple(Rival(n, (0.3 + n / 100, 1000.0 * (20 - n)), 1) for n in range(15)),
+        noise={"latency_ms": Noise(0.021, 3)},
+    )
+    rows = front_rows(compared)
+    assert rows[:3] == [
+        ("parameters of the trial", "12,000 parameters"),
+        ("latency of the trial", "–, at most 5 ms"),
+        ("on the front: trial 0", "val_mse 0.3000, 20,000 parameters"),
+    ]
+    assert rows[-2:] == [("on the front", "3 more trials"), ("noise of latency", "2.10 %")]
+
+
+def test_what_a_proposal_comes_to_is_held_against_the_bounds_that_arithmetic_knows() -> None:
+    exact: dict[Objective, float] = {"parameters": 64_000, "flops": 1.2e6}
+    assert beforehand_text(exact, SearchSpec()) == ""
+    told = beforehand_text(exact, SPEC)
+    assert told == "By arithmetic it comes to 64,000 parameters and 1.2 MFLOPs."
+    bounds: dict[Objective, float] = {"parameters": 50_000.0, "latency_ms": 5.0}
+    assert beforehand_text(exact, SearchSpec(at_most=bounds)).endswith(
+        "beyond the bounds by 64,000 parameters (+28 %)."
+    )
+    bounds["parameters"] = 70_000.0
+    assert beforehand_text(exact, SearchSpec(at_most=bounds)).endswith(
+        "within the bounds of 70,000 parameters. Whether it keeps the bound of latency is measured."
+    )
+
+
+def test_review_tells_whether_a_proposal_keeps_the_bounds(
+    open_page: Open, workspace: Workspace
+) -> None:
+    waits = seed.Seed(workspace, mode="review", at_most={"parameters": 1000.0})
+    waits.propose(0, "default")
+    waits.train(0, 0.5)
+    waits.propose(1, "tpe", 0, {"model.d_ff": 64}, waiting=True)
+    waits.close()
+    assert "beyond the bounds by" in words(open_page("review"))
