@@ -8,23 +8,16 @@ from informer.config import (
     Choices,
     ConfigError,
     Interval,
-    RunConfig,
     Search,
     Value,
     fields,
     from_flat,
 )
 from informer.cost import parameters
-from informer.estimate import forecast_flops
 from nas_engine.machine import memory_needed
-from nas_engine.objectives import MEASURES, Objective
+from nas_engine.objectives import MEASURES, exact_figures
 from nas_engine.proposals import Record
 from nas_engine.space import contains, dimensions
-
-
-def exact_figures(config: RunConfig) -> dict[Objective, int]:
-    """Return what is known of a configuration before it is trained, by arithmetic."""
-    return {"parameters": parameters(config), "flops": forecast_flops(config)}
 
 
 def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import SecretStr
@@ -20,13 +21,14 @@ from nas_engine.chat.tools import LOOKING, MOST_POINTS, name_of
 from nas_engine.commands import Ask, Decide
 from nas_engine.interruptions import EngineClosed
 from nas_engine.llm import LanguageModel
-from nas_engine.search import Limits
+from nas_engine.search import Limits, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
 from nas_engine.store.reader import TurnRow, reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
+from tests.engine.rows import trial_row
 from tests.fakes.llm_server import (
     LLMServer,
     Reply,
@@ -241,7 +243,7 @@ def test_a_long_curve_is_told_in_few_points(workspace: Workspace, at_desk: Open)
 
 def test_the_front_can_be_looked_up_with_its_costs_gaps_and_bounds(workspace: Workspace) -> None:
     aims = SearchSpec(objectives=("val_mse", "parameters"), at_most={"parameters": 60_000.0})
-    with Writer(workspace) as writer:
+    with closing(Writer(workspace)) as writer:
         search_id = writer.open_search(aims)
         read, search = writer.read, writer.read.search(search_id)
         assert search is not None
