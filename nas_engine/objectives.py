@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from informer.config import short
+from informer.config import RunConfig, short
 
 Objective = Literal["val_mse", "latency_ms", "parameters", "flops", "seconds", "memory_mb"]
 """Each names the attribute of a trial, and the column of its table, that holds its figure."""
@@ -51,6 +51,15 @@ MEASURES: Mapping[Objective, Measure] = MappingProxyType(
 )
 COSTS: tuple[Objective, ...] = get_args(Objective)[1:]
 """What the error may be traded against."""
+
+
+def exact_figures(config: RunConfig) -> dict[Objective, int]:
+    """Return what is known of a configuration before it is trained, by arithmetic."""
+    # Imported here because they load numpy, which most of what names an objective can do without.
+    from informer.cost import parameters
+    from informer.estimate import forecast_flops
+
+    return {"parameters": parameters(config), "flops": forecast_flops(config)}
 
 
 # -- bounds as people write them ------------------------------------------------------------------

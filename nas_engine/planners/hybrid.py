@@ -95,13 +95,17 @@ def best_of(candidates: Sequence[Proposal], results: Sequence[TrialRow], view: V
     """Return the candidate of which the surrogate expects most; raises Unconvincing."""
     prospects = Prospects(view, results)
     expected = prospects.of([{**view.parent, **c.changes} for c in candidates])
-    ranked = zip(candidates, expected, strict=True)
-    best, hope = max(ranked, key=lambda pair: pair[1].worth)
-    if why := _poor(hope, prospects.errors.results, results, view.spec):
-        raise Unconvincing(
-            f"Of the best of its {len(candidates)} valid candidates the surrogate expects {why}."
-        )
-    return best.model_copy(update={"source": "hybrid"})
+    pairs = zip(candidates, expected, strict=True)
+    ranked = sorted(pairs, key=lambda pair: pair[1].worth, reverse=True)
+    why = [_poor(hope, prospects.errors.results, results, view.spec) for _, hope in ranked]
+    # A slight chance to keep the bounds may be worth most where much is to be gained.
+    looked_at = len(ranked) if traded(view.spec) else 1
+    for (best, _), poor in zip(ranked[:looked_at], why, strict=False):
+        if not poor:
+            return best.model_copy(update={"source": "hybrid"})
+    raise Unconvincing(
+        f"Of the best of its {len(candidates)} valid candidates the surrogate expects {why[0]}."
+    )
 
 
 def _poor(

@@ -15,7 +15,8 @@ from informer.config import (
 )
 from informer.cost import parameters
 from nas_engine.machine import memory_needed
-from nas_engine.proposals import EXACT, Record
+from nas_engine.objectives import MEASURES, exact_figures
+from nas_engine.proposals import Record
 from nas_engine.space import contains, dimensions
 
 
@@ -80,11 +81,9 @@ def _beyond(record: Record, values: Mapping[str, Value]) -> float | None:
     except ConfigError:
         return None
     limits = record.spec.limits
-    total = sum(
-        max(0.0, figure(config) / record.spec.at_most[name] - 1)
-        for name, figure in EXACT.items()
-        if name in record.spec.at_most
-    )
+    bounds = {name: most for name, most in record.spec.at_most.items() if MEASURES[name].exact}
+    known = exact_figures(config) if bounds else {}
+    total = sum(max(0.0, known[name] / most - 1) for name, most in bounds.items())
     for constraint in record.constraints:
         match constraint.key:
             case "parameters":

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 
 from informer.config import Value, from_flat
 from nas_engine.front import excess, excess_of, figures, hypervolume
-from nas_engine.objectives import MEASURES, Objective
+from nas_engine.objectives import MEASURES, Objective, exact_figures
 from nas_engine.planners.aims import Standing, names
 from nas_engine.planners.base import View
-from nas_engine.planners.surrogate import Surrogate
-from nas_engine.proposals import EXACT
+from nas_engine.planners.surrogate import LEAST, Surrogate
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 
@@ -40,9 +39,9 @@ class Prospect:
     figures: Mapping[Objective, float]  # expected, of all objectives and of what is bounded
 
     @property
-    def worth(self) -> tuple[float, float, float]:
-        """What candidates are ranked by: where none promises a gain, the bounds come first."""
-        return self.gain * self.keeps, self.keeps, -self.figures["val_mse"]
+    def worth(self) -> tuple[float, float]:
+        """What candidates are ranked by: where none promises a gain, by the bounds."""
+        return self.gain * self.keeps, self.keeps
 
     def standing(self, spec: SearchSpec) -> Standing:
         """Return how it would stand beside results."""
@@ -67,40 +66,45 @@ class Prospects:
 
     def of(self, configs: Sequence[Mapping[str, Value]]) -> list[Prospect]:
         """Return what is expected of each configuration."""
-        logs = self._logs(configs)
+        exact = [exact_figures(from_flat(config)) for config in configs]
+        logs = self._logs(configs, exact)
         gains = self._gains(logs, configs)
         return [
             Prospect(
                 gain=gains[at],
                 keeps=math.prod(
-                    self._keeps(
-                        name, float(logs[name][:, at].mean()), float(logs[name][:, at].var())
-                    )
-                    for name in self._view.spec.at_most
+                    float(exact[at][name] <= most)
+                    if name in exact[at]
+                    else self._keeps(name, most, logs[name][:, at])
+                    for name, most in self._view.spec.at_most.items()
                 ),
-                figures={name: math.exp(logs[name][:, at].mean()) for name in logs},
+                figures={
+                    name: exact[at].get(name) or math.exp(logs[name][:, at].mean()) for name in logs
+                },
             )
             for at in range(len(configs))
         ]
 
-    def _logs(self, configs: Sequence[Mapping[str, Value]]) -> dict[Objective, Logs]:
+    def _logs(
+        self,
+        configs: Sequence[Mapping[str, Value]],
+        exact: Sequence[Mapping[Objective, float]],
+    ) -> dict[Objective, Logs]:
         """Return the logarithm of each figure as each tree expects it."""
         errors = self.errors.trees(configs)
         logs: dict[Objective, Logs] = {"val_mse": errors}
         for name in names(self._view.spec)[1:]:
-            if name in EXACT:
-                exact = [math.log(max(EXACT[name](from_flat(config)), 1)) for config in configs]
-                logs[name] = np.broadcast_to(exact, errors.shape)
+            if MEASURES[name].exact:
+                known = [math.log(max(figures[name], LEAST)) for figures in exact]
+                logs[name] = np.broadcast_to(known, errors.shape)
             else:
                 logs[name] = self._costs[name].trees(configs)
         return logs
 
-    def _keeps(self, name: Objective, mean: float, variance: float) -> float:
+    def _keeps(self, name: Objective, most: float, trees: NDArray[np.float64]) -> float:
         """Return the probability that a figure keeps its bound, its logarithm being normal."""
-        below = math.log(self._view.spec.at_most[name]) - mean
-        if name in EXACT:
-            return float(below >= 0)
-        deviation = math.sqrt(variance + self._costs[name].missed)
+        below = math.log(most) - float(trees.mean())
+        deviation = math.sqrt(float(trees.var()) + self._costs[name].missed)
         return NormalDist().cdf(below / deviation) if deviation else float(below >= 0)
 
     def _gains(

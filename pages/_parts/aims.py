@@ -16,10 +16,11 @@ from nas_engine.objectives import (
     MEASURES,
     BoundsError,
     Objective,
+    exact_figures,
     parse_bounds,
     written,
 )
-from nas_engine.proposals import EXACT, beyond_bounds
+from nas_engine.proposals import beyond_bounds
 from nas_engine.search import SearchSpec
 
 Aims = Mapping[str, Any]
@@ -103,7 +104,7 @@ def choose_timing(start: Timing, prefix: str) -> Timing:
 
 def start_text(spec: SearchSpec, config: RunConfig) -> str:
     """Return how trial 0 stands to the aims of its search; empty where error alone counts."""
-    exact = {name: figure(config) for name, figure in EXACT.items()}
+    exact = exact_figures(config)
     told = beforehand_text(exact, spec)
     if not told:
         return ""

@@ -10,8 +10,7 @@ from informer.config import ConfigError, from_flat
 from informer.orders import Timing
 from nas_engine.amounts import amount, bounds_text, broken_text
 from nas_engine.front import keeps
-from nas_engine.objectives import MEASURES
-from nas_engine.proposals import EXACT
+from nas_engine.objectives import MEASURES, exact_figures
 from nas_engine.store.reader import TrialRow
 from pages._parts.text import plain
 from pages._parts.trial_view import View
@@ -25,7 +24,7 @@ def with_costs(view: View) -> TrialRow:
     trial = view.trial
     try:
         config = from_flat(trial.config)
-        exact = {name: figure(config) for name, figure in EXACT.items()}
+        exact = exact_figures(config)
     except ConfigError:  # its data set has gone, or it is of a search from before a rule
         exact = {}
     measured = [run.latency_ms for run in view.runs if run.latency_ms is not None]
