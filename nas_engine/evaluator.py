@@ -238,7 +238,7 @@ def _by_bounds(figures: Figures, compared: Compared, rules: Rules) -> Verdict | 
     wanted = {*compared.objectives, *compared.at_most} & set(COSTS)
     if unknown := [name for name in COSTS if name in wanted and not _known(compared.values, name)]:
         what = " and ".join(_title(name) for name in unknown)
-        reason = f"{_value(figures)}, but its {what} was not measured, and this search weighs it."
+        reason = f"{_value(figures)}, but not known in {what}, which this search weighs."
         return verdict(False, "not measured", reason)
     own, best = compared.excess, compared.incumbent_excess
     assert own is not None, "all bounded figures are known"
@@ -255,12 +255,15 @@ def _by_bounds(figures: Figures, compared: Compared, rules: Rules) -> Verdict | 
     if best == 0:
         return verdict(False, "breaks the bounds", f"It has {broken}.")
     beyond = f"It has {broken}: {own:.2%} beyond the bounds"
-    whose = f"trial {figures.incumbent}, of which " + (
-        "that is not known" if best is None else f"it is {best:.2%}"
+    if best is None:
+        told = f"{beyond}; of trial {figures.incumbent} that is not known."
+        return verdict(True, "nearer to the bounds", told)
+    rule, less = (
+        ("nearer to the bounds", "less") if own < best else ("breaks the bounds", "no less")
     )
-    if best is None or own < best:
-        return verdict(True, "nearer to the bounds", f"{beyond}, less than {whose}.")
-    return verdict(False, "breaks the bounds", f"{beyond}, no less than {whose}.")
+    return verdict(
+        own < best, rule, f"{beyond}, {less} than trial {figures.incumbent}: {best:.2%}."
+    )
 
 
 @dataclass(frozen=True)

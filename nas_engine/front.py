@@ -169,7 +169,7 @@ def rank(val_mse: float, excess: float | None) -> tuple[float, float]:
 # -- hypervolume ----------------------------------------------------------------------------------
 
 
-BEYOND = 2.0  # times the highest cost: up to where a front gains, where no bound says so
+BEYOND = 2.0  # times the highest cost that counts: up to where a front gains
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,8 @@ class Box:
     """In what a hypervolume is told: each figure from the best to the worst that counts.
 
     The error runs from 0 to that of trial 0, so that a search begins at 0. Each cost runs on a log
-    scale from the least that a trial with a result came to, to `BEYOND` times the most, or to its
-    bound: the dearest trial counts for its error, too.
+    scale from the least that a trial with a result came to, to `BEYOND` times the most, or times
+    its bound: the dearest trial counts for its error, too.
     """
 
     objectives: tuple[Objective, ...]
@@ -218,7 +218,7 @@ def box(trials: Iterable[Measured], spec: SearchSpec) -> Box | None:
     for at, name in enumerate(spec.objectives[1:], 1):
         values = [point[at] for _, point in reached if point[at] > 0] or [1.0]
         low.append(min(values))
-        high.append(spec.at_most.get(name, BEYOND * max(values)))
+        high.append(BEYOND * spec.at_most.get(name, max(values)))
     return Box(spec.objectives, tuple(low), tuple(high))
 
 

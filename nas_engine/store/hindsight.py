@@ -120,7 +120,7 @@ class Effort(NamedTuple):
     edited: bool
     state: str
     accepted: bool | None
-    improvement: float | None  # over the incumbent of its moment
+    improvement: float | None  # over the incumbent of its moment; see efforts
     asked_seconds: float  # in which a language model planned it, as are usd and tokens
     usd: float  # booked, as are the tokens
     tokens: int
@@ -128,7 +128,11 @@ class Effort(NamedTuple):
 
 
 def efforts(reader: Reader, search_id: int) -> list[Effort]:
-    """Return the trials of a search but the first, by number."""
+    """Return the trials of a search but the first, by number.
+
+    What a front, or bounds, took in with a higher error than the incumbent's has improved nothing
+    in that; it is no loss.
+    """
     rows = reader.fetch(
         """WITH asked AS (
             SELECT number, total(seconds) AS seconds, total(booked_usd) AS usd,
@@ -138,7 +142,8 @@ def efforts(reader: Reader, search_id: int) -> list[Effort]:
         trained AS (
             SELECT number, total(spent) AS seconds FROM runs WHERE search_id = ?1 GROUP BY number)
         SELECT t.number, p.source, coalesce(p.decision = 'edited', 0), t.state, v.accepted,
-            v.improvement, coalesce(a.seconds, 0.0), coalesce(a.usd, 0.0), coalesce(a.tokens, 0),
+            iif(v.compared <> '', max(v.improvement, 0.0), v.improvement),
+            coalesce(a.seconds, 0.0), coalesce(a.usd, 0.0), coalesce(a.tokens, 0),
             coalesce(r.seconds, 0.0)
         FROM trials t JOIN proposals p ON p.id = t.proposal_id
         LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas_engine.store.reader import EngineRow, Reader, SearchRow
+from nas_engine.store.table import COLUMNS
 
 SPARK_POINTS = 24
 
@@ -48,17 +49,20 @@ def listing(reader: Reader) -> list[Listed]:
 def best_so_far(reader: Reader, search_id: int) -> tuple[float, ...]:
     """Return the least val_mse of a search after each trial that has one, at most `SPARK_POINTS`.
 
-    The first and the last are among them.
+    The first and the last are among them. Trials that break the bounds of the search do not count.
     """
+    search = reader.search(search_id)
+    at_most = search.spec.at_most if search else {}
+    kept = "".join(f" AND {COLUMNS[name]} <= ?{at}" for at, name in enumerate(at_most, 3))
     rows = reader.fetch(
-        """WITH best AS (
+        f"""WITH best AS (
             SELECT min(val_mse) OVER before AS value, row_number() OVER before - 1 AS at,
                 count(*) OVER () - 1 AS last
-            FROM trials WHERE search_id = ?1 AND val_mse IS NOT NULL
+            FROM trials t WHERE search_id = ?1 AND val_mse IS NOT NULL{kept}
             WINDOW before AS (ORDER BY number))
         SELECT value FROM best
         WHERE last < ?2 OR at = 0 OR at * (?2 - 1) / last > (at - 1) * (?2 - 1) / last
-        ORDER BY at""",
-        (search_id, SPARK_POINTS),
+        ORDER BY at""",  # noqa: S608
+        (search_id, SPARK_POINTS, *at_most.values()),
     )
     return tuple(value for (value,) in rows)

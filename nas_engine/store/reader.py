@@ -597,7 +597,8 @@ class Reader:
         names = [name for name in get_args(Objective) if not MEASURES[name].exact]
         columns = ", ".join("peak_memory_mb" if name == "memory_mb" else name for name in names)
         rows = self.fetch(
-            f"""SELECT number, {columns} FROM runs WHERE search_id = ?1 AND state = 'completed'
+            f"""SELECT number, {columns} FROM runs
+            WHERE search_id = ?1 AND state = 'completed' AND kind = 'scratch'
             AND (?2 IS NULL OR ended_at <= ?2)
             AND number IN (SELECT number FROM trials WHERE search_id = ?1 AND seeds > 1)""",  # noqa: S608
             (search_id, before),

@@ -120,9 +120,9 @@ def test_a_box_runs_from_no_error_to_that_of_trial_0_and_over_the_costs_that_wer
     trials = [Shown(0, 0.8, 100.0), Shown(1, 0.9, 10.0, accepted=False), Shown(2, 0.4, 1000.0)]
     within = box(trials, TWO)
     assert within == Box(TWO.objectives, (0.0, 10.0), (0.8, 2000.0))
-    assert within.place((0.4, 100.0)) == pytest.approx((0.5, 0.5))
+    assert within.place((0.4, 100.0)) == pytest.approx((0.5, math.log(10, 200)))
     bounded = TWO.model_copy(update={"at_most": {"parameters": 100.0}})
-    assert box(trials, bounded) == Box(TWO.objectives, (0.0, 10.0), (0.8, 100.0))
+    assert box(trials, bounded) == Box(TWO.objectives, (0.0, 10.0), (0.8, 200.0))
     assert box([Shown(0, None)], TWO) is None
     alone = box(trials[:1], TWO)
     assert alone is not None
@@ -181,5 +181,5 @@ def test_gaps_are_told_widest_first_and_up_to_a_bound() -> None:
         (7, None, 200.0, 1000.0),
         (0, 3, 10.0, 20.0),
     ]
-    assert sum(gap.wide for gap in found) == pytest.approx(1)
-    assert found[0].wide == pytest.approx(0.5)
+    assert sum(gap.wide for gap in found) == pytest.approx(math.log(100, 200))
+    assert found[0].wide == pytest.approx(math.log(10, 200))

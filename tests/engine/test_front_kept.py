@@ -19,7 +19,8 @@ from nas_engine.front import Point, dominates
 from nas_engine.relabel import KNOWN, relabelled
 from nas_engine.search import Rules
 from nas_engine.store.copying import row_of
-from nas_engine.store.hindsight import Judged, judged
+from nas_engine.store.hindsight import Judged, efforts, judged
+from nas_engine.store.listing import best_so_far
 from nas_engine.store.reader import reading
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
@@ -82,6 +83,9 @@ def test_the_incumbent_of_a_bounded_search_keeps_the_bounds(workspace: Workspace
     trials = seed.writer.read.trials(seed.id)
     assert fronts.incumbent(trials, seed.spec.at_most) == 5
     assert [trial.number for trial in fronts.front(trials, seed.spec)] == [5]
+    assert best_so_far(seed.writer.read, seed.id) == (0.8, 0.6, 0.6)
+    gained = {row.number: row.improvement for row in efforts(seed.writer.read, seed.id)}
+    assert (gained[1], gained[3], gained[5]) == (0, pytest.approx(1 / 9), pytest.approx(0.25))
     seed.close()
 
 
@@ -178,7 +182,7 @@ def test_an_engine_with_two_slots_grows_a_front_that_can_be_judged_anew(bench: B
     bench.trainer = Sized()
     state = bench.search(
         planner="random",
-        max_trials=12,
+        max_trials=8,
         slots=2,
         objectives=TWO,
         at_most={"parameters": 100_000},

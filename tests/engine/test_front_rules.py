@@ -252,13 +252,13 @@ def test_what_keeps_the_bounds_comes_before_what_does_not(
 def test_a_verdict_by_the_bounds_tells_the_figure_and_the_bound() -> None:
     assert judged(bounded(0.4, 9.0)).reason == (
         "It has 9 ms, and this search allows 5 ms: 80.00% beyond the bounds, no less than "
-        "trial 0, of which it is 60.00%."
+        "trial 0: 60.00%."
     )
     assert judged(bounded(0.4, 6.0, best=(0.5, 5.0))).reason == (
         "It has 6 ms, and this search allows 5 ms."
     )
     assert judged(bounded(0.3, None)).reason == (
-        "val_mse 0.3 (1 seed), but its latency was not measured, and this search weighs it."
+        "val_mse 0.3 (1 seed), but not known in latency, which this search weighs."
     )
 
 

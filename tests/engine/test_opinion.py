@@ -23,7 +23,7 @@ BY_SEED = {2021: 0.500, 2022: 0.505, 2023: 0.495}  # of every configuration: equ
 def judged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AgentState]:
     """Run a search of two trials whose evaluator answers with `reply`."""
 
-    def judged(reply: Reply, value: Callable[[RunConfig], float]) -> AgentState:
+    def judged(reply: Reply, value: Callable[[RunConfig], float], **spec: object) -> AgentState:
         def script(request: Request, index: int) -> Reply:
             if request["model"] == "scripted-evaluator":
                 return reply
@@ -34,7 +34,8 @@ def judged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Agent
             monkeypatch.setenv("OPENROUTER_API_KEY", "scripted")
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             monkeypatch.setenv("EVALUATOR_MODEL", "scripted-evaluator")
-            bench.give(Start(spec=SearchSpec(planner="llm", max_trials=2)))
+            started = SearchSpec.model_validate({"planner": "llm", "max_trials": 2, **spec})
+            bench.give(Start(spec=started))
         return load_agent_state(bench.workspace.db)
 
     return judged
@@ -86,6 +87,16 @@ def test_the_question_holds_difference_noise_seeds_sizes_and_curves(
         "- 1: 0.45, 0.916667",
     ):
         assert said in question, said
+
+
+def test_of_a_front_the_question_is_about_the_trial_that_stands_against_it(
+    judged: Callable[..., AgentState], bench: Bench
+) -> None:
+    trial = judged(advice(True), equals, objectives=("val_mse", "parameters")).trials[1]
+    assert (trial.seeds, trial.accepted, trial.rule) == (3, True, "opinion")
+    question = evaluator_calls(bench)[0].messages[1]["content"]
+    assert "changed in trial 0, which is on the front: model.dropout 0.05->0.1" in question
+    assert "trial 0 of the front cannot be told from it" in question
 
 
 @pytest.mark.parametrize(
