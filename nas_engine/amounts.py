@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from nas_engine.front import Gap, Measured, box, figures, front, hypervolume, keeps
-from nas_engine.objectives import MEASURES, Objective
+from nas_engine.objectives import MEASURES, Objective, written
 from nas_engine.search import SearchSpec
 
 
@@ -26,15 +26,10 @@ def amount(name: Objective, value: float | None) -> str:
             return f"{value:.3g} {MEASURES[name].unit}"
 
 
-def bounds_text(at_most: Mapping[Objective, float]) -> str:
-    """Return what a model must keep to, for a sentence; empty where it is nothing."""
-    return ", ".join(amount(name, bound) for name, bound in at_most.items())
-
-
 def aims_text(spec: SearchSpec) -> str:
     """Return what a search wants low beside the error, in sentences; empty where it is nothing."""
     costs = [in_a_sentence(name) for name in spec.objectives[1:]]
-    bounds = bounds_text(spec.at_most)
+    bounds = written(spec.at_most)
     if not costs and not bounds:
         return ""
     if not costs:
@@ -84,7 +79,7 @@ def beforehand_text(exact: Mapping[Objective, float], spec: SearchSpec) -> str:
     if broken := _broken(exact, bounds):
         return f"{told}: beyond the bounds by {broken}."
     if bounds:
-        told += f", within the bounds of {bounds_text(bounds)}"
+        told += f", within the bounds of {written(bounds)}"
     later = [in_a_sentence(name) for name in spec.at_most if name not in exact]
     measured = f" Whether it keeps the bound of {' and '.join(later)} is measured." if later else ""
     return f"{told}.{measured}"
@@ -114,7 +109,7 @@ def standing_text(trials: Sequence[Measured], spec: SearchSpec) -> str:
         return ""
     members, within = front(trials, spec), box(trials, spec)
     if not spec.objectives[1:]:
-        return f"{'best' if members else 'none yet'} under {bounds_text(spec.at_most)}"
+        return f"{'best' if members else 'none yet'} under {written(spec.at_most)}"
     points = [point for row in members if (point := figures(row, spec.objectives)) is not None]
     share = hypervolume(points, within) if within else 0.0
     return f"front of {len(members)}, hypervolume {100 * share:.0f} %"

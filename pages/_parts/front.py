@@ -12,11 +12,9 @@ import streamlit as st
 
 from data.registry import DataError
 from informer.config import ConfigError, from_flat
-from informer.cost import parameters
-from informer.estimate import forecast_flops
 from nas_engine.amounts import gap_text
 from nas_engine.front import Gap, Growth, box, front, gaps, growth
-from nas_engine.objectives import MEASURES, Objective
+from nas_engine.objectives import EXACT, MEASURES, Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome, outcomes
 from nas_engine.store.reader import BaselineRow
@@ -82,7 +80,9 @@ def placed(results: Results) -> list[Outcome]:
         config = {**results.starts.get(row.search, {}), **json.loads(row.differences)}
         try:
             whole = from_flat(config)
-            found[at] = row._replace(parameters=parameters(whole), flops=forecast_flops(whole))
+            found[at] = row._replace(
+                parameters=EXACT["parameters"](whole), flops=EXACT["flops"](whole)
+            )
         except (ConfigError, DataError):  # its data set is gone: it is drawn once it has a result
             continue
     return found

@@ -221,7 +221,7 @@ def test_with_bounds_alone_the_best_within_them_is_told_and_others_are_marked(
     search_id = seed.traded(workspace, {"parameters": 50_000.0}, ("val_mse",))
     app = open_page("live")
     told = words(app)
-    assert "It looks for the best under 50,000 parameters" in told.replace("\\", "")
+    assert "It looks for the best under 50k parameters" in told.replace("\\", "")
     assert f"Best in bounds ↓ {0.4412:#.4g}" in told and "comes nearest" not in told
     history = charts(app)["live-history"]["figure"]
     assert named(history, "breaks the bounds")["x"] == [0, 1, 4, 5]
@@ -254,8 +254,8 @@ def test_overview_tells_fronts_and_bounds_in_words(open_page: Open, workspace: W
     seed.traded(workspace, {"parameters": 50_000.0}, ("val_mse",))
     seed.traded(workspace, {"parameters": 7_000.0}, ("val_mse",))
     told = open_page("overview").dataframe[0].value["Front"].tolist()
-    assert told[0] == "none yet under 7,000 parameters"
-    assert told[1] == "best under 50,000 parameters"
+    assert told[0] == "none yet under 7k parameters"
+    assert told[1] == "best under 50k parameters"
     assert told[2].startswith("front of 3, hypervolume ")
     assert not isinstance(told[3], str), "of the error alone there is nothing to tell"
 
@@ -276,7 +276,7 @@ def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> N
     assert ["trial", "val_mse", "parameters", "latency_ms", "source"] in lines
     assert ["5", "0.3876", "188000", "6.3", "tpe"] in lines
     assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in said("show", "2")
-    assert "none yet under 7,000 parameters" in said("list")
+    assert "none yet under 7k parameters" in said("list")
     assert "front of 3" in json.loads(said("list", "--json"))[1]["front"]
 
 
@@ -308,7 +308,7 @@ def test_what_a_proposal_comes_to_is_held_against_the_bounds_that_arithmetic_kno
     )
     bounds["parameters"] = 70_000.0
     assert beforehand_text(exact, SearchSpec(at_most=bounds)).endswith(
-        "within the bounds of 70,000 parameters. Whether it keeps the bound of latency is measured."
+        "within the bounds of 70k parameters. Whether it keeps the bound of latency is measured."
     )
 
 
