@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from data.registry import DataError
 from informer.failpoint import failpoint
 from informer.rundir import RunDir, UsedData
+from nas_engine import lessons
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.interruptions import EngineClosed, cannot_be_written
@@ -624,6 +625,7 @@ class Engine:
             folder = RunDir(self._workspace.baselines(self._search_id))
             folder.create(self._search(writer).spec.base())
             rows = self._trainers.baselines(folder, partial(self._ending, 0))
+            lessons.take(writer, self._search(writer), folder.traits, self._settings)
             failpoint("baselines.before_store")
             writer.add_baselines(self._search_id, rows)
             writer.log(self._search_id, "The baselines are computed.")

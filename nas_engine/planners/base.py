@@ -11,6 +11,7 @@ from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
 from nas_engine.guidance import Constraint, SteeringRow, steered
+from nas_engine.lessons import NOTHING, Lessons, kept
 from nas_engine.planners.inside import moved, shrunk
 from nas_engine.planners.past import incumbent_of, spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
@@ -41,6 +42,7 @@ class View:
     spend: Spend  # without what planning this trial has taken
     steering: Sequence[SteeringRow] = ()  # what people told on the way and is in force
     withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
+    lessons: Lessons = NOTHING  # taken from earlier searches when this one began
 
     @classmethod
     def of(cls, reader: Reader, search_id: int, number: int) -> View:
@@ -63,6 +65,7 @@ class View:
             withdrawn=[
                 row for row in reader.revisions(search_id, number) if row.why == "asked again"
             ],
+            lessons=kept(reader, search_id),
         )
 
     @classmethod
@@ -97,6 +100,7 @@ class View:
             ),
             spend=reader.spend(search_id, without=number, before=moment),
             steering=steering,
+            lessons=kept(reader, search_id),
         )
 
     @cached_property

@@ -41,13 +41,29 @@ class Expected:
     improvement: float  # of log val_mse over the best result
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A result of another search."""
+
+    config: Mapping[str, Value]
+    score: float  # log val_mse less the mean of its search, in deviations
+    weight: float  # beside 1 of a result of the search itself
+
+
 class Surrogate:
     """A model of val_mse over the space, learned from the trials with a result."""
 
-    def __init__(self, space: Mapping[str, Search], trials: Sequence[Tried]) -> None:
+    def __init__(
+        self, space: Mapping[str, Search], trials: Sequence[Tried], earlier: Sequence[Earlier] = ()
+    ) -> None:
         """Learn from `trials`; at least two must have a result.
 
         Those that were pruned have none: an error after fewer epochs is no error at the end.
+
+        Args:
+            space: what planners may choose from.
+            trials: of the search.
+            earlier: of other searches, on the scale of the results here (Yogatama & Mann 2014).
         """
         known = [trial for trial in trials if trial.val_mse is not None]
         self._space = space
@@ -56,8 +72,15 @@ class Surrogate:
             n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
         )
         errors = np.log(np.maximum(self.results, LEAST))
-        self._forest.fit(self._encoded([trial.config for trial in known]), errors)
-        self._missed = float(np.mean((errors - self._forest.oob_prediction_) ** 2))
+        configs = [trial.config for trial in known] + [trial.config for trial in earlier]
+        scores = np.array([trial.score for trial in earlier])
+        self._forest.fit(
+            self._encoded(configs),
+            np.concatenate((errors, errors.mean() + scores * errors.std())),
+            [1.0] * len(known) + [trial.weight for trial in earlier] if earlier else None,
+        )
+        seen = self._forest.oob_prediction_[: len(known)]
+        self._missed = float(np.mean((errors - seen) ** 2))
 
     def expect(self, configs: Sequence[Mapping[str, Value]]) -> list[Expected]:
         """Return what is expected of each configuration.
