@@ -34,7 +34,7 @@ TASKS: Mapping[Path, Mapping[str, Value]] = {
     NEAR: {"data.pred_len": 96},
     FAR: {"data.dataset": WALKS, "data.target": "c"},
 }
-SIZES: tuple[Value, ...] = (16, 64)
+SIZES: tuple[Value, ...] = (64,)
 """Of model.d_model: the space of the earlier searches is smaller than that of the new one."""
 
 
@@ -46,7 +46,7 @@ def sources() -> list[Settings]:
 
 def add_walks() -> None:
     """Add three random walks, a step a day, to the data sets of the user's own."""
-    steps = np.random.default_rng(7).normal(size=(5_000, 3))
+    steps = np.random.default_rng(7).normal(size=(2_500, 3))
     dates = pd.date_range("1990-01-01", periods=len(steps), freq="D")
     frame = pd.DataFrame(steps.cumsum(axis=0), columns=["a", "b", "c"])
     frame.insert(0, "date", dates)

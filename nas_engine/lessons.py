@@ -3,18 +3,16 @@
 It is taken once, when the search begins, and kept with it: the earlier searches may go on, and a
 search that is resumed or looked back at still has the same lessons.
 
-Trials of other data have other errors, so that only their order is believed. The optimiser is told
-each by its rank within its own search, as a share between 0 and 1, and the results of this search
-by their rank among themselves. Of a search as many are taken as its similarity allows, evenly over
-the ranks, and each result of this search takes the place of one: what was learned elsewhere fades.
+Of a search as many trials are taken as its similarity allows, evenly over their ranks, and each
+result of this search takes the place of one: what was learned elsewhere fades.
+`planners/earlier.py` makes them comparable with the results here.
 docs/lessons.md says whom this follows, and what it has been measured to be worth.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,8 +71,7 @@ class PastTrial(_Kept):
 
     number: int
     config: dict[str, Value]  # with the task of the search that learns
-    ranks: dict[Objective, float]  # its share of the order within its search: 0 best, 1 worst
-    score: float  # log val_mse less the mean of its search, in deviations
+    logs: dict[Objective, float]  # of its figures there
 
 
 class Lesson(_Kept):
@@ -298,44 +295,25 @@ def _counts(sources: Sequence[Source]) -> list[int]:
 
 
 def _past(source: Source, spec: SearchSpec) -> list[PastTrial]:
-    """Return the trials of a search, the best first, in the terms of the search that learns."""
-    logs = [math.log(max(trial.val_mse or 0.0, LEAST)) for trial in source.ranked]
-    middle = statistics.fmean(logs)
-    spread = statistics.pstdev(logs) or 1.0
-    ranks = {name: shares(_figures(source.ranked, name)) for name in spec.objectives}
-    return [
-        PastTrial(
-            number=trial.number,
-            config=_here(trial.config, spec),
-            ranks={name: rank[at] for name, rank in ranks.items() if rank[at] is not None},
-            score=(logs[at] - middle) / spread,
-        )
-        for at, trial in enumerate(source.ranked)
-    ]
+    """Return the trials of a search, the best first, in the terms of the search that learns.
 
-
-def _figures(trials: Iterable[TrialRow], name: Objective) -> list[float | None]:
-    return [getattr(trial, name) for trial in trials]
-
-
-def shares(values: Sequence[float | None]) -> list[float | None]:
-    """Return of each value which share of them is below it, equal ones halved; None stays None.
-
-    The k-th of n different values has (k - 0.5) / n: the mid-ranks of a rank test.
+    Those that lack a figure of which this search has an objective are left out.
     """
-    known = sorted(value for value in values if value is not None)
-    return [
-        None
-        if value is None
-        else (sum(other < value for other in known) + 0.5 * known.count(value)) / len(known)
-        for value in values
-    ]
+    found = []
+    for trial in source.ranked:
+        figures = {name: getattr(trial, name) for name in spec.objectives}
+        logs = {n: math.log(max(v, LEAST)) for n, v in figures.items() if v is not None}
+        if len(logs) == len(figures):
+            found.append(
+                PastTrial(number=trial.number, config=_here(trial.config, spec), logs=logs)
+            )
+    return found
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """Return `count` of the items in their order, spread evenly over them."""
+    """Return `count` of the items in their order, the first among them, spread evenly."""
     count = min(count, len(items))
-    return [items[(2 * at + 1) * len(items) // (2 * count)] for at in range(count)]
+    return [items[at * (len(items) - 1) // max(1, count - 1)] for at in range(count)]
 
 
 def _here(config: Mapping[str, Value], spec: SearchSpec) -> dict[str, Value]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.planners.base import Results, View
-from nas_engine.planners.earlier import earlier_results
+from nas_engine.planners.earlier import prior
 from nas_engine.planners.llm import ask_for_candidates, fallback
-from nas_engine.planners.surrogate import Surrogate
+from nas_engine.planners.surrogate import Earlier, Surrogate
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
 from nas_engine.proposals import Proposal
 from nas_engine.store.reader import TrialRow
@@ -86,7 +86,11 @@ class Unconvincing(RuntimeError):
 
 def best_of(candidates: Sequence[Proposal], results: Sequence[TrialRow], view: View) -> Proposal:
     """Return the candidate of which the surrogate expects most; raises Unconvincing."""
-    surrogate = Surrogate(view.space, results, earlier_results(view, len(results)))
+    earlier = [
+        Earlier(told.trial.config, told.figures["val_mse"], told.weight)
+        for told in prior(view, results)
+    ]
+    surrogate = Surrogate(view.space, results, earlier)
     expected = surrogate.expect([{**view.parent, **c.changes} for c in candidates])
     ranked = zip(candidates, expected, strict=True)
     best, hope = max(ranked, key=lambda pair: pair[1].improvement)

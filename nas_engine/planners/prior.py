@@ -1,10 +1,8 @@
-"""Trials of earlier searches as a prior of TPE, which depends on the order of its results alone.
+"""Trials of earlier searches as a prior of TPE: told as trials that came before its own.
 
-Yogatama and Mann (2014) standardise the errors of each data set to make them comparable; here the
-ranks take their place, because TPE uses no more of them. Each trial has its share of the order
-within its own search, and so have the results of the search itself for as long as there is a prior.
-Watanabe and others (2023) weigh the densities of other tasks by similarity, which they learn from
-the best trials; here the similarity is that of the data, and decides how many trials are told.
+Watanabe and others (2023) weigh the densities of other tasks by similarities that they learn from
+the best trials of each. Here the similarity is that of the data and decides how many trials are
+told, and the results of the search decide what these should come to (`earlier.prior`).
 """
 
 from __future__ import annotations
@@ -16,8 +14,10 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from informer.config import Value
-from nas_engine.lessons import PastTrial, shares
+from nas_engine.lessons import PastTrial
 from nas_engine.planners.base import View
+from nas_engine.planners.earlier import Told, prior
+from nas_engine.store.reader import TrialRow
 
 SEARCH = "search"
 """Attribute of a told trial that names the search it is of; the search's own have none."""
@@ -26,47 +26,24 @@ _BEFORE = 2_000_000
 """Their numbers lie below those of the search's own trials, which are newer."""
 
 
-def with_prior(
-    told: Sequence[FrozenTrial],
+def told_before(
     view: View,
+    results: Sequence[TrialRow],
     encoded: Callable[[PastTrial], dict[str, Value]],
     distributions: Mapping[str, BaseDistribution],
 ) -> list[FrozenTrial]:
-    """Return what TPE is told with the trials of earlier searches before it, all told by rank.
+    """Return what TPE is told of earlier searches.
 
     Args:
-        told: the trials of the search itself.
         view: has the lessons.
+        results: of the search itself.
         encoded: returns the settings of a trial that lie in the space, in Optuna's terms.
         distributions: of the settings.
     """
-    complete = [trial for trial in told if trial.state is TrialState.COMPLETE]
-    prior = view.lessons.prior(len(complete))
-    if not prior:
-        return list(told)
-    found: list[FrozenTrial] = []
-    for lesson, trials in prior:
-        for trial in trials:
-            if any(name not in trial.ranks for name in view.spec.objectives):
-                continue  # what one of the objectives was there is not known
-            params, number = encoded(trial), len(found) - _BEFORE
-            found.append(
-                FrozenTrial(
-                    number=number,
-                    trial_id=number,
-                    state=TrialState.COMPLETE,
-                    value=None,
-                    values=[trial.ranks[name] for name in view.spec.objectives],
-                    datetime_start=None,
-                    datetime_complete=None,
-                    params=params,
-                    distributions={key: distributions[key] for key in params},
-                    user_attrs={SEARCH: lesson.search},
-                    system_attrs={},
-                    intermediate_values={},
-                )
-            )
-    return [*found, *_ranked(told, complete)]
+    return [
+        _frozen(at - _BEFORE, told, view, encoded(told.trial), distributions)
+        for at, told in enumerate(prior(view, results))
+    ]
 
 
 def of_earlier(trials: Sequence[FrozenTrial]) -> Counter[int]:
@@ -83,27 +60,24 @@ def prior_text(trials: Sequence[FrozenTrial]) -> str:
     return f" and, as a prior, {', '.join(named)}" if counts else ""
 
 
-def _ranked(told: Sequence[FrozenTrial], complete: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return trials with shares of their order, objective by objective, in place of results."""
-    by_objective = [shares(column) for column in zip(*(t.values for t in complete), strict=True)]
-    placed = dict(zip((t.number for t in complete), zip(*by_objective, strict=True), strict=True))
-    return [
-        _with(trial, placed[trial.number]) if trial.number in placed else trial for trial in told
-    ]
-
-
-def _with(trial: FrozenTrial, values: Sequence[float | None]) -> FrozenTrial:
+def _frozen(
+    number: int,
+    told: Told,
+    view: View,
+    params: dict[str, Value],
+    distributions: Mapping[str, BaseDistribution],
+) -> FrozenTrial:
     return FrozenTrial(
-        number=trial.number,
-        trial_id=trial.number,
-        state=trial.state,
+        number=number,
+        trial_id=number,
+        state=TrialState.COMPLETE,
         value=None,
-        values=[value for value in values if value is not None],
+        values=[told.figures[name] for name in view.spec.objectives],
         datetime_start=None,
         datetime_complete=None,
-        params=trial.params,
-        distributions=trial.distributions,
-        user_attrs=trial.user_attrs,
-        system_attrs=trial.system_attrs,
-        intermediate_values=trial.intermediate_values,
+        params=params,
+        distributions={key: distributions[key] for key in params},
+        user_attrs={SEARCH: told.search},
+        system_attrs={},
+        intermediate_values={},
     )

@@ -43,10 +43,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Earlier:
-    """A result of another search."""
+    """A result of another search, see `earlier.prior`."""
 
     config: Mapping[str, Value]
-    score: float  # log val_mse less the mean of its search, in deviations
+    val_mse: float  # that it should come to here
     weight: float  # beside 1 of a result of the search itself
 
 
@@ -63,7 +63,7 @@ class Surrogate:
         Args:
             space: what planners may choose from.
             trials: of the search.
-            earlier: of other searches, on the scale of the results here (Yogatama & Mann 2014).
+            earlier: trials of other searches.
         """
         known = [trial for trial in trials if trial.val_mse is not None]
         self._space = space
@@ -73,10 +73,10 @@ class Surrogate:
         )
         errors = np.log(np.maximum(self.results, LEAST))
         configs = [trial.config for trial in known] + [trial.config for trial in earlier]
-        scores = np.array([trial.score for trial in earlier])
+        before = np.log(np.maximum([trial.val_mse for trial in earlier], LEAST))
         self._forest.fit(
             self._encoded(configs),
-            np.concatenate((errors, errors.mean() + scores * errors.std())),
+            np.concatenate((errors, before)),
             [1.0] * len(known) + [trial.weight for trial in earlier] if earlier else None,
         )
         seen = self._forest.oob_prediction_[: len(known)]

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from informer.config import Interval, Search, Value, fields
 from nas_engine.lessons import PastTrial
 from nas_engine.planners.base import OPEN, Results, SpaceExhausted, View
-from nas_engine.planners.prior import of_earlier, prior_text, with_prior
+from nas_engine.planners.prior import of_earlier, prior_text, told_before
 from nas_engine.proposals import Proposal
 from nas_engine.space import contains, in_order
 from nas_engine.store.reader import EpochRow, TrialRow
@@ -104,7 +104,8 @@ class OptunaPlanner:
             if trial.state in OPEN
         ]
         if self._kind == "tpe":
-            told = with_prior(told, view, lambda trial: _encoded(trial, view.space), distributions)
+            space = view.space
+            told += told_before(view, results, lambda past: _encoded(past, space), distributions)
         return optuna.create_study(storage=_Known(told), sampler=RandomSampler(seed=0))
 
     def _sampler(self, view: View) -> BaseSampler:
