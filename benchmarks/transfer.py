@@ -22,7 +22,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks.transfer_tables import FAR, NEAR, SIZES, TASKS, WALKS, add_walks
+from benchmarks.transfer_tables import FAR, NEAR, RECORDED, WALKS, Recorded, add_walks
 from data.registry import find
 from data.traits import traits
 from informer.config import Value, from_flat
@@ -70,12 +70,13 @@ class Landscape:
 
     def spec(self, seed: int, trials: int, lessons: tuple[int, ...] = ()) -> SearchSpec:
         """Return a search of which every trial is in the table."""
-        task, spec = TASKS.get(self.path, {}), recorded_spec(seed, max_trials=trials)
-        sizes = {"model.d_model": Narrowing(values=SIZES)} if task else {}
+        spec = recorded_spec(seed, max_trials=trials)
+        what = RECORDED.get(self.path, Recorded({}, {}))
+        narrowed = {key: Narrowing(values=values) for key, values in what.narrowed.items()}
         return spec.model_copy(
             update={
-                "settings": {**spec.settings, **task},
-                "space": {**spec.space, **sizes},
+                "settings": {**spec.settings, **what.task},
+                "space": {**spec.space, **narrowed},
                 "lessons": lessons,
             }
         )
@@ -148,9 +149,6 @@ class Outcome:
 
 def outcome(table: Landscape, trials: Sequence[TrialRow]) -> Outcome:
     """Judge a search by the best error that its space has in the table."""
-    allowed = {key: set(values) for key, values in GRID.items()}
-    if TASKS.get(table.path):
-        allowed["model.d_model"] = set(SIZES)
     best = min(table.errors.values())
     errors = [math.inf if trial.val_mse is None else trial.val_mse for trial in trials]
     curve = [so_far / best - 1 for so_far in itertools.accumulate(errors, min)]

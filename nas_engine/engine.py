@@ -165,7 +165,8 @@ def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | Non
     if not isinstance(command, Start):
         writer.answer(row.id, False, f"A {command.kind} needs a search to act on.")
         return None
-    if problems := reasons_not_to_start(command.spec, settings, writer.workspace):
+    problems = reasons_not_to_start(command.spec, settings, writer.workspace)
+    if problems := problems or lessons.problems(writer.read, command.spec):
         writer.answer(row.id, False, " ".join(problems))
         return None
     with writer.transaction():

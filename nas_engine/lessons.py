@@ -121,14 +121,14 @@ def kept(reader: Reader, search_id: int) -> Lessons:
         return NOTHING
 
 
-def problems(reader: Reader | None, spec: SearchSpec, own: int | None = None) -> list[str]:
-    """Return a sentence for each reason why a search cannot learn from those that it names."""
+def problems(reader: Reader, spec: SearchSpec) -> list[str]:
+    """Return a sentence for each reason why a new search cannot learn from those it names."""
     if not spec.lessons:
         return []
     if len(spec.lessons) > MOST:
         return [f"A search learns from {MOST} others at most; leave some out."]
-    known = {search.id: search for search in reader.searches()} if reader else {}
-    if missing := [number for number in spec.lessons if number not in known or number == own]:
+    known = {search.id: search for search in reader.searches()}
+    if missing := [number for number in spec.lessons if number not in known]:
         named = ", ".join(map(str, missing))
         return [f"There is no earlier search {named} in this workspace to learn from."]
     return [
@@ -280,7 +280,16 @@ def alikeness(
 
 
 def proposed(reader: Reader, spec: SearchSpec, settings: Settings) -> tuple[int, ...]:
-    """Return the searches that a new one had best learn from, the most similar first."""
+    """Return the searches that one had best learn from, the most similar first.
+
+    Where a search that differs in nothing else has begun already, they are those of that one.
+    """
+    begun = [search for search in reader.searches() if search.spec.lessons]
+    for search in begun:
+        wanted = spec.model_copy(update={"lessons": search.spec.lessons})
+        like = reader.search_like(wanted)
+        if like is not None:
+            return search.spec.lessons
     searches = [search for search in reader.searches() if search.best is not None]
     found = alikeness(reader, planned_task(spec, reader), searches, settings)
     like = [number for number, likeness in found.items() if likeness.value >= ALIKE]

@@ -23,6 +23,7 @@ from nas_engine.cli.common import (
     timer_option,
     workspace_of,
 )
+from nas_engine.cli.learning import learn_option, with_lessons
 from nas_engine.cli.output import print_search
 from nas_engine.machine import default_slots, gpus
 from nas_engine.search import Limits, Mode, PlannerName, Pruning, Rules, SearchSpec, default_planner
@@ -83,6 +84,7 @@ from nas_engine.workspace import Workspace
 @click.option(
     "--rule", "rules", multiple=True, metavar="NAME=VALUE", help=f"{', '.join(Rules.model_fields)}."
 )
+@learn_option
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -102,6 +104,7 @@ def search(
     guidance: str,
     limits: tuple[str, ...],
     rules: tuple[str, ...],
+    learned_from: str | None,
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -130,6 +133,7 @@ def search(
         raise Refused(" ".join(problems))
     chosen = default_slots(spec.base()) if slots is None else slots
     spec = SearchSpec.model_validate({**dict(spec), "slots": chosen})
+    spec = with_lessons(spec, learned_from, environment, workspace)
     with reading(workspace) as reader:
         same = reader.search_like(spec) if reader else None
     if same is not None and same.finished >= max(same.max_trials, max_iterations):

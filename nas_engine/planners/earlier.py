@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from informer.config import Interval, Search, Value, fields
-from nas_engine.lessons import LEAST, PastTrial
+from nas_engine.lessons import LEAST, Lesson, PastTrial
 from nas_engine.objectives import Objective
 from nas_engine.planners.base import OPEN, View
 from nas_engine.proposals import Proposal, active_changes, differences
@@ -91,22 +91,33 @@ def prior(view: View, results: Sequence[TrialRow]) -> list[Told]:
     known = [row for row in results if row.val_mse is not None]
     found: list[Told] = []
     for lesson, trials in view.lessons.prior(len(known)):
-        expected = [_expected(view.space, lesson.trials, row.config) for row in known]
-        lines = {
-            name: _line(
-                [(logs[name], figure) for logs, figure in zip(expected, figures, strict=True)],
-                [trial.logs[name] for trial in lesson.trials],
-                lesson.similarity,
-            )
-            for name in view.spec.objectives
-            if (figures := [_log(getattr(row, name)) for row in known])
-        }
-        if "val_mse" not in lines or lines["val_mse"][1] <= 0:
+        lines = _lines(view, lesson, known)
+        if not lines or lines["val_mse"][1] <= 0:
             continue
         for trial in trials:
-            figures = {n: math.exp(a + b * trial.logs[n]) for n, (a, b) in lines.items()}
-            found.append(Told(lesson.search, trial, figures, lesson.similarity))
+            here = {name: math.exp(a + b * trial.logs[name]) for name, (a, b) in lines.items()}
+            found.append(Told(lesson.search, trial, here, lesson.similarity))
     return found
+
+
+def _lines(
+    view: View, lesson: Lesson, known: Sequence[TrialRow]
+) -> dict[Objective, tuple[float, float]]:
+    """Return intercept and slope by objective; none where nothing is known yet."""
+    if not known:
+        return {}
+    expected = [_expected(view.space, lesson.trials, row.config) for row in known]
+    return {
+        name: _line(
+            [
+                (logs[name], _log(getattr(row, name)))
+                for logs, row in zip(expected, known, strict=True)
+            ],
+            [trial.logs[name] for trial in lesson.trials],
+            lesson.similarity,
+        )
+        for name in view.spec.objectives
+    }
 
 
 def _log(figure: float | None) -> float | None:

@@ -31,6 +31,7 @@ from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, start_search
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
+from pages._parts.lessons import choose_lessons
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
 from pages._parts.states import PLANNERS
@@ -430,6 +431,8 @@ except ValidationError as error:  # a browser may send what no widget offers
     st.stop()
 problems = unread + problems_of(search)
 if not problems:
+    lessons = choose_lessons(form, begins.spec, search)
+    search = search.model_copy(update={"lessons": lessons})
     show_space(search, space_table)
     problems = show_cost(search)
 for problem in problems:
