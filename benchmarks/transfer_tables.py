@@ -47,7 +47,7 @@ class Recorded:
 
 
 RECORDED: Mapping[Path, Recorded] = {
-    NEAR: Recorded({"data.pred_len": 96}, {"model.d_model": (64,)}),
+    NEAR: Recorded({"data.pred_len": 96}, {"model.d_model": (64,), "data.seq_len": (48, 96)}),
     FAR: Recorded(
         {"data.dataset": WALKS, "data.target": "c"},
         {"model.d_model": (64,), "data.seq_len": (96,)},
