@@ -127,10 +127,10 @@ class Bundle:
 
         Raises:
             BundleError: the weights are not those of the configuration.
-            DeviceError: the device is not there, see `training.choose_device`.
+            DeviceError: the device is not there, see `devices.choose_device`.
         """
+        from informer.devices import choose_device
         from informer.forecaster import WeightsError, forecaster
-        from informer.training import choose_device
 
         with bringing(self.dataset):
             try:

@@ -26,6 +26,7 @@ class Standing:
     best_mse: float = float("inf")  # on validation
     best_mae: float = float("inf")
     seconds: float = 0.0  # of training so far
+    latency_ms: float | None = None  # of forecasts, where it was measured
     best: dict[str, Tensor] = field(default_factory=dict)  # weights, in main memory
 
     def facts(self) -> dict[str, str]:
@@ -35,12 +36,14 @@ class Standing:
     @classmethod
     def of(cls, facts: dict[str, str]) -> Standing:
         """Return the standing with these `facts`; raises KeyError or ValueError."""
+        latency = facts.get("latency_ms", "None")  # there was none in earlier versions
         return cls(
             epoch=int(facts["epoch"]),
             best_epoch=int(facts["best_epoch"]),
             best_mse=float(facts["best_mse"]),
             best_mae=float(facts["best_mae"]),
             seconds=float(facts["seconds"]),
+            latency_ms=None if latency == "None" else float(latency),
         )
 
 

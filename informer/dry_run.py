@@ -8,10 +8,7 @@ weight is changed. The last line on stdout is a `DryRun` or a `Failure` as JSON.
 from __future__ import annotations
 
 import json
-import sys
-import time
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
@@ -58,22 +55,27 @@ def step(config: RunConfig, device: torch.device) -> DryRun:
     import torch
 
     from informer import training
+    from informer.cost import Shape
+    from informer.devices import device_name, moment, peak_memory, uses_bfloat16
+    from informer.latency import random_windows
     from informer.model import Informer
 
     torch.manual_seed(config.training.seed)
     model = Informer(config).to(device)
-    values, known, target = _batch(config, device)
+    windows, shape = config.data.batch_size, Shape.of(config)
+    values, known = random_windows(config, windows, device)
+    target = torch.randn(windows, config.data.pred_len, shape.forecast, device=device)
     criterion = training.criterion(config.training)
-    bfloat16 = training.uses_bfloat16(config.training.precision, device)
+    bfloat16 = uses_bfloat16(config.training.precision, device)
     for _ in range(2):  # the first also loads libraries and fetches memory: it is not timed
         model.zero_grad()
-        began = _moment(device)
+        began = moment(device)
         with torch.autocast(device.type, torch.bfloat16) if bfloat16 else nullcontext():
             forecast = model(values, known)
         loss = criterion(forecast.float(), target)
-        forward = _moment(device)
+        forward = moment(device)
         loss.backward()
-        backward = _moment(device)
+        backward = moment(device)
     figure = math.nan if device.type == "meta" else float(loss.detach())
     return DryRun(
         parameters=sum(weight.numel() for weight in model.parameters()),
@@ -81,55 +83,11 @@ def step(config: RunConfig, device: torch.device) -> DryRun:
         loss=figure if math.isfinite(figure) else None,
         forward_ms=1000 * (forward - began),
         backward_ms=1000 * (backward - forward),
-        peak_memory_mb=_peak_memory(device) / 1e6,
-        device=device.type if device.type != "cuda" else torch.cuda.get_device_name(device),
+        peak_memory_mb=peak_memory(device) / 1e6,
+        device=device_name(device),
         bfloat16=bfloat16,
         compiles=config.training.compile,
     )
-
-
-def _batch(
-    config: RunConfig, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return values, what is known and the target of a batch, in the shapes of `windows.Batch`."""
-    import torch
-
-    from informer.cost import Shape
-
-    data, shape = config.data, Shape.of(config)
-    windows, calendar = data.batch_size, len(shape.calendar)
-    values = torch.randn(windows, data.seq_len, shape.columns, device=device)
-    steps = data.seq_len + data.pred_len
-    # Features of the calendar lie between -0.5 and 0.5, and are looked up where they are learned.
-    marks = torch.rand(windows, steps, calendar, device=device) - 0.5
-    known = torch.cat((marks, torch.randn(windows, steps, shape.known, device=device)), dim=2)
-    target = torch.randn(windows, data.pred_len, shape.forecast, device=device)
-    return values, known, target
-
-
-def _moment(device: torch.device) -> float:
-    """Return the time at which the device has done all that it was given."""
-    import torch
-
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def _peak_memory(device: torch.device) -> int:
-    """Return the most bytes that were taken until now."""
-    import resource
-
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    status = Path("/proc/self/status")
-    if status.exists():  # the other figure counts what the process was before it became this one
-        lines = status.read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def result(text: str) -> DryRun | Failure:
@@ -142,9 +100,10 @@ def result(text: str) -> DryRun | Failure:
     except (ValueError, RecursionError) as error:
         return Failure(error_class="config", message=f"The configuration is not valid: {error}")
     from informer import training
+    from informer.devices import choose_device
 
     try:
-        return step(config, training.choose_device(config.training.device))
+        return step(config, choose_device(config.training.device))
     except Exception as error:
         return training.failure(error, config)
 

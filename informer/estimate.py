@@ -38,6 +38,14 @@ def training_flops(config: RunConfig) -> float:
     return work.maps + work.scores
 
 
+def forecast_flops(config: RunConfig) -> int:
+    """Return the FLOPs of the forecast of one window, counted as those of a training step are.
+
+    A batch of forecasts takes as many for each of its windows.
+    """
+    return int(step_work(config).forward) // config.data.batch_size
+
+
 def training_memory(config: RunConfig) -> int:
     """Return the bytes of float32 tensors that a training on a CPU holds at its peak.
 

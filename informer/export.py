@@ -113,7 +113,7 @@ def export(order: Order) -> Written:
     import torch
 
     from data.series import series
-    from informer import baselines, forecaster, program, training
+    from informer import baselines, devices, forecaster, program
 
     output = Path(order.output)
     _require_place(output, order.replace)
@@ -124,7 +124,7 @@ def export(order: Order) -> Written:
     source = series(data.dataset, data.features, data.target)
     _require_same_data(run, source)
     weights = _content(run.weights, FILES[WEIGHTS])
-    device = torch.device("cpu") if result.device == "cpu" else training.choose_device("auto")
+    device = torch.device("cpu") if result.device == "cpu" else devices.choose_device("auto")
     try:
         model = forecaster.forecaster(config, weights, device)
     except forecaster.WeightsError as error:

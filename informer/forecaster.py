@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from informer.config import RunConfig
 from informer.cost import parameters
+from informer.devices import uses_bfloat16
 from informer.model import Informer
-from informer.training import uses_bfloat16
 
 
 class WeightsError(ValueError):

@@ -245,11 +245,11 @@ def _device(config: RunConfig) -> torch.device:
     """Return the device of the training where this machine has it, else the CPU."""
     import torch
 
-    from informer import training
+    from informer.devices import DeviceError, choose_device
 
     try:
-        return training.choose_device(config.training.device)
-    except training.DeviceError:
+        return choose_device(config.training.device)
+    except DeviceError:
         return torch.device("cpu")
 
 

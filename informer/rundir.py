@@ -265,6 +265,7 @@ class Success(Record):
     windows: JudgedOn = "all windows"
     latency_ms: Finite | None = None  # of one batch of forecasts, as `orders.Timing` has it
     memory_mb: Finite | None = None  # at the peak of the training, in 10^6 bytes
+    inherited_share: Finite | None = None  # of its weights that it began with; None: from scratch
 
 
 class Failure(Record):
@@ -272,10 +273,20 @@ class Failure(Record):
 
     status: Literal["failed"] = "failed"
     error_class: Literal[
-        "config", "data", "nonfinite", "out_of_memory", "disk", "device", "protocol", "error"
+        "config",
+        "data",
+        "nonfinite",
+        "out_of_memory",
+        "disk",
+        "device",
+        "protocol",
+        "infeasible",  # it breaks a bound of its search
+        "weights",  # that it was to begin with
+        "error",
     ]
     message: str
     traceback: str = ""
+    latency_ms: Finite | None = None  # of a batch of forecasts, where that is why
 
 
 Result = Annotated[Success | Failure, Field(discriminator="status")]
@@ -408,10 +419,13 @@ class RunDir:
         return from_nested(json.loads(read_file(self.config, FILE_BYTES)))
 
     def read_orders(self) -> Orders:
-        """Return what is asked beside the configuration; raises OSError, ValueError."""
-        if not self.orders.exists():
+        """Return what is asked beside the configuration; raises ProtocolError."""
+        try:
+            return Orders.model_validate_json(read_file(self.orders, FILE_BYTES))
+        except FileNotFoundError:
             return Orders()
-        return Orders.model_validate_json(read_file(self.orders, FILE_BYTES))
+        except ValidationError:
+            raise ProtocolError(f"{self.orders} holds no valid orders.") from None
 
     def append(self, record: Progress | Epoch) -> None:
         """Append a metric record as one line; an epoch's is on the disk when this returns."""

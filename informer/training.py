@@ -35,9 +35,20 @@ from informer import checkpoint
 from informer.checkpoint import Standing
 from informer.config import RunConfig, TrainingConfig
 from informer.cost import steps_per_epoch
+from informer.devices import (
+    DeviceError,
+    begin_peak,
+    choose_device,
+    device_name,
+    limit_memory,
+    peak_memory,
+    uses_bfloat16,
+)
 from informer.environment import environment
-from informer.files import checkpoints, replace_text
+from informer.files import ProtocolError, checkpoints, replace_text
 from informer.forecasts import forecasts
+from informer.inherit import UnfitWeightsError, begin_with
+from informer.latency import latency_ms
 from informer.metrics import Errors
 from informer.model import Informer
 from informer.rundir import (
@@ -78,8 +89,13 @@ class NonfiniteError(ArithmeticError):
     """Training diverged; the message names where, and what is most likely to blame."""
 
 
-class DeviceError(ValueError):
-    """The device that was asked for is not there."""
+class TooSlowError(RuntimeError):
+    """A forecast takes longer than the model may take; the message says how long."""
+
+    def __init__(self, latency: float, at_most: float) -> None:
+        """Name what was measured and what is allowed, in milliseconds."""
+        self.latency_ms = latency
+        super().__init__(f"A forecast takes {latency:.3g} ms, and this search allows {at_most:g}.")
 
 
 class AskedToEnd(BaseException):
@@ -110,6 +126,9 @@ def train(
     result: Success | Failure
     try:
         result = Training(config, run, record, memory_share).result()
+    except TooSlowError as error:
+        result = failure(error, config)
+        _log.info(result.message)
     except Exception as error:
         result = failure(error, config)
         _log.exception("Training failed.")
@@ -128,8 +147,15 @@ def failure(error: Exception, config: RunConfig) -> Failure:
             return Failure(error_class="config", message=str(error), traceback=text)
         case DataError():
             return Failure(error_class="data", message=str(error), traceback=text)
+        case ProtocolError():
+            return Failure(error_class="protocol", message=str(error), traceback=text)
+        case TooSlowError():
+            slow = error.latency_ms
+            return Failure(error_class="infeasible", message=str(error), latency_ms=slow)
         case NonfiniteError():
             return Failure(error_class="nonfinite", message=str(error), traceback=text)
+        case UnfitWeightsError():
+            return Failure(error_class="weights", message=str(error), traceback=text)
         case _ if _out_of_memory(error):
             device = config.training.device
             message = f"Memory ran out on {device}; lower {what_takes_memory(config)}."
@@ -160,27 +186,6 @@ def use_threads(count: int) -> None:
         if hasattr(library, "mallopt"):  # glibc
             library.mallopt(_M_MMAP_THRESHOLD, 2**30)
             library.mallopt(_M_TRIM_THRESHOLD, 2**30)
-
-
-def limit_memory(device: torch.device, share: float) -> None:
-    """Take no more than this share of the memory of `device`, where that is a GPU."""
-    if device.type == "cuda" and share < 1:
-        torch.cuda.set_per_process_memory_fraction(share, device.index or 0)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device that `training.device` means; raises DeviceError where it is not there."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if name == "auto":
-        name = "cuda" if count else "cpu"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= count:
-        found = f"{count} GPU{'s' * (count > 1)}" if count else "no GPU"
-        raise DeviceError(
-            f"training.device is {name}, but this machine has {found} that torch can use; "
-            "take auto or cpu."
-        )
-    return device
 
 
 def evaluate(
@@ -216,7 +221,9 @@ class Training:
         self, config: RunConfig, run: RunDir, record: OnRecord, memory_share: float = 1.0
     ) -> None:
         self._config, self._run, self._record = config, run, record
+        self._orders = run.read_orders()
         self._device = choose_device(config.training.device)
+        self._peak_counts = begin_peak(self._device)
         limit_memory(self._device, memory_share)
         data, training = config.data, config.training
         self._source = series(data.dataset, data.features, data.target)
@@ -234,6 +241,7 @@ class Training:
         torch.manual_seed(training.seed)
         self._order = torch.Generator().manual_seed(training.seed)
         self.model = Informer(config).to(self._device)
+        self._inherited = self._begun_with(self._orders.weights)
         # Compiled for training alone: its batches have one size, evaluation would compile again.
         self._trained = torch.compile(self.model) if training.compile else self.model
         self._optimizer = _optimizer(training, self.model)
@@ -246,9 +254,10 @@ class Training:
     def result(self) -> Success:
         """Train until patience or epochs run out, and judge the best weights on the test part."""
         training, standing = self._config.training, self._standing
-        ran_on = environment(self._source, _device_name(self._device), training.seed)
+        ran_on = environment(self._source, device_name(self._device), training.seed)
         replace_text(self._run.environment, ran_on.model_dump_json(indent=2))
         _log.info("%s parameters, %s windows", f"{self._parameters:,}", f"{len(self.windows):,}")
+        self._time_forecasts()
         while (
             standing.epoch < training.epochs
             and standing.epoch - standing.best_epoch < training.patience
@@ -270,9 +279,36 @@ class Training:
             epochs=standing.epoch,
             parameters=self._parameters,
             seconds=standing.seconds,
-            device=_device_name(self._device),
+            device=device_name(self._device),
             windows=judged_on(self._config.data.drop_last),
+            latency_ms=standing.latency_ms,
+            memory_mb=peak_memory(self._device) / 1e6 if self._peak_counts else None,
+            inherited_share=self._inherited,
         )
+
+    def _time_forecasts(self) -> None:
+        """Measure the latency where that is asked, once for all attempts.
+
+        Raises:
+            TooSlowError: it is above what is allowed.
+        """
+        timing, at_most = self._orders.timing, self._orders.latency_at_most
+        if timing is None:
+            return
+        latency = self._standing.latency_ms
+        if latency is None:
+            latency = self._standing.latency_ms = latency_ms(self.model, self._config, timing)
+            _log.info("A batch of %s forecasts takes %.3g ms.", timing.batch, latency)
+        if at_most is not None and latency > at_most:
+            raise TooSlowError(latency, at_most)
+
+    def _begun_with(self, weights: str | None) -> float | None:
+        """Take over what fits of other weights and return its share; None where there are none."""
+        if weights is None:
+            return None
+        share = begin_with(self.model, self._run.path / weights)
+        _log.info("Begins with %.1f %% of its weights from %s.", 100 * share, weights)
+        return share
 
     def _resumed(self) -> Standing:
         """Go on from the run's checkpoint where it has one."""
@@ -389,17 +425,6 @@ class Training:
         return evaluate(self._forecast, windows, 2 * self._config.data.batch_size)
 
 
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Tell whether matrix products are made in bfloat16; auto takes it on GPUs that have it.
-
-    bfloat16 has the range of float32, so that no loss scaling is needed; what needs precision
-    (norms, softmax, losses, weights, the optimiser) stays in float32.
-    """
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return precision == "bfloat16"
-
-
 def criterion(training: TrainingConfig) -> nn.Module:
     """Return the loss that is minimised."""
     return _CRITERIA[training.criterion_class]()
@@ -433,7 +458,3 @@ def _device_lost(error: Exception) -> bool:
         isinstance(error, RuntimeError)
         and any(sign in str(error) for sign in ("CUDA error", "CUDA driver", "cuDNN error"))
     )
-
-
-def _device_name(device: torch.device) -> str:
-    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)

@@ -16,7 +16,7 @@ from informer.cost import Shape, encoded_tokens, natural_count
 
 FLOAT = 4  # bytes
 INDEX = 8
-_FORWARD, _WEIGHTS_ONLY, _FULL = 1, 2, 3  # products of a map: forward, for weights, for the input
+_WEIGHTS_ONLY, _FULL = 2, 3  # products of a map: forward, for its weights, for its input too
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Work:
 
     maps: float = 0.0  # FLOPs of linear maps and convolutions
     scores: float = 0.0  # FLOPs of products inside attention
+    forward: float = 0.0  # FLOPs of both, those of the forward pass alone
     spectra: float = 0.0  # bytes of spectra
     saved: float = 0.0  # bytes that are kept for backward
     largest: float = 0.0  # bytes of the largest tensor
@@ -35,6 +36,7 @@ class Work:
         return Work(
             self.maps + other.maps,
             self.scores + other.scores,
+            self.forward + other.forward,
             self.spectra + other.spectra,
             self.saved + other.saved,
             max(self.largest, other.largest),
@@ -196,20 +198,27 @@ def _cross_attention(
 
 def _full(model: ModelConfig, windows: int, queries: int, keys: int) -> Work:
     scores = windows * model.n_heads * queries * keys
-    products = 2 * _FULL * 2 * windows * queries * keys * model.d_model
-    work = Work(scores=products, calls=3) + _kept(windows * queries * model.d_model)
+    products = 2 * 2 * windows * queries * keys * model.d_model
+    work = Work(scores=_FULL * products, forward=products, calls=3) + _kept(
+        windows * queries * model.d_model
+    )
     return work + _kept(scores) + _dropout(model, scores, kept=2)
 
 
 def _prob_sparse(model: ModelConfig, windows: int, tokens: int, causal: bool) -> Work:
     exact = natural_count(model.factor, tokens)
     width, pairs = model.d_model, windows * model.n_heads
-    products = 2 * _FULL * 2 * windows * exact * tokens * width
+    products, measuring = 2 * 2 * windows * exact * tokens * width, 0
     if exact < tokens:
         sample = exact if model.sampled_keys == "shared" else tokens
-        products += 2 * _FORWARD * windows * tokens * sample * width
+        measuring = 2 * windows * tokens * sample * width  # without gradients
     return (
-        Work(scores=products, saved=INDEX * pairs * exact, calls=20)
+        Work(
+            scores=_FULL * products + measuring,
+            forward=products + measuring,
+            saved=INDEX * pairs * exact,
+            calls=20,
+        )
         + _kept(windows * exact * width)
         + _kept(pairs * exact * tokens)
         + Work(saved=causal * pairs * exact * tokens)  # the mask, a byte each
@@ -244,8 +253,10 @@ def _linear(
     """Return the work of a linear map; `kept` is false where another keeps the same input."""
     if not inputs:
         return Work()
+    products = 2 * rows * inputs * outputs
     return Work(
-        maps=2 * passes * rows * inputs * outputs,
+        maps=passes * products,
+        forward=products,
         saved=FLOAT * rows * inputs * kept,
         largest=FLOAT * rows * max(inputs, outputs),
         calls=1,
@@ -254,8 +265,10 @@ def _linear(
 
 def _convolution(windows: int, length: int, inputs: int, outputs: int, passes: int = _FULL) -> Work:
     """Return the work of a convolution of kernel 3, which keeps its padded input."""
+    products = 2 * windows * length * 3 * inputs * outputs
     return Work(
-        maps=2 * passes * windows * length * 3 * inputs * outputs,
+        maps=passes * products,
+        forward=products,
         largest=FLOAT * windows * length * outputs,
         calls=1,
     ) + _kept(windows * (length + 2) * inputs)

@@ -98,7 +98,7 @@ def load_agent_state(path: str | Path | None = None, search: int | None = None) 
 
 
 def get_best_run(state: AgentState) -> TrialRow | None:
-    """Return the incumbent: the accepted trial with the lowest val_mse; None if there is none."""
+    """Return the incumbent, as `front.incumbent` has it; None if no trial is accepted."""
     return next((t for t in state.trials if t.number == state.search.incumbent), None)
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from informer.config import ConfigError, Value, from_flat
+from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.cost import parameters
 from informer.files import KEPT_CHECKPOINTS
 from nas_engine.commands import (
@@ -37,7 +37,15 @@ from nas_engine.commands import (
 )
 from nas_engine.guidance import in_force, steered, understood
 from nas_engine.own_rules import OwnRulesError, load
-from nas_engine.proposals import Proposal, Record, check, overtaken, too_large
+from nas_engine.proposals import (
+    Proposal,
+    Record,
+    beyond_bounds,
+    check,
+    overtaken,
+    too_large,
+    untimeable,
+)
 from nas_engine.search import ASKING, CHANGEABLE, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
@@ -154,6 +162,7 @@ def reasons_not_to_start(
         return problems
     return [
         *(f"Trial 0: {sentence}" for sentence in too_large(spec, spec.base())),
+        *untimeable(spec),
         *_too_little_room(spec, workspace, finished),
     ]
 
@@ -314,7 +323,15 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
         more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
         scope.writer.change(scope.search_id, more)
     _run_again(scope)
-    return f"Trial {number} is queued."
+    return f"Trial {number} is queued.{_told(search.spec, config)}"
+
+
+def _told(spec: SearchSpec, config: RunConfig) -> str:
+    """Return, to follow a sentence, which bounds a person's own configuration breaks."""
+    return "".join(
+        f" {sentence[0].upper()}{sentence[1:]} It is trained all the same, as you want it."
+        for sentence in beyond_bounds(spec, config)
+    )
 
 
 def _on_trial(scope: Scope, command: OnTrial, author: str) -> str:
@@ -397,7 +414,8 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         raise Refused(_gone(trial))
     if command.decision != "rejected":
         _run_again(scope)
-    return f"Trial {trial.number} {command.decision}."
+    told = "" if edited is None else _told(scope.search.spec, edited[1])
+    return f"Trial {trial.number} {command.decision}.{told}"
 
 
 # -- beside the trials --------------------------------------------------------------------------

@@ -20,7 +20,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from langchain_core.runnables import RunnableConfig
@@ -31,9 +31,14 @@ from langgraph.types import Command, interrupt
 from pydantic import TypeAdapter
 
 from informer.config import SEEDS, RunConfig, from_flat
+from informer.estimate import forecast_flops
 from informer.failpoint import failpoint
+from informer.orders import Orders
 from informer.rundir import Epoch, Progress, RunDir, Success, UsedData
+from nas_engine import head_start
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
+from nas_engine.head_start import HeadStart
+from nas_engine.inheritance import shortened
 from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.machine import process_allowed
 from nas_engine.opinion import ask_opinion
@@ -151,12 +156,13 @@ def _after_review(use: Resources, state: TrialState) -> Literal["execute", "__en
 def _execute(use: Resources, state: TrialState) -> TrialState:
     trial = _trial(use, state)
     wanted = max(_wanted(use, state), trial.wanted)
-    if (ended := use.ending(trial.number)) is not None:
-        use.writer.end_unfinished(use.search_id, ended, trial.number)
+    if _ended_by_a_person(use, trial):
         return {}
     if trial.state == "queued" and use.held(use.writer):
         raise Held
     use.planning.foresee(use.writer, trial.number)  # of one that was edited, or a person's own
+    if _given_up(use, trial) or _ended_by_a_person(use, trial):
+        return {}
     at_once = use.spec.slots
     for first in range(0, wanted, at_once):
         repeats = range(first, min(first + at_once, wanted))
@@ -166,6 +172,38 @@ def _execute(use: Resources, state: TrialState) -> TrialState:
             break
     failpoint("execute.end")
     return {}
+
+
+def _ended_by_a_person(use: Resources, trial: TrialRow) -> bool:
+    ended = use.ending(trial.number)
+    if ended is not None:
+        use.writer.end_unfinished(use.search_id, ended, trial.number)
+    return ended is not None
+
+
+def _given_up(use: Resources, trial: TrialRow) -> bool:
+    """Tell whether what a trial comes to with the weights of its parent is the end of it.
+
+    It is first trained so where the search allows it, and from scratch where that leaves hope.
+    """
+    reader, number = use.writer.read, trial.number
+    if not head_start.wanted(reader, use.spec, trial):
+        return False
+    if trial.state == "pruned":  # by an engine that was lost
+        return True
+    start = head_start.of_parent(reader, use.workspace, trial)
+    if start is None or shortened(from_flat(trial.config)) is None:
+        missing = "it has one epoch alone" if start else "the trial it changes has no weights"
+        use.writer.log(use.search_id, f"Trial {number} begins from scratch: {missing}.", number)
+        return False
+    run = _run(use, use.writer, trial, 0, 1, start)
+    failpoint("inherit.trained")
+    why = head_start.why_given_up(reader, use.spec, trial) if run.state == "completed" else None
+    if why is not None:
+        use.writer.give_up(use.search_id, number, why)
+        use.writer.log(use.search_id, f"Trial {number} is not trained from scratch. {why}", number)
+        failpoint("inherit.given_up")
+    return why is not None
 
 
 def _wanted(use: Resources, state: TrialState) -> int:
@@ -188,33 +226,50 @@ def _trained(use: Resources, trial: TrialRow, repeats: range, wanted: int) -> li
         return list(threads.map(run, repeats))
 
 
-def _run(use: Resources, writer: Writer, trial: TrialRow, repeat: int, wanted: int) -> RunRow:
+def _run(
+    use: Resources,
+    writer: Writer,
+    trial: TrialRow,
+    repeat: int,
+    wanted: int,
+    start: HeadStart | None = None,
+) -> RunRow:
     """Return a finished training; one whose worker was lost is taken up again, twice at most."""
     config = _with_seed(trial, repeat)
+    config = (start and shortened(config)) or config
     while True:
-        run = _run_of(use, writer, trial, config.training.seed)
+        run = _run_of(use, writer, trial, config.training.seed, start is not None)
         lost = run is not None and run.state == "crashed" and run.crashes <= RETRIES
         if run is not None and run.state != "running" and not lost:
             return run
-        _train(use, writer, trial, repeat, config, wanted)
+        _train(use, writer, trial, repeat, config, wanted, start)
 
 
 def _train(
-    use: Resources, writer: Writer, trial: TrialRow, repeat: int, config: RunConfig, wanted: int
+    use: Resources,
+    writer: Writer,
+    trial: TrialRow,
+    repeat: int,
+    config: RunConfig,
+    wanted: int,
+    start: HeadStart | None,
 ) -> None:
     number, seed = trial.number, config.training.seed
-    folder = use.workspace.run_dir(use.search_id, number, repeat)
+    folder = use.workspace.run_dir(use.search_id, number, repeat, inherited=start is not None)
     failpoint("train.before_booking")
-    run_id = writer.begin_run(use.search_id, number, seed)
+    planned = (start.trial, config.training.epochs) if start else ()
+    run_id = writer.begin_run(use.search_id, number, seed, *planned)
     failpoint("train.booked")
-    watch = _watch(use, writer, trial, repeat, config, run_id)
+    watch = _watch(use, writer, trial, repeat, config, run_id, compared=start is None)
     seen = writer.read.data(use.search_id)
     outcome: Success | Ended | None = _finished_before(folder, config)
     if outcome is not None and _on_other_data(folder, seen):
         outcome = None
     if outcome is None:
-        epoch = folder.create(config)
+        orders = use.spec.orders(wanted=_wanted_by_a_person(trial))
+        epoch = folder.create(config, Orders(weights=str(start.weights)) if start else orders)
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
+        which += f" with the weights of trial {start.trial} that fit" if start else ""
         goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
         writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
         failpoint("train.folder_ready")
@@ -229,14 +284,19 @@ def _train(
         outcome = _on_other_data(folder, seen) or outcome
     failpoint("train.before_result")
     if isinstance(outcome, Ended):
+        if outcome.error_class == "weights":
+            outcome = replace(outcome, state="stopped")  # no fault: it is trained from scratch
         if outcome.error_class == "disk":
             raise TrainerError(outcome.message)  # the machine's fault: the trial stays as it is
         writer.end_without_result(use.search_id, number, run_id, outcome)
         what = f"Trial {number} {outcome.state}" + (f" with seed {seed}" if wanted > 1 else "")
+        what += " with inherited weights" if start else ""
         level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
         writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        writer.complete(use.search_id, number, run_id, outcome, _data_of(folder))
+        writer.complete(
+            use.search_id, number, run_id, outcome, _data_of(folder), forecast_flops(config)
+        )
     failpoint("train.after_result")
 
 
@@ -247,14 +307,16 @@ def _watch(
     repeat: int,
     config: RunConfig,
     run_id: int,
+    compared: bool,
 ) -> Watch:
     """Return how a training is followed.
 
-    First seeds are compared, and may be pruned unless a person wants them. After the epoch with
-    which one is to end, nothing is recorded: how far it comes until it has ended is chance.
+    First seeds from scratch are `compared`, and may be pruned unless a person wants them. After
+    the epoch with which one is to end, nothing is recorded: how far it comes until it has ended is
+    chance.
     """
     number, last = trial.number, time.monotonic()
-    pruner = use.pruner if number > 0 and repeat == 0 else None
+    pruner = use.pruner if number > 0 and repeat == 0 and compared else None
     pruned: list[Ended] = []
 
     def report(records: Sequence[Progress | Epoch]) -> None:
@@ -342,9 +404,18 @@ def _with_seed(trial: TrialRow, repeat: int) -> RunConfig:
     return config.with_changes({"training.seed": (config.training.seed + repeat) % SEEDS})
 
 
-def _run_of(use: Resources, writer: Writer, trial: TrialRow, seed: int) -> RunRow | None:
-    runs = writer.read.runs(use.search_id, trial.number)
-    return next((run for run in runs if run.seed == seed), None)
+def _wanted_by_a_person(trial: TrialRow) -> bool:
+    """Tell whether a trial is trained however it compares: the reference, and what people ask."""
+    people = trial.source == "human" or trial.decision == "edited" or trial.round > 0
+    return people or trial.number == 0
+
+
+def _run_of(
+    use: Resources, writer: Writer, trial: TrialRow, seed: int, inherited: bool
+) -> RunRow | None:
+    kind = "inherited" if inherited else "scratch"
+    runs = writer.read.runs(use.search_id, trial.number, every=True)
+    return next((run for run in runs if run.seed == seed and run.kind == kind), None)
 
 
 def _ends_training(run: RunRow) -> bool:

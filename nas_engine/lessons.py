@@ -306,11 +306,11 @@ def _counts(sources: Sequence[Source]) -> list[int]:
 def _past(source: Source, spec: SearchSpec) -> list[PastTrial]:
     """Return the trials of a search, the best first, in the terms of the search that learns.
 
-    Those that lack a figure of which this search has an objective are left out.
+    Those that lack a figure of which this search has an objective or a bound are left out.
     """
     found = []
     for trial in source.ranked:
-        figures = {name: getattr(trial, name) for name in spec.objectives}
+        figures = {name: getattr(trial, name) for name in (*spec.objectives, *spec.at_most)}
         logs = {n: math.log(max(v, LEAST)) for n, v in figures.items() if v is not None}
         if len(logs) == len(figures):
             found.append(

@@ -29,9 +29,9 @@ def ask_opinion(
         NoAnswer: no usable answer came.
         AccessDenied: the language model service refuses the key.
     """
-    incumbent = verdict.figures.incumbent
+    incumbent = verdict.figures.incumbent if verdict.against is None else verdict.against
     best = None if incumbent is None else read.trial(search_id, incumbent)
-    assert best is not None, "a verdict that is open compares a trial with its incumbent"
+    assert best is not None, "a verdict that is open compares a trial with another"
     changed = differences(best.config, trial.config)
     answer = model.ask(
         system=prompt("evaluator_system"),
@@ -39,6 +39,7 @@ def ask_opinion(
             "evaluator",
             number=str(trial.number),
             incumbent=str(incumbent),
+            standing="the best so far" if verdict.against is None else "which is on the front",
             changes=", ".join(f"{key} {old}->{new}" for key, (old, new) in changed.items()),
             finding=verdict.reason,
             noise=_noise(verdict.figures.noise),

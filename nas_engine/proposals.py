@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,8 +25,10 @@ from informer.config import (
 )
 from informer.cost import parameters
 from informer.estimate import training_seconds
+from nas_engine.amounts import amount
 from nas_engine.guidance import Constraint
-from nas_engine.machine import memory_allowed, memory_needed
+from nas_engine.machine import cuda_devices, gpus, memory_allowed, memory_needed
+from nas_engine.objectives import exact_figures
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
 from nas_engine.store.reader import TrialRow
@@ -106,8 +110,9 @@ def check(
 
     Each sentence names its setting and is short, whatever the changes hold. A person may set any
     valid value; a planner only what the space of the search offers, nothing that breaks a
-    constraint, be it by what it leaves as it was, and nothing so near to an earlier trial that the
-    difference could not be told from chance. The limits hold for both.
+    constraint, be it by what it leaves as it was, or a bound on what arithmetic knows, and nothing
+    so near to an earlier trial that the difference could not be told from chance. The limits hold
+    for both.
 
     Args:
         record: the search and the trials that the proposal must differ from.
@@ -129,6 +134,9 @@ def check(
     found = [*_beyond_limits(record, config, changes), *_repeated(record, config, changes)]
     if by == "planner":
         found += _breaking(record, config)
+        found += [
+            f"{_named(changes)}: {sentence}" for sentence in beyond_bounds(record.spec, config)
+        ]
     if by == "planner" and not found:
         found += [
             f"{_named(changes)}: too near to trial {trial.number} ({outcome(trial)}) to tell the "
@@ -177,6 +185,33 @@ def too_large(spec: SearchSpec, config: RunConfig) -> list[str]:
             "are allowed."
         )
     return found
+
+
+def beyond_bounds(spec: SearchSpec, config: RunConfig) -> list[str]:
+    """Return a sentence for each bound that a configuration is known to break, in lower case."""
+    return [
+        f"{'a forecast would take' if name == 'flops' else 'the model would have'} "
+        f"{amount(name, figure)}; this search looks for at most {amount(name, spec.at_most[name])}."
+        for name, figure in exact_figures(config).items()
+        if figure > spec.at_most.get(name, math.inf)
+    ]
+
+
+def untimeable(spec: SearchSpec) -> list[str]:
+    """Return a sentence where latency cannot be measured on the device that the search names."""
+    kind, _, number = spec.timing.device.partition(":")
+    if not spec.timed or spec.backend.name != "local" or kind in ("auto", "cpu"):
+        return []
+    if kind == "mps":
+        there = sys.platform == "darwin"
+    else:  # where slots are spread over GPUs, a training sees its own alone
+        device = spec.base().training.device
+        there = int(number or 0) < (1 if cuda_devices(device) else len(gpus()))
+    sentence = (
+        f"Latency is to be measured on {spec.timing.device}, which a training on this machine does "
+        "not have; take auto or cpu."
+    )
+    return [] if there else [sentence]
 
 
 def overtaken(record: Record, values: Mapping[str, Value]) -> list[str]:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from data.registry import find
 from informer.config import PRESETS, RunConfig, StepType, Value
-from informer.orders import Timing
+from informer.orders import Orders, Timing
 from informer.rundir import UsedData
 from nas_engine.objectives import COSTS, Objective
 
@@ -210,11 +210,33 @@ class SearchSpec(BaseModel):
                 "pruning compares errors alone, and would end small models that the front needs; "
                 "leave it off where a search has several objectives"
             )
+        if self.inherits and (len(self.objectives) > 1 or self.at_most):
+            raise ValueError(
+                "trials are given up after a training with inherited weights by their error alone, "
+                "and small ones would be lost; begin all from scratch where a search has several "
+                "objectives or bounds"
+            )
         return self
 
     def waits(self, step: StepType) -> bool:
         """Tell whether a planner's proposal of this step waits for a person."""
         return self.mode == "review" or (self.mode == "radical" and step == "radical")
+
+    @property
+    def timed(self) -> bool:
+        """Whether the latency of forecasts counts, and so is measured."""
+        return "latency_ms" in (*self.objectives, *self.at_most)
+
+    def orders(self, *, wanted: bool) -> Orders | None:
+        """Return what is asked of a training beside its configuration; None: nothing.
+
+        Args:
+            wanted: whether it is to be trained however slow its forecasts are.
+        """
+        if not self.timed:
+            return None
+        at_most = None if wanted else self.at_most.get("latency_ms")
+        return Orders(timing=self.timing, latency_at_most=at_most)
 
     def base(self) -> RunConfig:
         """Return the configuration of trial 0; raises ConfigError."""

@@ -46,6 +46,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "verdict": (
         *("accepted", "rule", "sentence", "opinion", "value", "seeds", "tried", "incumbent"),
         *("incumbent_value", "incumbent_seeds", "improvement", "margin", "noise", "noise_degrees"),
+        "compared",
         *("accept_above", "reject_below", "noise_multiple", "extra_seeds"),
     ),
 }

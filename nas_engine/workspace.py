@@ -28,9 +28,15 @@ class Workspace:
         """Folder of all run folders."""
         return self.db.with_suffix(".runs")
 
-    def run_dir(self, search_id: int, number: int, repeat: int = 0) -> RunDir:
-        """Return the run folder of a trial's first training, or of its `repeat`-th one more."""
+    def run_dir(
+        self, search_id: int, number: int, repeat: int = 0, inherited: bool = False
+    ) -> RunDir:
+        """Return the run folder of a trial's first training, or of its `repeat`-th one more.
+
+        One that is `inherited`, begun with the weights of another trial, has a folder of its own.
+        """
         name = f"trial-{number:04d}" + (f"-repeat-{repeat}" if repeat else "")
+        name += "-inherited" if inherited else ""
         return RunDir(self.runs / str(search_id) / name)
 
     def seed_dir(self, search_id: int, number: int, first: int, seed: int) -> RunDir:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from informer.config import Value
+from nas_engine.amounts import aims_text
 from nas_engine.chat.looked_up import WITH_QUESTION, Cell, Chart, LookedUp, cell
 from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
@@ -106,8 +107,8 @@ def _standing(search: SearchRow, everything: int) -> str:
     )
     return (
         f"The search is {search.state}: {everything} trials of {search.max_trials}, "
-        f"{search.finished} ended. {best}"
-    )
+        f"{search.finished} ended. {best} {aims_text(search.spec)}"
+    ).rstrip()
 
 
 def _noise(noise: Noise | None) -> str:

@@ -13,9 +13,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from informer.config import fields
+from nas_engine.amounts import aims_text, gap_text
 from nas_engine.chat.looked_up import Cell, Chart, LookedUp, cell
 from nas_engine.curves import analyse
 from nas_engine.liveness import engine_state
+from nas_engine.planners.aims import names
 from nas_engine.planners.base import View
 from nas_engine.planners.findings import failures, findings
 from nas_engine.proposals import differences
@@ -234,6 +236,27 @@ class Standing(Tool):
         return self.found(("what", "value"), told[:MOST_ROWS])
 
 
+class Front(Tool):
+    """The Pareto front: what no accepted trial within the bounds beats in all that is wanted low.
+
+    With its gaps, the bounds, and the share of the box of all results that it dominates. Where the
+    error alone is wanted low, it is the incumbent.
+    """
+
+    model_config = ConfigDict(title="front")
+
+    def look(self, reader: Reader, search: SearchRow) -> LookedUp:
+        """Return a row for each member, by val_mse."""
+        view = _view(reader, search)
+        wanted = names(view.spec)
+        rows = [(trial.number, *(getattr(trial, name) for name in wanted)) for trial in view.front]
+        said = [aims_text(view.spec), *(f"Nothing {gap_text(gap)}." for gap in view.gaps[:3])]
+        if len(view.spec.objectives) > 1:
+            said.append(f"It dominates {view.share:.1%} of the box.")
+        note = " ".join(part for part in said if part)
+        return self.found(("trial", *wanted), rows[:MOST_ROWS], note=note)
+
+
 class Findings(Tool):
     """What all trials say together: each setting's values with their errors, and the failures."""
 
@@ -268,7 +291,7 @@ class Space(Tool):
 
 LOOKING: tuple[type[Tool], ...] = (
     *(Trials, Trial, Curves, Verdicts),
-    *(Baselines, Standing, Findings, Space),
+    *(Baselines, Standing, Front, Findings, Space),
 )
 """The tools that look something up."""
 
@@ -277,6 +300,7 @@ _FACTS = (
     *("expected_low", "expected_high", "surrogate_low", "surrogate_high"),
     *("decision", "author", "comment", "val_mse", "val_mae", "test_mse", "test_mae"),
     *("spread", "seeds", "best_epoch", "epochs", "parameters", "seconds", "device"),
+    *("latency_ms", "flops", "memory_mb"),
     *("accepted", "rule", "improvement", "margin", "verdict", "opinion", "error_class", "error"),
 )
 """What is told of one trial; improvements are relative to the parent or the incumbent."""

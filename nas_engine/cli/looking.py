@@ -29,6 +29,7 @@ from nas_engine.cli.output import (
     print_search,
     print_standing,
     settings_table,
+    standing,
     table,
 )
 from nas_engine.labels import hidden
@@ -47,7 +48,10 @@ def list_searches(everything: bool, db: Path | None, as_json: bool) -> None:
     workspace = workspace_of(db)
     with reading(workspace) as reader:
         searches = (
-            [(row, engine_state(reader.engine(row.id))) for row in reader.searches()]
+            [
+                (row, engine_state(reader.engine(row.id)), standing(reader, row))
+                for row in reader.searches()
+            ]
             if reader
             else []
         )
@@ -60,11 +64,14 @@ def list_searches(everything: bool, db: Path | None, as_json: bool) -> None:
             "state": engine_words(row.state, engine),
             "trials": f"{row.finished}/{row.max_trials}",
             "best": row.best,
+            "front": told,
         }
-        for row, engine in searches
+        for row, engine, told in searches
         if everything or not hidden(row, engine)
     ]
     left_out = len(searches) - len(rows)
+    if not any(row["front"] for row in rows):
+        rows = [{name: row[name] for name in row if name != "front"} for row in rows]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     elif rows:

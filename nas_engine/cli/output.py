@@ -15,17 +15,21 @@ import click
 
 from informer.config import PRESETS, fields
 from informer.rundir import UsedData
+from nas_engine.amounts import aims_text, gap_text, nearest_text, standing_text
 from nas_engine.api import AgentState, get_best_run
+from nas_engine.front import box, front, gaps
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
-from nas_engine.store.reader import SearchRow, TrialRow, reading
-from nas_engine.store.table import kind
+from nas_engine.store.outcomes import outcomes
+from nas_engine.store.reader import Reader, SearchRow, TrialRow, reading
+from nas_engine.store.table import kind, results
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
     from data.columnar import Kind
 
+MOST_GAPS = 3
 _KINDS: Mapping[object, Kind] = {int: "whole", float: "number", bool: "truth", str: "text"}
 
 
@@ -40,6 +44,8 @@ def print_search(state: AgentState, as_json: bool) -> None:
         f"{search.finished} of {search.max_trials} trials, {search.active_seconds:.0f} s"
         + (f". {search.reason}" if search.reason else "")
     )
+    if told := aims_text(search.spec):
+        click.echo(told)
     if search.used is not None:
         click.echo(_data_line(search.used))
     if state.trials:
@@ -49,6 +55,41 @@ def print_search(state: AgentState, as_json: bool) -> None:
             click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
     if best is not None:
         click.echo(f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better).")
+        if far := nearest_text(best, search.spec.at_most):
+            click.echo(far)
+    if search.spec.objectives[1:]:
+        click.echo(front_lines(state))
+
+
+def front_lines(state: AgentState) -> str:
+    """Return the front of a search as a table, its hypervolume and its widest gaps."""
+    spec = state.search.spec
+    members, within = front(state.trials, spec), box(state.trials, spec)
+    lines = [f"{standing_text(state.trials, spec).capitalize()} of the box."]
+    names = dict.fromkeys((*spec.objectives, *spec.at_most))
+    if members:
+        lines.append(
+            table(
+                [
+                    {"trial": row.number}
+                    | {name: getattr(row, name) for name in names}
+                    | {"source": row.source}
+                    for row in members
+                ]
+            )
+        )
+    found = gaps(members, within, spec) if within else []
+    if found:
+        told = "; ".join(gap_text(gap) for gap in found[:MOST_GAPS])
+        lines.append(f"Widest gaps: nothing {told}.")
+    return "\n".join(lines)
+
+
+def standing(reader: Reader, search: SearchRow) -> str:
+    """Return how far a search with costs or bounds is; empty where it is after the error alone."""
+    if not search.spec.objectives[1:] and not search.spec.at_most:
+        return ""
+    return standing_text(outcomes(results(reader, [search.id])), search.spec)
 
 
 def _data_line(used: UsedData) -> str:

@@ -18,6 +18,7 @@ from informer.config import Value, fields
 from informer.rundir import UsedData
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.commands import Describe
+from nas_engine.evaluator import compared_of
 from nas_engine.guidance import Constraint
 from nas_engine.proposals import Source
 from nas_engine.search import SearchSpec
@@ -183,6 +184,12 @@ def _looked_up(text: str) -> None:
     _LOOKED_UP.validate_python(_json(text), strict=True)
 
 
+def _compared(text: str) -> None:
+    if text:
+        _json(text)  # which takes no figure that is not finite
+        compared_of(text)
+
+
 def _unless_empty(check: Callable[[Any], object]) -> Callable[[str], object]:
     return lambda text: check(_json(text)) if text else None
 
@@ -203,6 +210,7 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "revisions": {"changes": _changes, "config": _config, "source": _source},
     "replays": {"changes": _changes, "config": _config_if_any, "source": _source_if_any},
     "trials": {"spark": lambda text: _SPARK.validate_python(_json(text), strict=True)},
+    "verdicts": {"compared": _compared},
     "turns": {"looked_up": _looked_up},
     "llm_calls": {
         "messages": lambda text: _MESSAGES.validate_python(_json(text), strict=True),

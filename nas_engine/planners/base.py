@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Protocol
 
 from informer.config import Search, Value, fields, from_flat, short
 from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
+from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.lessons import NOTHING, Lessons, kept
+from nas_engine.objectives import MEASURES, Objective
+from nas_engine.planners.aims import traded
 from nas_engine.planners.inside import moved, shrunk
-from nas_engine.planners.past import incumbent_of, spec_at, steering_at, trials_before
+from nas_engine.planners.past import spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
@@ -41,6 +44,9 @@ class View:
     noise: Noise | None
     spend: Spend  # without what planning this trial has taken
     steering: Sequence[SteeringRow] = ()  # what people told on the way and is in force
+    noises: Mapping[Objective, Noise] = field(
+        default_factory=dict
+    )  # where more than the error counts
     withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
     lessons: Lessons = NOTHING  # taken from earlier searches when this one began
 
@@ -60,6 +66,7 @@ class View:
             baselines=reader.baselines(search_id),
             epochs=partial(reader.epochs, search_id),
             noise=reader.noise(search_id),
+            noises=reader.noises(search_id) if traded(search.spec) else {},
             spend=reader.spend(search_id, without=number),
             steering=reader.steering(search_id),
             withdrawn=[
@@ -89,7 +96,7 @@ class View:
             number=number,
             spec=steered(spec, [row.constraint for row in steering if row.constraint is not None]),
             max_trials=spec.max_trials,
-            incumbent=incumbent_of(trials),
+            incumbent=incumbent(trials, spec.at_most),
             trials=trials,
             baselines=reader.baselines(search_id),
             epochs=lambda numbers: reader.epochs(search_id, [n for n in numbers if n in ended]),
@@ -98,6 +105,7 @@ class View:
                 for row in trials
                 if row.val_mse is not None and row.spread is not None
             ),
+            noises=reader.noises(search_id, before=moment) if traded(spec) else {},
             spend=reader.spend(search_id, without=number, before=moment),
             steering=steering,
             lessons=kept(reader, search_id),
@@ -114,6 +122,11 @@ class View:
         return [row.constraint for row in self.steering if row.constraint is not None]
 
     @property
+    def enforced(self) -> bool:
+        """Whether proposals must keep to more than the space and the limits of the start."""
+        return bool(self.constraints) or any(MEASURES[name].exact for name in self.spec.at_most)
+
+    @property
     def space(self) -> Mapping[str, Search]:
         """What planners may choose from."""
         return self.record.space
@@ -128,8 +141,8 @@ class View:
 
     @cached_property
     def moved(self) -> Mapping[str, Value]:
-        """What is other than in `base` because of the constraints in force."""
-        return moved(self.record, self.base) if self.constraints else {}
+        """What is other than in `base` because of constraints in force, and of bounds."""
+        return moved(self.record, self.base) if self.enforced else {}
 
     @cached_property
     def parent(self) -> Mapping[str, Value]:
@@ -137,7 +150,7 @@ class View:
         return {**self.base, **self.moved}
 
     def shrunk(self, changes: Mapping[str, Value]) -> dict[str, Value]:
-        """Return changes whose sizes keep limits that were lowered on the way."""
+        """Return changes whose sizes keep the bounds, and limits that were lowered on the way."""
         values = shrunk(self.record, {**self.parent, **changes})
         changed = {key: value for key, value in values.items() if value != self.parent[key]}
         return {key: value for key, value in changed.items() if fields()[key].active(values)}
@@ -152,6 +165,27 @@ class View:
         kept = {key: value for key, value in changes.items() if value != self.base[key]}
         reasons = f"{proposal.reasons}\n{told_moves(self)}".strip()
         return proposal.model_copy(update={"changes": kept, "reasons": reasons[:20_000]})
+
+    @cached_property
+    def front(self) -> Sequence[TrialRow]:
+        """The front by val_mse: with one objective the incumbent, where it keeps the bounds."""
+        return front(self.trials, self.spec)
+
+    @cached_property
+    def box(self) -> Box | None:
+        """In what the hypervolume is told; None while there are no results."""
+        return box(self.trials, self.spec)
+
+    @property
+    def share(self) -> float:
+        """The share of the box that the front dominates."""
+        points = (figures(trial, self.spec.objectives) for trial in self.front)
+        return hypervolume([p for p in points if p is not None], self.box) if self.box else 0.0
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """Where the front has nothing, the widest first."""
+        return gaps(self.front, self.box, self.spec) if self.box else []
 
     @cached_property
     def curves(self) -> Mapping[int, Curve]:
@@ -188,7 +222,8 @@ def told_moves(view: View) -> str:
     if not view.moved:
         return ""
     moves = [f"{key} {view.base[key]!r} to {value!r}" for key, value in view.moved.items()]
-    return f"Moved to keep the constraints in force: {', '.join(moves)}."
+    kept = "the constraints in force" if view.constraints else "the bounds"
+    return f"Moved to keep {kept}: {', '.join(moves)}."
 
 
 class Planner(Protocol):

@@ -116,7 +116,7 @@ def _lines(
             [trial.logs[name] for trial in lesson.trials],
             lesson.similarity,
         )
-        for name in view.spec.objectives
+        for name in lesson.trials[0].logs
     }
 
 

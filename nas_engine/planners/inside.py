@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from informer.config import Choices, ConfigError, Interval, Search, Value, fields, from_flat
+from informer.config import (
+    Choices,
+    ConfigError,
+    Interval,
+    Search,
+    Value,
+    fields,
+    from_flat,
+)
 from informer.cost import parameters
 from nas_engine.machine import memory_needed
+from nas_engine.objectives import MEASURES, exact_figures
 from nas_engine.proposals import Record
 from nas_engine.space import contains, dimensions
 
@@ -14,9 +23,9 @@ from nas_engine.space import contains, dimensions
 def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
     """Return the settings in which a configuration has to differ to keep what is in force.
 
-    A setting outside takes the nearest value that is allowed. Where a model is beyond a limit that
-    was lowered, sizes are made smaller one step at a time, always the one that helps most. The
-    result may still break a rule between settings, or a limit: then changes must mend it.
+    A setting outside takes the nearest value that is allowed. Where a model is beyond a bound, or a
+    limit that was lowered, sizes are made smaller one step at a time, always the one that helps
+    most. The result may still break a rule between settings, or a limit: then changes must mend it.
     """
     values, allowed = dict(config), dimensions(record.spec)
     for constraint in record.constraints:
@@ -28,7 +37,7 @@ def moved(record: Record, config: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def shrunk(record: Record, values: Mapping[str, Value]) -> dict[str, Value]:
-    """Return a configuration with sizes so small that it keeps limits that were lowered.
+    """Return a configuration with sizes so small that it keeps bounds and lowered limits.
 
     Where that cannot be, or it is no valid configuration, they are as small as helps.
     """
@@ -66,12 +75,15 @@ def _smaller(record: Record, values: Mapping[str, Value]) -> Iterator[dict[str, 
 
 
 def _beyond(record: Record, values: Mapping[str, Value]) -> float | None:
-    """Return by what share the constrained limits are passed, summed; None for no configuration."""
+    """Return by what share bounds and lowered limits are passed; None for no configuration."""
     try:
         config = from_flat(values)
     except ConfigError:
         return None
-    limits, total = record.spec.limits, 0.0
+    limits = record.spec.limits
+    bounds = {name: most for name, most in record.spec.at_most.items() if MEASURES[name].exact}
+    known = exact_figures(config) if bounds else {}
+    total = sum(max(0.0, known[name] / most - 1) for name, most in bounds.items())
     for constraint in record.constraints:
         match constraint.key:
             case "parameters":

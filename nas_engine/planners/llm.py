@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from informer.config import Value, fields
 from nas_engine.llm import LanguageModel, NoAnswer, prompt
 from nas_engine.planners.base import SpaceExhausted, View
-from nas_engine.planners.question import ask_text, optimiser_text
+from nas_engine.planners.question import ask_text, optimiser_text, system_text
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
 from nas_engine.proposals import LEVEL, Proposal, active_changes
 from nas_engine.store.reader import TrialRow
@@ -100,7 +100,7 @@ class LLMPlanner:
         model = self._model(view.number)
         try:
             plan = model.ask(
-                system=prompt("planner_system"),
+                system=system_text(view),
                 question=ask_text(view, prompt("request_one", number=str(view.number))),
                 schema=ProposeChange,
                 accept=lambda plan: objections(view, plan),
@@ -121,7 +121,7 @@ def ask_for_candidates(model: LanguageModel, view: View, study: optuna.Study) ->
         AccessDenied: the service refuses the key.
     """
     answer = model.ask(
-        system=prompt("planner_system"),
+        system=system_text(view),
         question=ask_text(view, several(view, study)),
         schema=ProposeCandidates,
         accept=lambda answer: _none_usable(view, answer),

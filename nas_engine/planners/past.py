@@ -31,12 +31,6 @@ def trials_before(reader: Reader, trial: TrialRow) -> list[TrialRow]:
     ]
 
 
-def incumbent_of(trials: Sequence[TrialRow]) -> int | None:
-    """Return the best of the accepted trials."""
-    accepted = [(t.val_mse, t.number) for t in trials if t.accepted and t.val_mse is not None]
-    return min(accepted)[1] if accepted else None
-
-
 def spec_at(reader: Reader, search: SearchRow, moment: float) -> SearchSpec:
     """Return what defined a search at a moment, with the budgets and modes of then."""
     spec: SearchSpec | None = None

@@ -7,6 +7,7 @@ told, and the results of the search decide what these should come to (`earlier.p
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
@@ -67,12 +68,13 @@ def _frozen(
     params: dict[str, Value],
     distributions: Mapping[str, BaseDistribution],
 ) -> FrozenTrial:
-    return FrozenTrial(
+    error, *costs = (told.figures[name] for name in view.spec.objectives)
+    frozen = FrozenTrial(
         number=number,
         trial_id=number,
         state=TrialState.COMPLETE,
         value=None,
-        values=[told.figures[name] for name in view.spec.objectives],
+        values=[error, *(math.log(cost) for cost in costs)],  # as those of the search itself
         datetime_start=None,
         datetime_complete=None,
         params=params,
@@ -81,3 +83,6 @@ def _frozen(
         system_attrs={},
         intermediate_values={},
     )
+    for name, most in view.spec.at_most.items():
+        frozen.set_constraint(name, math.log(told.figures[name] / most))
+    return frozen

@@ -7,23 +7,28 @@ not, are counted in the findings.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import optuna
-from optuna.samplers._tpe.sampler import default_gamma
+from optuna.samplers._tpe.sampler import default_gamma, default_gamma_multiobjective
+from optuna.trial import FrozenTrial
 
 from data.registry import find
 from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
+from nas_engine.front import excess, rank
 from nas_engine.lessons import TOLD
 from nas_engine.llm import prompt
 from nas_engine.plaintext import in_line
+from nas_engine.planners.aims import beaten_by, costs
 from nas_engine.planners.base import OPEN, View, told_moves
 from nas_engine.planners.earlier import lessons_text
 from nas_engine.planners.findings import borne_out, failures, findings
 from nas_engine.planners.prior import prior_text
-from nas_engine.planners.tpe import RESULTS, ordered
+from nas_engine.planners.tpe import INFEASIBLE, RESULTS, ordered
+from nas_engine.planners.wanted import aim, wanted_text
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
 from nas_engine.store.inbox import quoted
@@ -50,6 +55,11 @@ class _Fullness:
     help: bool = True
     lessons: int = 2  # lines about each search that is learned from
 
+    @property
+    def front(self) -> int:
+        """Members of the front."""
+        return 3 * self.best
+
 
 def ask_text(view: View, request: str) -> str:
     """Return the question, as full as the token budget of the search allows.
@@ -58,13 +68,18 @@ def ask_text(view: View, request: str) -> str:
     """
     sure = borne_out(view.trials, view.spec, view.noise)
     found, failed = [*sure, *findings(view.trials, view.space)], failures(view.trials)
-    budget = view.spec.limits.prompt_tokens - estimated_tokens(prompt("planner_system"))
+    budget = view.spec.limits.prompt_tokens - estimated_tokens(system_text(view))
     text = ""
     for fullness in _fullness(len(view.trials), len(found), len(failed)):
         text = _filled(view, request, fullness, found, failed)
         if estimated_tokens(text) <= budget:
             break
     return text
+
+
+def system_text(view: View) -> str:
+    """Return what the model is told of its task, whatever the trial."""
+    return prompt("planner_system", aim=aim(view.spec))
 
 
 def estimated_tokens(text: str) -> int:
@@ -99,6 +114,7 @@ def _filled(
         budget=_budget(view),
         guidance=_guidance(view),
         noise=_noise(view.noise),
+        wanted=wanted_text(view, fullness.front, fullness.best),
         parent=_parent(view),
         space="\n".join(_setting(view, key, fullness.help) for key in view.space),
         baselines=listed(
@@ -129,7 +145,8 @@ def optimiser_text(view: View, study: optuna.Study) -> str:
     """Return the optimiser's state in lines: results, importances, the middle of the best."""
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     pruned = len(study.get_trials(deepcopy=False, states=RESULTS)) - len(complete)
-    good = default_gamma(len(complete) + pruned)
+    several = len(view.spec.objectives) > 1
+    good = (default_gamma_multiobjective if several else default_gamma)(len(complete) + pruned)
     beside = f" and {pruned} pruned" if pruned else ""
     if learned := prior_text(complete):
         beside += f",{learned.removeprefix(' and')} among them, all told by their rank"
@@ -137,22 +154,24 @@ def optimiser_text(view: View, study: optuna.Study) -> str:
     if importances := _importances(study):
         shares = [(key, share) for key, share in importances.items() if share >= 0.01][:8]
         ranked = ", ".join(f"{key} {share:.2f}" for key, share in shares)
-        lines.append(f"what sets the best trials apart, as shares (PED-ANOVA): {ranked}")
-    best = sorted(complete, key=lambda trial: trial.value or 0.0)[: max(3, len(complete) // 4)]
+        which = "the trials of the least val_mse" if several else "the best trials"
+        lines.append(f"what sets {which} apart, as shares (PED-ANOVA): {ranked}")
+    leading = _ranked(complete)[: max(3, len(complete) // 4)]
     regions = []
     for key in view.space:
-        values = sorted({trial.params[key] for trial in best if key in trial.params}, key=str)
-        if 0 < len(values) <= 3 and len(best) >= 3:
+        values = sorted({trial.params[key] for trial in leading if key in trial.params}, key=str)
+        if 0 < len(values) <= 3 and len(leading) >= 3:
             named = (_decoded(view, key, value) for value in values)
             regions.append(f"{key} in {{{', '.join(named)}}}")
     if regions:
-        lines.append(f"the best {len(best)} have " + "; ".join(regions[:20]))
+        lines.append(f"the best {len(leading)} have " + "; ".join(regions[:20]))
     return listed(lines)
 
 
 def _worth_telling(view: View, fullness: _Fullness) -> list[TrialRow]:
     scored = [trial for trial in view.trials if trial.val_mse is not None]
-    best = sorted(scored, key=lambda trial: trial.val_mse or 0.0)[: fullness.best]
+    ranks = {t.number: rank(t.val_mse or 0.0, excess(t, view.spec.at_most)) for t in scored}
+    best = sorted(scored, key=lambda trial: ranks[trial.number])[: fullness.best]
     chosen = {trial.number: trial for trial in [*best, *view.trials[-fullness.newest :]]}
     return [chosen[number] for number in sorted(chosen)]
 
@@ -174,9 +193,15 @@ def _parent(view: View) -> str:
     parent = (
         "the starting configuration"
         if view.incumbent is None
-        else f"trial {view.incumbent}, the best so far"
+        else f"trial {view.incumbent}, {_standing(view)}"
     )
     return f"{parent}. {told_moves(view)}".removesuffix(".") if view.moved else parent
+
+
+def _standing(view: View) -> str:
+    if len(view.spec.objectives) > 1 and view.front:
+        return "the member of the front with the lowest val_mse"
+    return "the best so far"
 
 
 def _guidance(view: View) -> str:
@@ -255,6 +280,8 @@ def trial_text(view: View, trial: TrialRow) -> str:
 def _outcome(view: View, trial: TrialRow) -> str:
     if trial.state == "rejected":
         return f"turned down by a person: {quoted(trial.comment)}"
+    if trial.error_class == INFEASIBLE:
+        return f"not trained, for it breaks a bound: {trial.error[:200]!r}{costs(trial, view.spec)}"
     if trial.state == "pruned":
         return _pruned(view.pruned_at.get(trial.number), trial)
     if trial.val_mse is None and trial.state in OPEN:
@@ -263,7 +290,7 @@ def _outcome(view: View, trial: TrialRow) -> str:
         return f"{trial.state} ({trial.error_class}): {trial.error[:200]!r}"
     spread = f" ± {trial.spread:.6g} over {trial.seeds} seeds" if trial.spread is not None else ""
     curve = view.curves.get(trial.number)
-    told = f"val_mse {trial.val_mse:.6g}{spread}{judged(trial)}"
+    told = f"val_mse {trial.val_mse:.6g}{spread}{judged(trial)}{costs(trial, view.spec)}"
     return f"{told}; {curve.text}" if curve else told
 
 
@@ -274,6 +301,17 @@ def _pruned(end: EpochRow | None, trial: TrialRow) -> str:
         f"pruned after epoch {end.epoch} of {trial.config['training.epochs']} at val_mse "
         f"{end.val_mse:.6g}, behind the others there"
     )
+
+
+def _ranked(complete: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return results from the best on: those first that fewer others beat."""
+    standings = [
+        (sum(passed for passed in trial.constraints.values() if passed > 0), tuple(trial.values))
+        for trial in complete
+    ]
+    counts = beaten_by(standings, standings)
+    order = sorted(range(len(complete)), key=lambda at: (counts[at], standings[at][1][0]))
+    return [complete[at] for at in order]
 
 
 def _importances(study: optuna.Study) -> dict[str, float]:
@@ -291,8 +329,16 @@ def _importances(study: optuna.Study) -> dict[str, float]:
     if not varied:
         return {}
     evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-    importances = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
-    return dict(importances)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that low values are taken as good: they are
+        return dict(
+            optuna.importance.get_param_importances(
+                study,
+                evaluator=evaluator,
+                params=varied,
+                target=lambda trial: float(trial.values[0]),
+            )
+        )
 
 
 def _decoded(view: View, key: str, value: object) -> str:

@@ -85,7 +85,9 @@ def _valid(view: View, moves: tuple[Step, ...]) -> dict[str, Value] | None:
     wanted = dict(moves)
     for companions in COMPANIONS:
         changes = active_changes(view.parent, _changed(view, {**companions, **wanted}))
-        if wanted.keys() <= changes.keys() and not view.check(changes):
+        if view.enforced:  # what makes a model too large may go with smaller sizes
+            changes = view.shrunk(changes)
+        if wanted.items() <= changes.items() and not view.check(changes):
             return changes
     return None
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestRegressor
 
 from informer.config import Interval, Search, Value, fields
+from nas_engine.objectives import Objective
 from nas_engine.planners.tpe import ordered
 from nas_engine.proposals import LEVEL, Tried
 
@@ -38,7 +39,7 @@ class Expected:
     """What is expected of a configuration."""
 
     val_mse: float  # the median of its distribution
-    improvement: float  # of log val_mse over the best result
+    improvement: float  # of log val_mse over the best
 
 
 @dataclass(frozen=True)
@@ -46,50 +47,66 @@ class Earlier:
     """A result of another search, see `earlier.prior`."""
 
     config: Mapping[str, Value]
-    val_mse: float  # that it should come to here
+    figure: float  # that it should come to here
     weight: float  # beside 1 of a result of the search itself
 
 
 class Surrogate:
-    """A model of val_mse over the space, learned from the trials with a result."""
+    """A model of val_mse, or of a measured cost, over the space, learned from trials that have it.
+
+    What is said here of val_mse holds for the cost then.
+    """
 
     def __init__(
-        self, space: Mapping[str, Search], trials: Sequence[Tried], earlier: Sequence[Earlier] = ()
+        self,
+        space: Mapping[str, Search],
+        trials: Sequence[Tried],
+        of: Objective = "val_mse",
+        earlier: Sequence[Earlier] = (),
     ) -> None:
         """Learn from `trials`; at least two must have a result.
 
-        Those that were pruned have none: an error after fewer epochs is no error at the end.
+        Those that were pruned have none: an error after fewer epochs is no error at the end. Their
+        latency was measured before the first.
 
         Args:
             space: what planners may choose from.
             trials: of the search.
+            of: what is learned.
             earlier: trials of other searches.
         """
-        known = [trial for trial in trials if trial.val_mse is not None]
+        known = [
+            trial
+            for trial in trials
+            if getattr(trial, of) is not None and (trial.val_mse is not None or of == "latency_ms")
+        ]
         self._space = space
-        self.results = [trial.val_mse for trial in known if trial.val_mse is not None]
+        self.results: list[float] = [getattr(trial, of) for trial in known]
         self._forest = RandomForestRegressor(
             n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
         )
         errors = np.log(np.maximum(self.results, LEAST))
         configs = [trial.config for trial in known] + [trial.config for trial in earlier]
-        before = np.log(np.maximum([trial.val_mse for trial in earlier], LEAST))
+        before = np.log(np.maximum([trial.figure for trial in earlier], LEAST))
         self._forest.fit(
             self._encoded(configs),
             np.concatenate((errors, before)),
             [1.0] * len(known) + [trial.weight for trial in earlier] if earlier else None,
         )
+        # The mean square by which each result was missed by the trees that had not seen it.
         seen = self._forest.oob_prediction_[: len(known)]
-        self._missed = float(np.mean((errors - seen) ** 2))
+        self.missed = float(np.mean((errors - seen) ** 2))
 
-    def expect(self, configs: Sequence[Mapping[str, Value]]) -> list[Expected]:
+    def expect(
+        self, configs: Sequence[Mapping[str, Value]], best: float | None = None
+    ) -> list[Expected]:
         """Return what is expected of each configuration.
 
         The improvement is E[max(best - y, 0)] for y normal with the trees' mean and deviation
-        (Jones et al. 1998), y being log val_mse.
+        (Jones et al. 1998), y being log val_mse. `best` is the best result where none is given.
         """
-        trees = self._trees(configs)
-        best = math.log(max(min(self.results), LEAST))
+        trees = self.trees(configs)
+        best = math.log(max(min(self.results) if best is None else best, LEAST))
         return [
             Expected(math.exp(mean), _improvement(best - mean, deviation))
             for mean, deviation in zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True)
@@ -102,12 +119,12 @@ class Surrogate:
         variance is that of the trees and the mean square by which each result was missed by the
         trees that had not seen it.
         """
-        trees = self._trees([config])
-        reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(trees.var() + self._missed)
+        trees = self.trees([config])
+        reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * math.sqrt(trees.var() + self.missed)
         above = float(trees.mean()) - math.log(max(parent, LEAST))
         return 1 - math.exp(above + reach), 1 - math.exp(above - reach)
 
-    def _trees(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
+    def trees(self, configs: Sequence[Mapping[str, Value]]) -> NDArray[np.float64]:
         """Return what each tree expects of log val_mse, (trees, configurations)."""
         encoded = self._encoded(configs)
         return np.stack([tree.predict(encoded) for tree in self._forest.estimators_])

@@ -3,10 +3,16 @@
 The study is built anew from the results observed before each proposal, so nothing is lost with the
 process, and trials of every source (people and language models too) are evidence. A pruned trial is
 told as one, with its last epoch: TPE ranks it behind all that were trained to their end.
+
+Where a search has several objectives, trials are ranked by how many rounds of taking away the front
+leave them, and inside a round by hypervolume (Ozaki et al. 2022, Multiobjective TPE). What breaks a
+bound ranks behind all that keeps them, by how much it breaks them (Watanabe and Hutter 2023, c-TPE,
+in the simpler form of Optuna).
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -29,6 +35,7 @@ from nas_engine.lessons import PastTrial
 from nas_engine.planners.base import OPEN, Results, SpaceExhausted, View
 from nas_engine.planners.prior import of_earlier, prior_text, told_before
 from nas_engine.proposals import Proposal
+from nas_engine.search import SearchSpec
 from nas_engine.space import contains, in_order
 from nas_engine.store.reader import EpochRow, TrialRow
 
@@ -69,7 +76,7 @@ class OptunaPlanner:
             for _ in range(ATTEMPTS):
                 trial = study.ask()
                 changes = _sampled(trial, view, order)
-                if view.constraints:  # what TPE makes its model of may be larger than is allowed
+                if view.enforced:  # what TPE makes its model of may be larger than is allowed
                     changes = view.shrunk(changes)
                 objections = view.check(changes) if changes else ["It is the parent itself."]
                 if not objections:
@@ -91,22 +98,27 @@ class OptunaPlanner:
         """Return what is known as a study: results, and what still runs (the constant liar's)."""
         if view.space != self._space:  # a person has given or lifted a constraint
             self._told, self._space = {}, view.space
+        spec = view.spec
         results = [trial for trial in self._results.of(view) if trial.state in _TOLD]
         new = [trial for trial in results if trial.number not in self._told]
         ends = view.last_epochs([trial.number for trial in new if trial.state == "pruned"])
         distributions = {key: _distribution(search) for key, search in view.space.items()}
         for trial in new:
             end = ends.get(trial.number)
-            self._told[trial.number] = _frozen(trial, view.space, distributions, end)
+            self._told[trial.number] = _frozen(trial, spec, view.space, distributions, end)
         told = [self._told[trial.number] for trial in results] + [
-            _frozen(trial, view.space, distributions)
+            _frozen(trial, spec, view.space, distributions)
             for trial in view.trials
             if trial.state in OPEN
         ]
         if self._kind == "tpe":
             space = view.space
             told += told_before(view, results, lambda past: _encoded(past, space), distributions)
-        return optuna.create_study(storage=_Known(told), sampler=RandomSampler(seed=0))
+        return optuna.create_study(
+            storage=_Known(told),
+            sampler=RandomSampler(seed=0),
+            directions=["minimize"] * len(spec.objectives),
+        )
 
     def _sampler(self, view: View) -> BaseSampler:
         if self._kind == "random":
@@ -150,6 +162,12 @@ def startup_trials(view: View) -> int:
     """Return how many results TPE waits for before it models: a quarter of the budget, 4 to 10."""
     return min(10, max(4, view.max_trials // 4))
 
+
+LEAST = 1e-12
+"""Figures below this count as this, where logarithms are taken."""
+
+INFEASIBLE = "infeasible"
+"""Class of a trial that ended before it was trained, because a bound would be broken."""
 
 _TOLD = frozenset({"completed", "pruned", "failed", "crashed"})
 
@@ -205,6 +223,7 @@ def _suggested(trial: Trial, key: str, search: Search) -> Value:
 
 def _frozen(
     trial: TrialRow,
+    spec: SearchSpec,
     space: Mapping[str, Search],
     distributions: Mapping[str, BaseDistribution],
     end: EpochRow | None = None,
@@ -213,17 +232,19 @@ def _frozen(
 
     Args:
         trial: what is told.
+        spec: what the search wants low, and to what bounds.
         space: what planners may choose from.
         distributions: the same as Optuna's.
         end: the last epoch of a pruned trial.
     """
     params = _encoded(trial, space)
-    state, number = _state(trial), trial.number - _BEFORE
-    return FrozenTrial(
+    state, number = _state(trial, spec), trial.number - _BEFORE
+    frozen = FrozenTrial(
         number=number,
         trial_id=number,
         state=state,
-        value=trial.val_mse if state is TrialState.COMPLETE else None,
+        value=None,
+        values=_values(trial, spec) if state is TrialState.COMPLETE else None,
         datetime_start=None,
         datetime_complete=None,
         params=params,
@@ -232,6 +253,9 @@ def _frozen(
         system_attrs={},
         intermediate_values={end.epoch: end.val_mse} if end and end.val_mse is not None else {},
     )
+    for name, passed in _broken(trial, spec).items():
+        frozen.set_constraint(name, passed)
+    return frozen
 
 
 def _encoded(trial: TrialRow | PastTrial, space: Mapping[str, Search]) -> dict[str, Value]:
@@ -239,12 +263,36 @@ def _encoded(trial: TrialRow | PastTrial, space: Mapping[str, Search]) -> dict[s
     return {key: _encode(search, trial.config[key]) for key, search in asked(trial, space)}
 
 
-def _state(trial: TrialRow) -> TrialState:
+def _state(trial: TrialRow, spec: SearchSpec) -> TrialState:
     if trial.state in OPEN:
         return TrialState.RUNNING
     if trial.state == "pruned":
-        return TrialState.PRUNED
-    return TrialState.FAIL if trial.val_mse is None else TrialState.COMPLETE
+        # Between objectives Optuna knows no early ends but those of what breaks a bound.
+        ranked = len(spec.objectives) == 1 or any(v > 0 for v in _broken(trial, spec).values())
+        return TrialState.PRUNED if ranked else TrialState.FAIL
+    known = all(getattr(trial, name) is not None for name in (*spec.objectives, *spec.at_most))
+    return TrialState.COMPLETE if known else TrialState.FAIL
+
+
+def _values(trial: TrialRow, spec: SearchSpec) -> list[float]:
+    """Return what is minimised: the error, and costs by their logarithm, as they are drawn."""
+    error, *costs = (getattr(trial, name) for name in spec.objectives)
+    return [error, *(math.log(max(cost, LEAST)) for cost in costs)]
+
+
+def _broken(trial: TrialRow, spec: SearchSpec) -> dict[str, float]:
+    """Return how far each bound is passed, as the logarithm of the share: 0 or less keeps it.
+
+    A trial that ended before it was trained, as too slow, always breaks one.
+    """
+    passed: dict[str, float] = {
+        name: math.log(max(figure, LEAST) / most)
+        for name, most in spec.at_most.items()
+        if (figure := getattr(trial, name)) is not None
+    }
+    if trial.error_class == INFEASIBLE and not any(value > 0 for value in passed.values()):
+        passed["latency_ms"] = LEAST
+    return passed
 
 
 def asked(trial: TrialRow | PastTrial, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:

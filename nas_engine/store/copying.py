@@ -148,6 +148,9 @@ _FAULTS: Mapping[str, str] = {
     "a verdict compares with a trial that is not in it": """SELECT 1 FROM verdicts v
         WHERE v.incumbent IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM trials t WHERE t.number = v.incumbent)""",
+    "a verdict compares with a front that holds trials that are not in it": """SELECT 1
+        FROM verdicts v JOIN json_each(iif(v.compared = '', '{}', v.compared), '$.rivals') r
+        WHERE json_extract(r.value, '$.number') NOT IN (SELECT number FROM trials)""",
     "a replay is of a trial that is not in it": """SELECT 1 FROM replays r
         WHERE NOT EXISTS (SELECT 1 FROM trials t WHERE t.number = r.number)
         OR r.parent IS NOT NULL

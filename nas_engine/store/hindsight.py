@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from nas_engine.evaluator import Figures, Noise
+from nas_engine.evaluator import Figures, Noise, compared_of
 from nas_engine.store.reader import Reader
 
 # -- results that a surrogate learns from -------------------------------------------------------
@@ -43,8 +43,8 @@ def judged(reader: Reader, search_id: int) -> list[Judged]:
     Of a trial that was judged more than once, the last.
     """
     rows = reader.fetch(
-        """SELECT v.number, v.accepted, v.rule, v.noise, v.noise_degrees, v.value, v.seeds, v.tried,
-        t.error, v.incumbent, v.incumbent_value, v.incumbent_seeds
+        """SELECT v.number, v.accepted, v.rule, v.noise, v.noise_degrees, v.compared, v.value,
+        v.seeds, v.tried, t.error, v.incumbent, v.incumbent_value, v.incumbent_seeds
         FROM verdicts v JOIN trials t USING (search_id, number)
         WHERE v.search_id = ? ORDER BY v.id""",
         (search_id,),
@@ -56,11 +56,12 @@ def judged(reader: Reader, search_id: int) -> list[Judged]:
                 Figures(*used),
                 noise=None if relative is None else Noise(relative, degrees),
                 pruned=rule == "pruned",
+                compared=compared_of(compared),
             ),
             bool(accepted),
             rule,
         )
-        for number, accepted, rule, relative, degrees, *used in rows
+        for number, accepted, rule, relative, degrees, compared, *used in rows
     ]
 
 

@@ -9,19 +9,23 @@ import functools
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, cast
+from statistics import mean, stdev
+from typing import Any, Literal, NamedTuple, TypeVar, cast, get_args
 
 import orjson
 from pydantic import ValidationError
 
 from informer.config import Value
 from informer.rundir import UsedData
-from nas_engine.evaluator import Figures, Noise, pooled_noise
+from nas_engine.evaluator import Compared, Figures, Noise, Rival, compared_of, pooled_noise
+from nas_engine.front import excess, figures, front, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
+from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.schema import explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
@@ -135,6 +139,22 @@ class TrialRow:
 
 
 @dataclass(frozen=True)
+class AcceptedRow:
+    """An accepted trial, as far as fronts and bounds look at it; its figures as in `TrialRow`."""
+
+    number: int
+    accepted: bool
+    ended_at: float | None
+    val_mse: float | None
+    seeds: int
+    latency_ms: float | None
+    parameters: int | None
+    flops: float | None
+    seconds: float | None
+    memory_mb: float | None
+
+
+@dataclass(frozen=True)
 class RunRow:
     """One training of a trial's configuration with one seed."""
 
@@ -190,6 +210,7 @@ class TrainingRow:
     gpu_percent: float | None
     gpu_memory_mb: float | None
     node: str = ""
+    kind: str = "scratch"  # as in RunRow
 
 
 class BarRow(NamedTuple):
@@ -201,6 +222,7 @@ class BarRow(NamedTuple):
     state: str
     started_at: float
     ended_at: float | None
+    kind: str = "scratch"  # as in RunRow
 
 
 @dataclass(frozen=True)
@@ -505,7 +527,7 @@ class Reader:
     def bars(self, search_id: int, since: float = 0.0) -> list[BarRow]:
         """Return the trainings that went on after the moment `since`, in order of their start."""
         rows = self.fetch(
-            """SELECT number, seed, slot, state, started_at, ended_at FROM runs
+            """SELECT number, seed, slot, state, started_at, ended_at, kind FROM runs
             WHERE search_id = ? AND started_at IS NOT NULL AND coalesce(ended_at, ?) >= ?
             ORDER BY started_at""",
             (search_id, since, since),
@@ -534,16 +556,20 @@ class Reader:
             count, kind, last = count + 1, error_class, last or error
         return count, kind, last
 
-    def runs(self, search_id: int, number: int) -> list[RunRow]:
-        """Return the trainings of a trial in the order in which they began."""
+    def runs(self, search_id: int, number: int, every: bool = False) -> list[RunRow]:
+        """Return the trainings of a trial in the order in which they began.
+
+        They are those from scratch, of which alone a trial has its figures; with `every`, those
+        too that began with the weights of another trial.
+        """
         return self._rows(
             RunRow,
             """SELECT id, seed, state, data_sha256, val_mse, val_mae, best_epoch, epochs, seconds,
             attempt, crashes, error_class, error, slot, node, worker_pid, worker_start, started_at,
             ended_at, cpu_percent, memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb, kind,
             inherited_from, inherited_share, latency_ms, flops
-            FROM runs WHERE search_id = ? AND number = ? ORDER BY id""",
-            (search_id, number),
+            FROM runs WHERE search_id = ? AND number = ? AND (kind = 'scratch' OR ?) ORDER BY id""",
+            (search_id, number, every),
         )
 
     def training(self, search_id: int) -> list[TrainingRow]:
@@ -551,10 +577,11 @@ class Reader:
         return self._rows(
             TrainingRow,
             """SELECT r.number, r.seed, r.attempt, r.slot, r.worker_pid, r.epoch, r.step, r.steps,
-            json_extract(p.config, '$."training.epochs"') AS epochs,
+            CASE r.kind WHEN 'scratch' THEN json_extract(p.config, '$."training.epochs"')
+                ELSE r.epochs END AS epochs,
             (SELECT avg(e.seconds) FROM epochs e WHERE e.run_id = r.id) AS epoch_seconds,
             r.started_at, r.cpu_percent, r.memory_mb, r.peak_memory_mb, r.gpu_percent,
-            r.gpu_memory_mb, r.node
+            r.gpu_memory_mb, r.node, r.kind
             FROM runs r JOIN trials t USING (search_id, number)
             JOIN proposals p ON p.id = t.proposal_id
             WHERE r.search_id = ? AND r.state = 'running'
@@ -570,9 +597,54 @@ class Reader:
         )
         return pooled_noise(rows)
 
+    def noises(self, search_id: int, before: float | None = None) -> dict[Objective, Noise]:
+        """Return how far trainings with other seeds lie apart in each figure that is measured.
+
+        What is not known is missing. Of a past moment, `before`, only trainings count that had
+        ended.
+        """
+        names = [name for name in get_args(Objective) if not MEASURES[name].exact]
+        columns = ", ".join("peak_memory_mb" if name == "memory_mb" else name for name in names)
+        rows = self.fetch(
+            f"""SELECT number, {columns} FROM runs WHERE search_id = ?1 AND state = 'completed'
+            AND (?2 IS NULL OR ended_at <= ?2)
+            AND number IN (SELECT number FROM trials WHERE search_id = ?1 AND seeds > 1)""",  # noqa: S608
+            (search_id, before),
+        )
+        by_trial: dict[int, list[tuple[float | None, ...]]] = defaultdict(list)
+        for number, *values in rows:
+            by_trial[number].append(tuple(values))
+        found = {
+            name: pooled_noise(_spreads(by_trial.values(), at)) for at, name in enumerate(names)
+        }
+        return {name: noise for name, noise in found.items() if noise is not None}
+
+    def accepted(self, search_id: int) -> list[AcceptedRow]:
+        """Return the accepted trials of a search that have a result, by number."""
+        return self._rows(
+            AcceptedRow,
+            f"""SELECT t.number, v.accepted, t.ended_at, t.val_mse, t.seeds, r.parameters,
+            {_MEANS} FROM verdicts v JOIN trials t USING (search_id, number)
+            LEFT JOIN runs r ON r.id = {_STANDS}
+            WHERE v.search_id = ? AND v.accepted AND t.val_mse IS NOT NULL ORDER BY t.number""",  # noqa: S608
+            (search_id,),
+        )
+
+    def best(self, search_id: int, without: int | None = None) -> int | None:
+        """Return the best accepted trial, as `front.incumbent` has it, but the trial `without`."""
+        if not (bounds := self._spec(search_id).at_most):
+            row = self._connection.execute(
+                """SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
+                WHERE search_id = ? AND number IS NOT ? AND v.accepted AND t.val_mse IS NOT NULL
+                ORDER BY t.val_mse, t.number LIMIT 1""",
+                (search_id, without),
+            ).fetchone()
+            return None if row is None else int(row[0])
+        return incumbent((t for t in self.accepted(search_id) if t.number != without), bounds)
+
     def figures(self, search_id: int, number: int) -> Figures:
         """Return what a trial is judged by, as things stand."""
-        trial, rival = self.trial(search_id, number), self._rival(search_id, number)
+        trial, rival = self.trial(search_id, number), self.best(search_id, without=number)
         assert trial is not None, "only trials that exist are judged"
         best = None if rival is None else self.trial(search_id, rival)
         return Figures(
@@ -585,32 +657,51 @@ class Reader:
             incumbent_value=best.val_mse if best else None,
             incumbent_seeds=best.seeds if best else 0,
             noise=self.noise(search_id),
+            compared=self._compared(trial, best),
         )
 
-    def _rival(self, search_id: int, number: int) -> int | None:
-        """Return the best accepted trial but `number` itself, which may be judged anew."""
-        row = self._connection.execute(
-            """SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-            WHERE search_id = ? AND number != ? AND v.accepted AND t.val_mse IS NOT NULL
-            ORDER BY t.val_mse, t.number LIMIT 1""",
-            (search_id, number),
-        ).fetchone()
-        return None if row is None else int(row[0])
+    def _compared(self, trial: TrialRow, best: TrialRow | None) -> Compared | None:
+        """Return what a trial is judged by beside its error; None where that alone counts."""
+        spec = self._spec(trial.search_id)
+        if spec.objectives == ("val_mse",) and not spec.at_most:
+            return None
+        others = [t for t in self.accepted(trial.search_id) if t.number != trial.number]
+        several = len(spec.objectives) > 1
+        noises = self.noises(trial.search_id) if several else {}
+        return Compared(
+            spec.objectives,
+            values={name: getattr(trial, name) for name in (*spec.objectives, *spec.at_most)},
+            at_most=dict(spec.at_most),
+            rivals=tuple(
+                Rival(member.number, point, member.seeds)
+                for member in (front(others, spec) if several else ())
+                if (point := figures(member, spec.objectives)) is not None
+            ),
+            incumbent_excess=None if best is None else excess(best, spec.at_most),
+            noise={name: noises[name] for name in spec.objectives[1:] if name in noises},
+        )
+
+    def _spec(self, search_id: int) -> SearchSpec:
+        search = self.search(search_id)
+        assert search is not None, f"search {search_id} has just been read"
+        return search.spec
 
     def judged_by(self, search_id: int, number: int | None = None) -> dict[int, Figures]:
         """Return the figures that the verdicts of a search, or of one trial, used, by trial."""
         rows = self._connection.execute(
-            f"""SELECT number, noise, noise_degrees, value, v.seeds, tried, error, incumbent,
-            incumbent_value, incumbent_seeds
+            f"""SELECT number, noise, noise_degrees, compared, value, v.seeds, tried, error,
+            incumbent, incumbent_value, incumbent_seeds
             FROM verdicts v JOIN trials t USING (search_id, number)
             WHERE search_id = ?1 AND {_one_or_all(number)}""",  # noqa: S608
             (search_id, number),
         )
         return {
             number: replace(
-                Figures(*used), noise=None if relative is None else Noise(relative, degrees)
+                Figures(*used),
+                noise=None if relative is None else Noise(relative, degrees),
+                compared=compared_of(compared),
             )
-            for number, relative, degrees, *used in rows
+            for number, relative, degrees, compared, *used in rows
         }
 
     def epochs(
@@ -627,7 +718,7 @@ class Reader:
             FROM trials t JOIN runs r ON r.search_id = t.search_id AND r.number = t.number
             JOIN epochs e ON e.run_id = r.id
             WHERE t.search_id = ?1 {among}
-            AND (r.seed = ?3 OR ?3 IS NULL AND r.id = {_STANDS})
+            AND (r.seed = ?3 AND r.kind = 'scratch' OR ?3 IS NULL AND r.id = {_STANDS})
             ORDER BY r.number, e.epoch""",  # noqa: S608
             (search_id, json.dumps(numbers), seed),
         )
@@ -848,6 +939,16 @@ class Reader:
         return next(iter(self._rows(kind, sql, parameters)), None)
 
 
+def _spreads(
+    trials: Iterable[Sequence[tuple[float | None, ...]]], at: int
+) -> Iterator[tuple[int, float, float]]:
+    """Return number, mean and deviation of one figure of each trial's runs."""
+    for runs in trials:
+        values = [value for run in runs if (value := run[at]) is not None]
+        if len(values) > 1:
+            yield len(values), mean(values), stdev(values)
+
+
 @functools.lru_cache(maxsize=1024)
 def _used(data: str) -> UsedData | None:
     try:
@@ -908,8 +1009,16 @@ _SEARCH = """
     LEFT JOIN trials best ON best.search_id = s.id AND best.number = s.incumbent
 """
 
-_RUNS_OF_TRIAL = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_ALL_RUNS = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_RUNS_OF_TRIAL = f"{_ALL_RUNS} AND o.kind = 'scratch'"
 _STANDS = f"(SELECT o.id {_RUNS_OF_TRIAL} ORDER BY o.val_mse IS NULL, o.id LIMIT 1)"
+
+_MEANS = f"""
+    (SELECT avg(o.seconds) {_RUNS_OF_TRIAL}) AS seconds,
+    (SELECT avg(o.latency_ms) {_RUNS_OF_TRIAL}) AS latency_ms,
+    (SELECT avg(o.flops) {_RUNS_OF_TRIAL}) AS flops,
+    (SELECT avg(o.peak_memory_mb) {_RUNS_OF_TRIAL}) AS memory_mb
+"""
 
 _TRIAL = f"""
     SELECT t.search_id, t.number, t.state, t.proposal_id, p.version, p.parent, p.source,
@@ -920,10 +1029,7 @@ _TRIAL = f"""
         v.accepted, v.rule, v.improvement, v.margin, v.sentence AS verdict, v.opinion,
         t.error_class, t.error,
         r.id AS run_id, n.attempt, n.worker_pid, n.epoch, n.step, n.steps, r.best_epoch, r.epochs,
-        r.parameters, (SELECT avg(o.seconds) {_RUNS_OF_TRIAL}) AS seconds, r.device,
-        (SELECT avg(o.latency_ms) {_RUNS_OF_TRIAL}) AS latency_ms,
-        (SELECT avg(o.flops) {_RUNS_OF_TRIAL}) AS flops,
-        (SELECT avg(o.peak_memory_mb) {_RUNS_OF_TRIAL}) AS memory_mb,
+        r.parameters, r.device, {_MEANS},
         t.created_at, t.started_at, t.ended_at, p.expected_low, p.expected_high,
         (SELECT coalesce(sum(c.seconds), 0.0) FROM llm_calls c
             WHERE c.search_id = t.search_id AND c.number = t.number AND c.role = 'planner')
@@ -933,7 +1039,7 @@ _TRIAL = f"""
     FROM trials t
     JOIN proposals p ON p.id = t.proposal_id
     LEFT JOIN runs r ON r.id = {_STANDS}
-    LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_RUNS_OF_TRIAL})
+    LEFT JOIN runs n ON n.id = (SELECT max(o.id) {_ALL_RUNS})
     LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
 """  # noqa: S608
 

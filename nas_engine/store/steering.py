@@ -37,9 +37,9 @@ def proposed_since(reader: Reader, search_id: int, moment: float) -> list[Propos
     rows = reader.fetch(
         """SELECT p.number, p.config,
         (SELECT max(r.parameters) FROM runs r
-            WHERE r.search_id = p.search_id AND r.number = p.number),
+            WHERE r.search_id = p.search_id AND r.number = p.number AND r.kind = 'scratch'),
         (SELECT max(r.seconds) FROM runs r
-            WHERE r.search_id = p.search_id AND r.number = p.number)
+            WHERE r.search_id = p.search_id AND r.number = p.number AND r.kind = 'scratch')
         FROM proposals p WHERE p.search_id = ? AND p.created_at > ?
         AND p.source NOT IN ('default', 'human') AND NOT p.drafted
         AND coalesce(p.decision, '') <> 'edited'

@@ -27,7 +27,7 @@ from nas_engine.store.reader import Reader, TrialRow
 if TYPE_CHECKING:
     from data.columnar import Kind
 
-_RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number"
+_RUN = "FROM runs o WHERE o.search_id = t.search_id AND o.number = t.number AND o.kind = 'scratch'"
 
 COLUMNS: Mapping[str, str] = {
     "number": "t.number",
@@ -49,7 +49,7 @@ COLUMNS: Mapping[str, str] = {
     "parameters": f"(SELECT max(o.parameters) {_RUN})",
     "seconds": f"(SELECT avg(o.seconds) {_RUN})",
     "epochs": f"(SELECT max(o.epochs) {_RUN})",
-    "memory_mb": f"(SELECT max(o.peak_memory_mb) {_RUN})",
+    "memory_mb": f"(SELECT avg(o.peak_memory_mb) {_RUN})",
     "latency_ms": f"(SELECT avg(o.latency_ms) {_RUN})",
     "flops": f"(SELECT avg(o.flops) {_RUN})",
     "created": "t.created_at",
@@ -379,10 +379,12 @@ class Results:
     seconds: tuple[float | None, ...]  # mean of the trial's trainings
     epochs: tuple[int | None, ...]
     error_class: tuple[str, ...]
-    memory_mb: tuple[float | None, ...]  # the most that a training took
+    memory_mb: tuple[float | None, ...]  # peak, mean of the trainings, as are the last two
     ended_at: tuple[float | None, ...]
     differences: tuple[str, ...]
     seeds: tuple[int, ...]  # finished trainings
+    latency_ms: tuple[float | None, ...]
+    flops: tuple[float | None, ...]
 
 
 def results(reader: Reader, searches: Sequence[int]) -> Results:
@@ -390,11 +392,13 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
     rows = reader.fetch(
         """WITH trained AS (
             SELECT search_id, number, max(parameters) AS parameters, avg(seconds) AS seconds,
-                max(epochs) AS epochs, max(peak_memory_mb) AS memory_mb
-            FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) GROUP BY 1, 2)
+                max(epochs) AS epochs, avg(peak_memory_mb) AS memory_mb,
+                avg(latency_ms) AS latency_ms, avg(flops) AS flops
+            FROM runs WHERE search_id IN (SELECT value FROM json_each(?1)) AND kind = 'scratch'
+            GROUP BY 1, 2)
         SELECT t.search_id, t.number, p.parent, t.state, p.source, p.step_type, v.accepted,
             t.val_mse, t.val_mae, t.spread, r.parameters, r.seconds, r.epochs, t.error_class,
-            r.memory_mb, t.ended_at, p.differences, t.seeds
+            r.memory_mb, t.ended_at, p.differences, t.seeds, r.latency_ms, r.flops
         FROM trials t JOIN proposals p ON p.id = t.proposal_id
         LEFT JOIN verdicts v ON v.search_id = t.search_id AND v.number = t.number
         LEFT JOIN trained r ON r.search_id = t.search_id AND r.number = t.number
@@ -402,7 +406,7 @@ def results(reader: Reader, searches: Sequence[int]) -> Results:
         ORDER BY t.search_id, t.number""",
         (json.dumps(list(searches)),),
     )
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 18
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * 20
     return Results(uuid.uuid4().hex, start_configs(reader, searches), *columns)
 
 

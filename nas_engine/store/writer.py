@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from informer.config import RunConfig, Value
 from informer.rundir import Epoch, Progress, Success, UsedData
-from nas_engine.evaluator import Verdict
+from nas_engine.evaluator import Verdict, compared_text
 from nas_engine.liveness import (
     LEASE_SECONDS,
     boot_clock,
@@ -661,7 +661,8 @@ class Writer:
             if anew:
                 self._execute(
                     """UPDATE runs SET state = 'running', crashes = 0, error_class = '', error = ''
-                    WHERE search_id = ? AND number = ? AND state != 'completed'""",
+                    WHERE search_id = ? AND number = ? AND state != 'completed'
+                    AND kind = 'scratch'""",
                     (search_id, number),
                 )
 
@@ -681,16 +682,34 @@ class Writer:
             (search_id, number),
         )
 
-    def begin_run(self, search_id: int, number: int, seed: int) -> int:
-        """Book a training before it starts, drop what an unfinished attempt left, return its id."""
+    def begin_run(
+        self,
+        search_id: int,
+        number: int,
+        seed: int,
+        inherited_from: int | None = None,
+        epochs: int | None = None,
+    ) -> int:
+        """Book a training before it starts, drop what an unfinished attempt left, return its id.
+
+        Args:
+            search_id: the search.
+            number: the trial.
+            seed: of the training.
+            inherited_from: the trial with whose weights it begins; None: it begins from scratch.
+            epochs: that it has at most, where that is not what the trial's configuration says.
+        """
         with self.transaction():
             now = time.time()
+            kind = "scratch" if inherited_from is None else "inherited"
             row = self._execute(
-                """INSERT INTO runs (search_id, number, seed, started_at) VALUES (?, ?, ?, ?)
+                """INSERT INTO runs (search_id, number, seed, started_at, kind, inherited_from,
+                epochs) VALUES (?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT (search_id, number, seed, kind) DO UPDATE SET attempt = attempt + 1,
                 state = 'running', error_class = '', error = '', epoch = NULL, step = NULL,
-                steps = NULL, ended_at = NULL RETURNING id""",
-                (search_id, number, seed, now),
+                steps = NULL, ended_at = NULL, inherited_from = excluded.inherited_from,
+                epochs = excluded.epochs RETURNING id""",
+                (search_id, number, seed, now, kind, inherited_from, epochs),
             )
             assert row is not None
             self._execute("DELETE FROM epochs WHERE run_id = ?", (row[0],))
@@ -735,8 +754,10 @@ class Writer:
                 )
                 connection.execute(
                     """INSERT INTO events (search_id, number, level, text, created_at)
-                    VALUES (?, ?, 'debug', ?, ?)""",
-                    (search_id, number, f"Trial {number}, {_told(record)}", time.time()),
+                    SELECT search_id, number, 'debug', 'Trial ' || number || CASE kind
+                        WHEN 'inherited' THEN ' with inherited weights' ELSE '' END || ?, ?
+                    FROM runs WHERE id = ?""",
+                    (f", {_told(record)}", time.time(), run_id),
                 )
 
     def set_load(self, run_id: int, load: Load) -> None:
@@ -758,8 +779,11 @@ class Writer:
         run_id: int,
         result: Success,
         data: UsedData | None = None,
+        flops: int | None = None,
     ) -> None:
         """Record the result of a training that ended well; the trial has the mean of its runs.
+
+        One that began with the weights of another trial changes nothing of the trial.
 
         Args:
             search_id: the search.
@@ -767,17 +791,27 @@ class Writer:
             run_id: the training.
             result: its result.
             data: what it saw; None where it left no record of that.
+            flops: of the forecast of one window; None where they are not known.
         """
         with self.transaction():
-            self._execute(
+            kind = self._execute(
                 """UPDATE runs SET state = 'completed', val_mse = :val_mse, val_mae = :val_mae,
                 test_mse = :test_mse, test_mae = :test_mae, best_epoch = :best_epoch,
                 epochs = :epochs, parameters = :parameters, seconds = :seconds, device = :device,
-                latency_ms = :latency_ms, peak_memory_mb = coalesce(:memory_mb, peak_memory_mb),
-                data_sha256 = :data, ended_at = :now WHERE id = :run""",
+                latency_ms = :latency_ms, flops = :flops,
+                peak_memory_mb = coalesce(:memory_mb, peak_memory_mb),
+                inherited_share = :inherited_share, data_sha256 = :data, ended_at = :now
+                WHERE id = :run RETURNING kind""",
                 result.model_dump(exclude={"status"})
-                | {"run": run_id, "now": time.time(), "data": (data and data.sha256) or ""},
+                | {
+                    "run": run_id,
+                    "now": time.time(),
+                    "data": (data and data.sha256) or "",
+                    "flops": flops,
+                },
             )
+            if kind != ("scratch",):
+                return
             runs = self.read.runs(search_id, number)
             mses = [run.val_mse for run in runs if run.val_mse is not None]
             maes = [run.val_mae for run in runs if run.val_mae is not None]
@@ -805,17 +839,21 @@ class Writer:
     ) -> None:
         """Record that a training ended without a result, and why.
 
-        The trial is what its finished runs make it; it has this state where there are none.
+        The trial is what its finished runs make it; it has this state where there are none. One
+        that began with the weights of another trial changes nothing of the trial.
         """
         how = (ended.state, ended.error_class, _storable(ended.message))
         with self.transaction():
-            self._execute(
+            kind = self._execute(
                 """UPDATE runs SET state = ?1, error_class = ?2, error = ?3, ended_at = ?4,
-                crashes = crashes + (?1 = 'crashed'),
+                crashes = crashes + (?1 = 'crashed'), latency_ms = ?6,
                 epochs = (SELECT max(epoch) FROM epochs WHERE run_id = ?5),
-                seconds = (SELECT sum(seconds) FROM epochs WHERE run_id = ?5) WHERE id = ?5""",
-                (*how, time.time(), run_id),
+                seconds = (SELECT sum(seconds) FROM epochs WHERE run_id = ?5) WHERE id = ?5
+                RETURNING kind""",
+                (*how, time.time(), run_id, ended.latency_ms),
             )
+            if kind != ("scratch",):
+                return
             self._execute(
                 f"""UPDATE trials SET state = {_BUSY_OR} 'completed' END
                 WHERE search_id = ? AND number = ? AND seeds > 0""",  # noqa: S608
@@ -828,12 +866,20 @@ class Writer:
             )
             self._draw_spark(search_id, number)
 
+    def give_up(self, search_id: int, number: int, why: str) -> None:
+        """End a trial that is not trained from scratch, as it is not expected to compare."""
+        self._execute(
+            """UPDATE trials SET state = 'pruned', error_class = '', error = ?
+            WHERE search_id = ? AND number = ?""",
+            (_storable(why), search_id, number),
+        )
+
     def save_verdict(self, search_id: int, number: int, verdict: Verdict) -> bool:
         """Record verdict and incumbent together; the verdict of this round stands if there is one.
 
         Returns:
             False, and nothing is recorded, where the trial was compared with an incumbent that is
-            none any more: it must be judged anew.
+            none any more, or with another front: it must be judged anew.
         """
         figures, noise = verdict.figures, verdict.figures.noise
         with self.transaction():
@@ -848,9 +894,9 @@ class Writer:
             new = self._execute(
                 """INSERT INTO verdicts (search_id, number, round, accepted, rule, value, seeds,
                 tried, incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees,
-                improvement, margin, sentence, opinion, created_at)
+                improvement, margin, sentence, opinion, compared, created_at)
                 VALUES (?1, ?2, (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2),
-                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                 ON CONFLICT DO NOTHING RETURNING number""",
                 (
                     search_id,
@@ -869,6 +915,7 @@ class Writer:
                     verdict.margin,
                     _storable(verdict.sentence),
                     _storable(verdict.opinion),
+                    compared_text(figures.compared),
                     time.time(),
                 ),
             )
@@ -889,12 +936,8 @@ class Writer:
                 ended,
             )
             self._execute(
-                """UPDATE searches SET incumbent = (
-                    SELECT t.number FROM trials t JOIN verdicts v USING (search_id, number)
-                    WHERE t.search_id = searches.id AND v.accepted AND t.val_mse IS NOT NULL
-                    ORDER BY t.val_mse, t.number LIMIT 1)
-                WHERE id = ?""",
-                (search_id,),
+                "UPDATE searches SET incumbent = ? WHERE id = ?",
+                (self.read.best(search_id), search_id),
             )
             return True
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 from nas_engine.store.reader import BaselineRow
 
 
@@ -17,6 +17,14 @@ class Ended:
     state: Literal["failed", "crashed", "stopped", "pruned"]
     error_class: str
     message: str
+    latency_ms: float | None = None  # of a batch of forecasts, where that is why
+
+    @classmethod
+    def by(cls, failure: Failure) -> Ended:
+        """Return what a worker's failure means: a model that breaks a bound is nobody's fault."""
+        state: Literal["failed", "pruned"]
+        state = "pruned" if failure.error_class == "infeasible" else "failed"
+        return cls(state, failure.error_class, failure.message, failure.latency_ms)
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class LocalTrainer:
             if isinstance(result, Success):
                 return result
             if result is not None:
-                ended = Ended("failed", result.error_class, result.message)
+                ended = Ended.by(result)
                 return self._killed(ended) if result.error_class in _SPOILED else ended
             if gone:
                 return self._lost(run, worker)

@@ -11,7 +11,7 @@ from informer.config import ConfigError, Value, from_flat
 from nas_engine.proposals import LEVEL, Record, Tried, check, near_duplicates, outcome
 from nas_engine.space import editable_keys
 from pages._parts.forms import held_settings, settings_by_section, settings_in_grid
-from pages._parts.inbox_figures import estimate, estimate_text
+from pages._parts.inbox_figures import aims_line, estimate, estimate_text
 from pages._parts.opening import TRIAL
 from pages._parts.text import changes_text, plain
 
@@ -59,6 +59,8 @@ def edit(
         proposed = None if dict(start) in (dict(parent), config) else estimate(record, start)
         if proposed is not None and proposed != after:
             st.caption(plain(estimate_text(after, proposed, than="what was proposed")))
+        if told := aims_line(after, record.spec):
+            st.caption(plain(told))
     show_near(record, config, search_id)
     problems = check(record, parent, changes, by="person")
     for problem in problems:

@@ -6,7 +6,9 @@ from typing import Literal
 
 import streamlit as st
 
+from nas_engine.amounts import aims_text, nearest_text
 from nas_engine.evaluator import Noise
+from nas_engine.front import keeps
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.standing import Budget, ends_first, search_seconds_left
 from nas_engine.store.reader import Spend
@@ -49,6 +51,7 @@ def _amount(name: str, value: float) -> str:
 def show_head(snapshot: Snapshot) -> None:
     """Draw all of it."""
     show_metrics(snapshot)
+    show_aims(snapshot)
     show_noise(snapshot.noise)
     show_spend(snapshot.search.spec, snapshot.spend)
     show_budgets(snapshot.budgets)
@@ -70,7 +73,7 @@ def show_metrics(snapshot: Snapshot) -> None:
             height="stretch",
         )
         st.metric(
-            "Best val_mse ↓",
+            best_label(snapshot),
             error_text(search.best),
             None if from_start is None else f"{percent_text(from_start)} vs trial 0",
             delta_color=judged(from_start),
@@ -103,6 +106,23 @@ def show_metrics(snapshot: Snapshot) -> None:
             height="stretch",
             help="Mean time of a finished trial x trials left, over the slots.",
         )
+
+
+def best_label(snapshot: Snapshot) -> str:
+    """Return what the incumbent's error is called: with bounds, whether it keeps them."""
+    at_most, incumbent = snapshot.search.spec.at_most, snapshot.incumbent
+    if not at_most or incumbent is None:
+        return "Best val_mse ↓"
+    return "Best in bounds ↓" if keeps(incumbent, at_most) else "Nearest to bounds ↓"
+
+
+def show_aims(snapshot: Snapshot) -> None:
+    """Tell what the search wants low beside the error, and how near it is while it breaks that."""
+    spec, incumbent = snapshot.search.spec, snapshot.incumbent
+    if told := aims_text(spec):
+        st.caption(plain(told))
+    if incumbent is not None and (far := nearest_text(incumbent, spec.at_most)):
+        st.warning(plain(far))
 
 
 def show_budgets(found: list[Budget]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from nas_engine.objectives import Objective
 from nas_engine.store.reader import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.figures import (
@@ -32,8 +33,16 @@ _FOOT = {  # what trials without a result are called and marked by, and their st
 }
 
 
+AtMost = tuple[tuple[Objective, float], ...]
+"""Bounds that a trial must keep, each a figure of `Results`."""
+
+
 def history(
-    results: Results, baselines: Sequence[BaselineRow], incumbent: int | None, log: bool = False
+    results: Results,
+    baselines: Sequence[BaselineRow],
+    incumbent: int | None,
+    log: bool = False,
+    at_most: AtMost = (),
 ) -> Figure:
     """Draw val_mse by trial, the best so far, the baselines, and the trials without a result.
 
@@ -42,7 +51,9 @@ def history(
         baselines: of the search; those near enough to be drawn beside the trials are.
         incumbent: number of the best accepted trial, which is marked and named.
         log: whether errors have a logarithmic axis.
+        at_most: bounds; trials that break them are marked, and no best so far.
     """
+    beyond = beyond_bounds(results, at_most)
     last = max(results.number, default=0)
     scored = [at for at, value in enumerate(results.val_mse) if value is not None]
     values = [value for value in results.val_mse if value is not None]
@@ -51,7 +62,9 @@ def history(
     data: list[dict[str, Any]] = []
     if scored:
         drawn = worth_drawing(results, scored)
-        data += [_best_so_far(results, scored, last), *_dots(results, drawn, incumbent, top)]
+        within = [at for at in scored if at not in beyond]
+        data += [_best_so_far(results, within, last)] if within else []
+        data += _dots(results, drawn, incumbent, top, beyond)
     data += (foot := _at_the_foot(results))
     figure = layout("Trial", "val_mse", f"history-{log}")
     figure["shapes"] = baseline_lines(rivals, "val_mse")
@@ -65,6 +78,16 @@ def history(
         figure["yaxis2"] = {"domain": [0, 0.08], "visible": False, "fixedrange": True}
         figure["xaxis"]["anchor"] = "y2"
     return {"data": data, "layout": figure}
+
+
+def beyond_bounds(results: Results, at_most: AtMost) -> set[int]:
+    """Return the positions of the trials that are known to break a bound."""
+    return {
+        at
+        for name, bound in at_most
+        for at, value in enumerate(getattr(results, name))
+        if value is not None and value > bound
+    }
 
 
 def history_text(results: Results, incumbent: int | None) -> str:
@@ -133,7 +156,11 @@ def _best_so_far(results: Results, scored: Sequence[int], last: int) -> dict[str
 
 
 def _dots(
-    results: Results, drawn: Sequence[int], incumbent: int | None, top: float
+    results: Results,
+    drawn: Sequence[int],
+    incumbent: int | None,
+    top: float,
+    beyond: Collection[int],
 ) -> list[dict[str, Any]]:
     """Filled: accepted. Open: rejected. Star: the incumbent, which is also named."""
     groups: dict[str, list[int]] = {symbol: [] for symbol in _NAMES if symbol != "star"}
@@ -144,6 +171,8 @@ def _dots(
             stars.append(at)
         elif value is not None and value > top:
             groups["triangle-up-open"].append(at)
+        elif at in beyond:
+            groups["x-open"].append(at)
         else:
             groups[_JUDGED[results.accepted[at]]].append(at)
     traces = [_markers(results, found, symbol, top) for symbol, found in groups.items() if found]
@@ -160,6 +189,7 @@ _NAMES = {
     "circle-open": "rejected",
     "circle-open-dot": "not judged yet",
     "triangle-up-open": "beyond the scale",
+    "x-open": "breaks the bounds",
     "star": "incumbent",
 }
 

@@ -18,6 +18,7 @@ from pages._parts.inbox import Inbox, prefix_of
 from pages._parts.inbox_decide import show_decisions, show_editor
 from pages._parts.inbox_figures import (
     Estimate,
+    aims_line,
     broken,
     cost_text,
     estimate,
@@ -148,6 +149,8 @@ def show_cost(inbox: Inbox, trial: TrialRow, record: Record) -> Estimate | None:
     after, before = estimate(record, trial.config), estimate(record, inbox.parent_of(trial))
     if after is not None:
         st.caption(plain(estimate_text(after, before)))
+        if told := aims_line(after, inbox.spec):
+            st.markdown(plain(told))
         asked, price = inbox.planning.get(trial.number), settings().nas_usd_per_hour
         if cost := cost_text(asked, after.seconds, inbox.budgets, price):
             st.caption(plain(cost))

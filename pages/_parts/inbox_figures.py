@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from informer.config import ConfigError, Value, from_flat
 from informer.cost import parameters
+from informer.estimate import forecast_flops
+from nas_engine.amounts import beforehand_text
 from nas_engine.facts import mentioned
 from nas_engine.guidance import SteeringRow
 from nas_engine.machine import memory_needed
 from nas_engine.proposals import Record, Tried
+from nas_engine.search import SearchSpec
 from nas_engine.standing import Budget
 from nas_engine.store.inbox import Planning
 from nas_engine.store.reader import RevisionRow, TrialRow
@@ -25,6 +28,7 @@ class Estimate:
     """What training a configuration will take, by arithmetic."""
 
     parameters: int
+    flops: int  # for the forecast of one window
     memory: int  # bytes
     seconds: float | None  # None before a training has ended here
 
@@ -35,7 +39,17 @@ def estimate(record: Record, config: Mapping[str, Value]) -> Estimate | None:
         built = from_flat(config)
     except ConfigError:
         return None
-    return Estimate(parameters(built), memory_needed(built), record.seconds(built))
+    return Estimate(
+        parameters=parameters(built),
+        flops=forecast_flops(built),
+        memory=memory_needed(built),
+        seconds=record.seconds(built),
+    )
+
+
+def aims_line(after: Estimate, spec: SearchSpec) -> str:
+    """Return what a configuration comes to in what its search wants low; empty for the error."""
+    return beforehand_text({"parameters": after.parameters, "flops": after.flops}, spec)
 
 
 def estimate_text(after: Estimate, before: Estimate | None, than: str = "") -> str:

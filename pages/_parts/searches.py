@@ -123,13 +123,16 @@ def best_by_task(rows: Iterable[Shown]) -> list[Best]:
 
 
 def search_frame(
-    rows: Sequence[Shown], best_so_far: Callable[[Shown], Sequence[float]]
+    rows: Sequence[Shown],
+    best_so_far: Callable[[Shown], Sequence[float]],
+    standing: Callable[[Shown], str],
 ) -> pd.DataFrame:
-    """Return one row per search, in the order given; without names and tags where none has any.
+    """Return one row per search, in the order given; without columns of which none has any.
 
     Args:
         rows: the searches.
         best_so_far: returns the best val_mse of a search by trial, at some of them.
+        standing: returns how far a search with costs or bounds is, in words.
     """
     facts = [
         {
@@ -140,6 +143,7 @@ def search_frame(
             + (" · imported" if row.search.origin else ""),
             "Name": readable(row.search.name) or None,
             "Best": row.search.best,
+            "Front": standing(row) or None,
             "vs baseline %": _percent(relative_change(row.search.best, row.baseline)),
             "Best so far": list(best_so_far(row)),
             "Progress": 100 * min(1.0, row.search.finished / row.search.max_trials),
@@ -156,6 +160,7 @@ def search_frame(
     ]
     frame = pd.DataFrame(facts)
     said = {"Name": any(row.search.name for row in rows), "Tags": any(r.search.tags for r in rows)}
+    said["Front"] = bool(frame["Front"].notna().any())
     frame = frame.drop(columns=[name for name, given in said.items() if not given])
     return frame.astype(dict.fromkeys(("Best", "vs baseline %", "USD"), "Float64"))
 
@@ -182,7 +187,15 @@ def search_columns(open_: Callable[[], None]) -> dict[str, Any]:
             "Best ↓",
             format=ERROR_FORMAT,
             width=75,
-            help="val_mse of the incumbent; lower is better",
+            help="val_mse of the incumbent; lower is better. With bounds, of the best trial within "
+            "them, or of the nearest while there is none",
+        ),
+        "Front": text(
+            "Front, bounds",
+            width=210,
+            help="Of searches that trade the error: how many trials are on the front, and which "
+            "share of the box it dominates. Of searches with bounds alone: whether the best trial "
+            "keeps them.",
         ),
         "vs baseline %": number(
             format="%+.2f",

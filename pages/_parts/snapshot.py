@@ -48,6 +48,11 @@ class Snapshot:
     baselines: list[BaselineRow]
 
     @property
+    def incumbent(self) -> TrialRow | None:
+        """The best accepted trial."""
+        return next((row for row in self.trials if row.number == self.search.incumbent), None)
+
+    @property
     def running(self) -> list[TrialRow]:
         """The trials that train."""
         return [row for row in self.trials if row.state in ("running", "stalled")]

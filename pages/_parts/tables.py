@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from informer.config import Value, fields
-from nas_engine.store.reader import TrialRow
+from nas_engine.amounts import broken_text
+from nas_engine.front import keeps
+from nas_engine.objectives import MEASURES, Objective
+from nas_engine.search import SearchSpec
+from nas_engine.store.reader import SearchRow, TrialRow
 from pages._parts.effects import relative_change
 from pages._parts.selection import Key, reference_of
 from pages._parts.states import SOURCES, trial_state, verdict_text
@@ -27,6 +31,7 @@ class Facts:
     references: Mapping[int, float | None]  # the val_mse that a search's trials are held against
     starts: Mapping[int, Mapping[str, Value]]  # configurations of trials 0
     configs: Mapping[Key, Mapping[str, Value]] = field(default_factory=dict)  # of parents
+    bounds: Mapping[int, Mapping[Objective, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,30 +43,38 @@ class Column:
     shown: Any
 
 
-def trial_frame(
-    trials: Sequence[TrialRow], incumbent: int | None, search_id: int, start: Mapping[str, Value]
-) -> pd.DataFrame:
-    """Return one row per trial of one search, in the order given.
-
-    Args:
-        trials: the trials.
-        incumbent: number of the best accepted trial.
-        search_id: their search.
-        start: configuration of trial 0, the parent of a proposal that names none.
-    """
-    best = next((trial.val_mse for trial in trials if trial.number == incumbent), None)
+def trial_frame(trials: Sequence[TrialRow], search: SearchRow) -> pd.DataFrame:
+    """Return one row per trial of one search, in the order given."""
+    best = next((trial.val_mse for trial in trials if trial.number == search.incumbent), None)
     facts = Facts(
-        incumbents={search_id: incumbent},
-        references={search_id: best},
-        starts={search_id: start},
-        configs={(search_id, trial.number): trial.config for trial in trials},
+        incumbents={search.id: search.incumbent},
+        references={search.id: best},
+        starts={search.id: search.spec.start()},
+        configs={(search.id, trial.number): trial.config for trial in trials},
+        bounds={search.id: search.spec.at_most},
     )
-    return frame_of(trials, OF_ONE_SEARCH, facts)
+    return frame_of(trials, names_of(search.spec), facts)
 
 
-def trial_columns() -> dict[str, Any]:
+def trial_columns(search: SearchRow) -> dict[str, Any]:
     """Return how the columns of `trial_frame` are shown."""
-    return {name: COLUMNS[name].shown for name in OF_ONE_SEARCH}
+    return {name: COLUMNS[name].shown for name in names_of(search.spec)}
+
+
+def names_of(spec: SearchSpec) -> list[str]:
+    """Return the columns of a search's table: what all have, and what it wants low beside that."""
+    at = OF_ONE_SEARCH.index("val_mae")
+    return [*OF_ONE_SEARCH[:at], *costs_shown([spec]), *OF_ONE_SEARCH[at:]]
+
+
+def costs_shown(specs: Iterable[SearchSpec]) -> list[str]:
+    """Return the columns of bounds and costs that searches need beside those that all have."""
+    found: dict[str, None] = {}
+    for spec in specs:
+        found |= dict.fromkeys(["Bounds"] if spec.at_most else [])
+        wanted = (*spec.objectives, *spec.at_most)
+        found |= dict.fromkeys(name for name, cost in _COSTS.items() if cost in wanted)
+    return list(found)
 
 
 def frame_of(trials: Sequence[TrialRow], names: Sequence[str], facts: Facts) -> pd.DataFrame:
@@ -94,6 +107,14 @@ def above(value: float | None, reference: float | None) -> float | None:
     """Return by how many percent a figure lies above its reference."""
     change = relative_change(value, reference)
     return None if change is None else 100 * change
+
+
+def _bounds(row: TrialRow, facts: Facts) -> str | None:
+    """Return whether a trial keeps the bounds of its search, as far as its figures are known."""
+    at_most = facts.bounds.get(row.search_id) or {}
+    if broken := broken_text(row, at_most):
+        return f"✕ {broken}"
+    return "✓ kept" if at_most and keeps(row, at_most) else None
 
 
 def _changes(row: TrialRow, facts: Facts) -> str:
@@ -184,6 +205,26 @@ COLUMNS: dict[str, Column] = {
         lambda row, _: row.parameters, "Int64", _NUMBER(format="localized", width=95)
     ),
     "Seconds": Column(lambda row, _: row.seconds, "Float64", _NUMBER(format="%.1f", width=75)),
+    "Latency": Column(
+        lambda row, _: row.latency_ms,
+        "Float64",
+        _NUMBER("Latency ms ↓", format="%.3g", width=90, help=MEASURES["latency_ms"].help),
+    ),
+    "FLOPs": Column(
+        lambda row, _: row.flops,
+        "Float64",
+        _NUMBER("FLOPs ↓", format="compact", width=80, help=MEASURES["flops"].help),
+    ),
+    "Memory": Column(
+        lambda row, _: row.memory_mb,
+        "Float64",
+        _NUMBER("Memory MB ↓", format="%.0f", width=95, help=MEASURES["memory_mb"].help),
+    ),
+    "Bounds": Column(
+        _bounds,
+        "object",
+        _TEXT(width=190, help="Whether it keeps what the search demands of a model"),
+    ),
     "Transcript": Column(
         lambda row, _: f"./transcript?search={row.search_id}&trial={row.number}",
         "object",
@@ -195,6 +236,13 @@ COLUMNS: dict[str, Column] = {
         _LINK(display_text="open", width=65, help="Everything about the trial"),
     ),
 }
+
+_COSTS: dict[str, Objective] = {
+    "Latency": "latency_ms",
+    "FLOPs": "flops",
+    "Memory": "memory_mb",
+}
+"""Columns of costs that a table has where a search is after them; the others it has anyway."""
 
 OF_ONE_SEARCH = (
     *("Trial", "State", "Verdict", "val_mse", "± spread", "Seeds", "vs best %", "val_mae"),

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from nas_engine.evaluator import OPEN, Figures
+from nas_engine.amounts import amount, in_a_sentence
+from nas_engine.evaluator import OPEN, Compared, Figures
 from nas_engine.search import Rules
 from nas_engine.store.lineage import Step, children
 from nas_engine.store.reader import LLMCallRow, TrialRow
@@ -29,6 +30,7 @@ from pages._parts.text import (
 from pages._parts.trial_view import View
 
 MOST_CHILDREN = 500  # that a table shows
+MOST_RIVALS = 12  # of a front, that a verdict lists
 
 
 # -- verdict ------------------------------------------------------------------------------------
@@ -91,6 +93,7 @@ def figures_frame(used: Figures, trial: TrialRow, rules: Rules) -> pd.DataFrame:
             ),
             ("improvement over it", percent_text(trial.improvement)),
         ]
+    rows += front_rows(used.compared) if used.compared else []
     noise = used.noise
     rows += [
         (
@@ -109,6 +112,33 @@ def figures_frame(used: Figures, trial: TrialRow, rules: Rules) -> pd.DataFrame:
         ("rejected below", percent_text(rules.reject_below)),
     ]
     return pd.DataFrame(rows, columns=["Figure", "Value"])
+
+
+def front_rows(compared: Compared) -> list[tuple[str, str]]:
+    """Return what a verdict used beside the error: costs, bounds, and the front as it was."""
+    costs = [name for name in compared.values if name != "val_mse"]
+    rows = [
+        (
+            f"{in_a_sentence(name)} of the trial",
+            amount(name, compared.values[name])
+            + (f", at most {amount(name, bound)}" if (bound := compared.at_most.get(name)) else ""),
+        )
+        for name in costs
+    ]
+    rows += [
+        (
+            f"on the front: trial {rival.number}",
+            ", ".join(map(amount, compared.objectives, rival.values)),
+        )
+        for rival in compared.rivals[:MOST_RIVALS]
+    ]
+    if more := len(compared.rivals) - MOST_RIVALS:
+        rows += [("on the front", f"{more} more trials")] if more > 0 else []
+    rows += [
+        (f"noise of {in_a_sentence(name)}", f"{100 * noise.relative:.2f} %")
+        for name, noise in (compared.noise or {}).items()
+    ]
+    return rows
 
 
 # -- proposal -----------------------------------------------------------------------------------

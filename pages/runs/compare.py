@@ -26,13 +26,20 @@ from pages._parts.selection import Key, reference_of
 from pages._parts.text import plain, value_text
 from pages._parts.views import show_views
 
+
+def show_tradeoffs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | None) -> None:
+    """Draw the tab of trade-offs, with the figures that a search in scope trades."""
+    usual = tradeoffs.usual_pair(scope.known[key].spec for key in scope.searches)
+    analyses.show(partial(tradeoffs.show, usual=usual), reader, scope, chosen, reference)
+
+
 TABS: dict[str, Callable[[Reader, Scope, list[Key], Key | None], None]] = {
     "Curves": curves.show,
     "Differences": differences.show,
     "Errors": errors.show,
     "Parameters": partial(analyses.show, parameters.show),
     "Landscape": partial(analyses.show, landscape.show),
-    "Trade-offs": partial(analyses.show, tradeoffs.show),
+    "Trade-offs": show_tradeoffs,
     "Downloads": downloads.show,
 }
 OF_CHOSEN = (curves.show, differences.show, errors.show)

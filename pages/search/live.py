@@ -17,8 +17,9 @@ from pages._parts.all_trials import BY_MARK
 from pages._parts.controls import ANSWER, show_state
 from pages._parts.enqueue import show_enqueue
 from pages._parts.figures import METRICS, curves, near
+from pages._parts.front import show_front
 from pages._parts.head import show_head
-from pages._parts.history import history, history_notes, history_text
+from pages._parts.history import AtMost, history, history_notes, history_text
 from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import COMPARE, TRIAL, choose_search, searched, settings, show_answer
 from pages._parts.past import show_past
@@ -51,7 +52,11 @@ def show_charts(snapshot: Snapshot) -> str | None:
             st.markdown("**Trials**", help=MARKS)
             log = st.toggle("Log scale", key="live-log-scale")
         figure, alt, notes = drawn_history(
-            snapshot.results, tuple(snapshot.baselines), search.incumbent, log
+            snapshot.results,
+            tuple(snapshot.baselines),
+            search.incumbent,
+            log,
+            tuple(search.spec.at_most.items()),
         )
         clicked = chart(figure, key="live-history", alt=alt)
         for note in notes:
@@ -92,11 +97,16 @@ def show_charts(snapshot: Snapshot) -> str | None:
     hash_funcs=BY_MARK | {BaselineRow: hash},
 )
 def drawn_history(
-    results: Results, baselines: tuple[BaselineRow, ...], incumbent: int | None, log: bool
+    results: Results,
+    baselines: tuple[BaselineRow, ...],
+    incumbent: int | None,
+    log: bool,
+    at_most: AtMost,
 ) -> tuple[Figure, str, list[str]]:
     """Return the history, its text and its notes, computed anew only when something has changed."""
     notes = [*history_notes(results), *far_baselines(results, baselines)]
-    return history(results, baselines, incumbent, log), history_text(results, incumbent), notes
+    figure = history(results, baselines, incumbent, log, at_most)
+    return figure, history_text(results, incumbent), notes
 
 
 def far_baselines(results: Results, baselines: tuple[BaselineRow, ...]) -> list[str]:
@@ -168,12 +178,12 @@ def show_trials(snapshot: Snapshot) -> None:
     # A selection is of positions: with other rows it is another table, without one.
     key = f"live-trials-{search.id}-{zlib.crc32(repr(numbers).encode())}"
     st.dataframe(
-        trial_frame(snapshot.trials, search.incumbent, search.id, search.spec.start()),
+        trial_frame(snapshot.trials, search),
         key=key,
         hide_index=True,
         on_select=partial(choose_row, key, search.id, numbers),
         selection_mode="single-row",
-        column_config=trial_columns(),
+        column_config=trial_columns(search),
         placeholder="–",
         height="content" if len(snapshot.trials) < 12 else 440,
         alt=f"Trials of search {search.id}",
@@ -206,7 +216,8 @@ def draw(search_id: int, ticking: bool) -> None:
     show_answer(ANSWER)
     show_head(snapshot)
     show_now(snapshot)
-    clicked = show_charts(snapshot)
+    traded = show_front(snapshot) if snapshot.search.spec.objectives[1:] else None
+    clicked = show_charts(snapshot) or traded
     show_acts(snapshot)
     show_trials(snapshot)
     open_trial(clicked)

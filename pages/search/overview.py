@@ -9,10 +9,14 @@ from functools import partial
 
 import streamlit as st
 
+from nas_engine.amounts import standing_text
 from nas_engine.commands import Control, Describe
 from nas_engine.liveness import LIVING, engine_state
+from nas_engine.search import SearchSpec
 from nas_engine.store.listing import best_so_far, listing
+from nas_engine.store.outcomes import outcomes
 from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.table import results
 from nas_engine.supervisor import Answer
 from pages._parts.describing import say, show_description
 from pages._parts.effects import relative_change
@@ -58,6 +62,14 @@ TASKS = 4  # whose best has a place of its own at the top
 def sparkline(db: str, search_id: int, judged: int, _reader: Reader) -> tuple[float, ...]:
     """Return the best so far of a search; it is another one when a trial has been judged."""
     return best_so_far(_reader, search_id)
+
+
+@st.cache_resource(max_entries=2000, show_spinner=False)
+def standing(db: str, search_id: int, judged: int, _spec: SearchSpec, _reader: Reader) -> str:
+    """Return how far a search with costs or bounds is; another text when a trial was judged."""
+    if not _spec.objectives[1:] and not _spec.at_most:
+        return ""
+    return standing_text(outcomes(results(_reader, [search_id])), _spec)
 
 
 # -- key figures --------------------------------------------------------------------------------
@@ -108,7 +120,11 @@ def show_table(rows: Sequence[Shown], reader: Reader) -> None:
     chosen = [at for at, number in enumerate(numbers) if number in marked]
     working = sum(row.works for row in rows)
     st.dataframe(
-        search_frame(rows, lambda row: sparkline(db, row.search.id, row.judged, reader)),
+        search_frame(
+            rows,
+            lambda row: sparkline(db, row.search.id, row.judged, reader),
+            lambda row: standing(db, row.search.id, row.judged, row.search.spec, reader),
+        ),
         key=key,
         hide_index=True,
         on_select=partial(choose_rows, key, numbers),

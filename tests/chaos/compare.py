@@ -40,8 +40,8 @@ def outcome(played: Played) -> dict[str, Any]:
         for trial in state.trials:
             facts = {name: getattr(trial, name) for name in OF_A_TRIAL}
             facts["runs"] = [
-                (run.seed, run.state, run.val_mse, run.epochs)
-                for run in reader.runs(search.id, trial.number)
+                (run.kind, run.seed, run.state, run.val_mse, run.epochs, run.inherited_share)
+                for run in reader.runs(search.id, trial.number, every=True)
             ]
             found[f"trial {trial.number}"] = facts
         found["epochs"] = reader.epochs(search.id)

@@ -93,4 +93,4 @@ def _kill(record: Progress | Epoch) -> None:
 def _without_time(run: RunDir) -> dict[str, object]:
     result = run.read_result()
     assert isinstance(result, Success), result
-    return result.model_dump(exclude={"seconds"})
+    return result.model_dump(exclude={"seconds", "memory_mb"})

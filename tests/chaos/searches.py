@@ -77,6 +77,7 @@ def kind(
     return Kind(SearchSpec.model_validate(facts | spec), person, workers, epoch_seconds)
 
 
+ONE_SEED = Rules(seeds=1, extra_seeds=0)
 HALVING = {"method": "successive_halving"}
 KINDS = {
     "tpe": kind(4),
@@ -86,6 +87,7 @@ KINDS = {
     "pruning": kind(6, epochs=4, pruning=HALVING),
     "slots": kind(5, slots=2),
     "llm-slots": kind(5, planner="llm", slots=2),
+    "inherits": kind(9, epochs=3, inherits=True, rules=ONE_SEED),
     "worker": kind(3, epochs=4, workers=True, epoch_seconds=0.02),
 }
 
@@ -129,7 +131,9 @@ class LedgerTrainer:
             parameters=1000,
             seconds=TOLD_SECONDS * epochs,
             device="fake",
+            inherited_share=None if run.read_orders().weights is None else 1.0,
         )
+        run.weights.write_bytes(b"weights")
         run.write_result(result)
         self._note(run, result=True)
         return result

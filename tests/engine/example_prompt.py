@@ -12,10 +12,9 @@ from pathlib import Path
 
 from informer.config import RunConfig
 from informer.rundir import Failure, RunDir, Success
-from nas_engine.llm import prompt
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import several
-from nas_engine.planners.question import ask_text
+from nas_engine.planners.question import ask_text, system_text
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.store.reader import reading
 from nas_engine.trainers.base import Ended, Watch
@@ -55,7 +54,7 @@ def example(folder: Path) -> str:
         for trial in view.trials:
             optimiser.observe(trial)
         question = ask_text(view, several(view, optimiser.study(view)))
-    return f"{prompt('planner_system')}\n{question}".strip()
+    return f"{system_text(view)}\n{question}".strip()
 
 
 def _too_large(config: RunConfig) -> bool:

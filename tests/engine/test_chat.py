@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from pydantic import SecretStr
@@ -20,13 +21,14 @@ from nas_engine.chat.tools import LOOKING, MOST_POINTS, name_of
 from nas_engine.commands import Ask, Decide
 from nas_engine.interruptions import EngineClosed
 from nas_engine.llm import LanguageModel
-from nas_engine.search import Limits
+from nas_engine.search import Limits, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
 from nas_engine.store.reader import TurnRow, reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
+from tests.engine.rows import trial_row
 from tests.fakes.llm_server import (
     LLMServer,
     Reply,
@@ -237,6 +239,27 @@ def test_a_long_curve_is_told_in_few_points(workspace: Workspace, at_desk: Open)
     found = tool.model_validate({"numbers": [7]}).look(desk.writer.read, search)
     epochs = [row[1] for row in found.rows]
     assert len(epochs) == MOST_POINTS and (epochs[0], epochs[-1]) == (1, 400)
+
+
+def test_the_front_can_be_looked_up_with_its_costs_gaps_and_bounds(workspace: Workspace) -> None:
+    aims = SearchSpec(objectives=("val_mse", "parameters"), at_most={"parameters": 60_000.0})
+    with closing(Writer(workspace)) as writer:
+        search_id = writer.open_search(aims)
+        read, search = writer.read, writer.read.search(search_id)
+        assert search is not None
+        tool = next(tool for tool in LOOKING if name_of(tool) == "front")()
+        empty = tool.look(read, search)
+        assert (empty.columns, empty.rows) == (["trial", "val_mse", "parameters"], [])
+        trials = [
+            trial_row(n, {}, val_mse=0.5 - 0.1 * n, parameters=10_000 * (1 + n), accepted=n < 3)
+            for n in range(4)
+        ]
+        with patch.object(type(read), "trials", lambda *_: trials):
+            found = tool.look(read, search)
+    assert found.rows == [[2, 0.3, 30_000], [1, 0.4, 20_000], [0, 0.5, 10_000]]
+    assert "under 60,000 parameters" in found.note
+    assert "Nothing between 30,000 parameters (trial 2) and the bound" in found.note
+    assert "of the box" in found.note
 
 
 def test_rows_that_do_not_fit_are_left_out_and_counted() -> None:

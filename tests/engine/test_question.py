@@ -16,7 +16,13 @@ from nas_engine.evaluator import Noise
 from nas_engine.llm import prompt
 from nas_engine.planners.base import View
 from nas_engine.planners.findings import failures, findings
-from nas_engine.planners.question import ask_text, estimated_tokens, optimiser_text, task_text
+from nas_engine.planners.question import (
+    ask_text,
+    estimated_tokens,
+    optimiser_text,
+    system_text,
+    task_text,
+)
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.space import space
@@ -120,7 +126,7 @@ def test_the_question_tells_all_that_a_planner_needs() -> None:
 @pytest.mark.parametrize("budget", [4000, 12_000])
 def test_the_question_keeps_to_its_budget_however_long_the_search(count: int, budget: int) -> None:
     asked = view(history(count), limits=Limits(prompt_tokens=budget), guidance="Daily. " * 570)
-    assert estimated_tokens(prompt("planner_system") + ask_text(asked, REQUEST)) <= budget
+    assert estimated_tokens(system_text(asked) + ask_text(asked, REQUEST)) <= budget
 
 
 def test_few_trials_are_told_whole() -> None:

@@ -16,11 +16,11 @@ from nas_engine.evaluator import (
     Noise,
     Opinion,
     Verdict,
-    _student_coverage,
     advised,
     decide,
     student_t,
 )
+from nas_engine.noise import _student_coverage
 from nas_engine.relabel import relabelled
 from nas_engine.search import Rules
 from nas_engine.store.hindsight import Judged, judged

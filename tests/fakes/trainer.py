@@ -48,8 +48,10 @@ class FakeTrainer:
         fail: Callable[[RunConfig], Failure | None] = lambda config: None,
         value: Callable[[RunConfig], float] = error_of,
         slot: int = 0,
+        latency: Callable[[RunConfig], float] = lambda config: 1.0,
     ) -> None:
         self.slot = slot
+        self.latency = latency
         self.epoch_seconds = epoch_seconds
         self.fail = fail
         self.value = value
@@ -61,7 +63,12 @@ class FakeTrainer:
         watch.started(this_process(self.slot))
         if (failure := self.fail(config)) is not None:
             run.write_result(failure)
-            return Ended("failed", failure.error_class, failure.message)
+            return Ended.by(failure)
+        orders = run.read_orders()
+        latency = self.latency(config) if orders.timing is not None else None
+        if latency is not None and latency > (orders.latency_at_most or math.inf):
+            message = f"A forecast takes {latency:g} ms, and this search allows less."
+            return Ended.by(Failure(error_class="infeasible", message=message, latency_ms=latency))
         value = self.value(config)
         for epoch in range(1, config.training.epochs + 1):
             record = Epoch(
@@ -90,6 +97,8 @@ class FakeTrainer:
             parameters=1000,
             seconds=self.epoch_seconds * config.training.epochs,
             device="fake",
+            latency_ms=latency,
+            memory_mb=50.0,
         )
         run.write_result(result)
         return result

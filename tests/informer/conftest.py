@@ -15,7 +15,7 @@ from data.registry import DATASETS, DataError, Dataset
 from data.series import Series, series
 from data.source import locate
 from informer.config import RunConfig, Value
-from informer.rundir import Epoch, Progress
+from informer.rundir import Epoch, Progress, Success
 
 TINY: dict[str, Value] = {
     "data.dataset": "tiny",
@@ -40,6 +40,11 @@ def interrupt_in_epoch(number: int) -> Callable[[Progress | Epoch], None]:
             raise KeyboardInterrupt
 
     return interrupt
+
+
+def figures(result: Success) -> dict[str, Any]:
+    """Return what a training decides, without what is measured while it runs."""
+    return result.model_dump(exclude={"seconds", "memory_mb", "latency_ms"})
 
 
 def tiny_dataset() -> Dataset:

@@ -158,7 +158,7 @@ def end(run: RunDir) -> dict[str, Any]:
         "details": hashlib.sha256(run.details.read_bytes()).hexdigest(),
         "forecasts": hashlib.sha256(run.forecasts.read_bytes()).hexdigest(),
         "epochs": [record.model_dump(exclude={"seconds"}) for record in epochs],
-        "result": result.model_dump(exclude={"seconds"}),
+        "result": result.model_dump(exclude={"seconds", "memory_mb"}),
         "checkpoints": len(checkpoints(run.path)),
     }
 

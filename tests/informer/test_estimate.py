@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from informer.config import PRESETS, Choices, RunConfig, Value, fields, from_flat, problems
 from informer.cost import Shape, parameters, steps_per_epoch
 from informer.estimate import (
+    forecast_flops,
     process_memory,
     step_seconds,
     training_flops,
@@ -78,6 +79,32 @@ def test_a_preset_does_and_keeps_what_is_foretold(preset: str) -> None:
     assert 0.95 < step_work(config).saved / kept < 1.05
 
 
+def forecast_counted(config: RunConfig, windows: int, device: str = "cpu") -> int:
+    """Return the FLOPs that torch counts in a batch of forecasts."""
+    with torch.device(device):
+        model = Informer(config).eval()
+    values, known = (tensor.to(device) for tensor in inputs(config, windows))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        model(values, known)
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_flops_of_a_forecast_are_those_of_the_model_for_each_window(
+    part: int, covariates: str
+) -> None:
+    for dataset in ("synthetic", covariates):
+        for config in itertools.islice(draw(200 + part, dataset), DRAWN // PARTS // 2):
+            windows = 1 + part
+            counted = forecast_counted(config, windows)
+            assert windows * forecast_flops(config) == counted, f"{config.model!r} {config.data!r}"
+
+
+def test_flops_of_a_forecast_do_not_go_with_the_batch_of_the_training() -> None:
+    small, large = (RunConfig().with_changes({"data.batch_size": size}) for size in (8, 32))
+    assert forecast_flops(small) == forecast_flops(large) > 0
+
+
 def full_sizes(seed: int) -> Iterator[RunConfig]:
     """Yield configurations of the search space at its real sizes."""
     generator = random.Random(seed)
@@ -97,6 +124,7 @@ def test_full_sizes_do_and_keep_what_is_foretold() -> None:
         told = f"{config.model!r} {config.data!r}"
         flops, kept = measured(config, device="meta")
         assert training_flops(config) == flops, told
+        assert forecast_flops(config) == forecast_counted(config, 1, device="meta"), told
         # Elsewhere than on CPUs full attention is a kernel of its own, which keeps less.
         if config.model.attention != "full" and config.model.head != "decoder":
             assert 0.9 < step_work(config).saved / kept < 1.1, told

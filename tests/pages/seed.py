@@ -103,6 +103,41 @@ class Seed:
         self.judge(number)
         self.backdate(number, 33.0 + 3 * number)
 
+    def measured(
+        self,
+        number: int,
+        *values: float,
+        parameters: int,
+        latency: float,
+        accepted: bool,
+        rule: str = "",
+    ) -> None:
+        """Train and judge a trial as given, with its costs; FLOPs are ten for each parameter."""
+        for repeat, value in enumerate(values):
+            run = self.writer.begin_run(self.id, number, 2021 + repeat)
+            self.writer.add_metrics(self.id, number, run, curve(value, 6))
+            result = Success(
+                val_mse=value,
+                val_mae=value**0.5 * 0.66,
+                test_mse=value * 0.81,
+                test_mae=value**0.5 * 0.6,
+                best_epoch=5,
+                epochs=6,
+                parameters=parameters,
+                seconds=20.0 + number,
+                device="cpu",
+                latency_ms=latency,
+                memory_mb=400.0 + number,
+            )
+            self.writer.complete(self.id, number, run, result)
+            flops = (10.0 * parameters, run)
+            self.sql("UPDATE runs SET flops = ? WHERE id = ?", flops)
+        figures = self.writer.read.figures(self.id, number)
+        reason = "As the seed has it."
+        verdict = Verdict(accepted, rule or ("first" if not number else "seeded"), reason, figures)
+        assert self.writer.save_verdict(self.id, number, verdict)
+        self.backdate(number, 20.0)
+
     def judge(self, number: int) -> None:
         """Judge a trial by the rules, whose wish for another seed is not granted."""
         figures = self.writer.read.figures(self.id, number)
@@ -329,6 +364,53 @@ def busy(workspace: Workspace, alive: bool = True, silent: float = 0.0) -> int:
     return seed.id
 
 
+def traded(
+    workspace: Workspace,
+    at_most: dict[str, float] | None = None,
+    objectives: tuple[str, ...] = ("val_mse", "parameters", "latency_ms"),
+    alive: bool | None = None,
+) -> int:
+    """Seed a search that trades the error against costs, and return its id.
+
+    With both costs its front is 5, 3 and 2: 1 was on it, 4 was rejected, 6 was too slow, 7 trains.
+    """
+    seed = Seed(
+        workspace,
+        planner="tpe",
+        max_trials=30,
+        objectives=objectives,
+        at_most=at_most or {},
+        settings={"training.epochs": 6, "data.pred_len": 24},
+    )
+    changes: list[dict[str, Value]] = [
+        {},
+        {"model.normalisation": "standardise"},
+        {"model.d_model": 16, "model.n_heads": 2},
+        {"model.d_model": 32, "model.d_ff": 64},
+        {"model.dropout": 0.3},
+        {"model.normalisation": "standardise", "model.d_ff": 512},
+        {"model.e_layers": 4, "model.d_model": 128},
+        {"model.d_model": 32, "model.d_ff": 96},
+    ]
+    for number, changed in enumerate(changes):
+        seed.propose(number, "tpe" if number else "default", 0 if number else None, changed)
+    seed.measured(0, 0.6962, 0.7012, parameters=64_000, latency=4.1, accepted=True)
+    seed.measured(1, 0.4481, parameters=64_100, latency=4.2, accepted=True)
+    seed.measured(2, 0.5210, parameters=9_800, latency=1.6, accepted=True)
+    seed.measured(3, 0.4402, 0.4422, parameters=21_400, latency=2.2, accepted=True)
+    seed.measured(4, 0.6102, parameters=64_000, latency=4.0, accepted=False, rule="dominated")
+    seed.measured(5, 0.3876, parameters=188_000, latency=6.3, accepted=True)
+    run = seed.writer.begin_run(seed.id, 6, 2021)
+    ended = Ended("pruned", "infeasible", "A forecast takes 12.3 ms, and this search allows 8.")
+    seed.writer.end_without_result(seed.id, 6, run, ended)
+    seed.sql("UPDATE runs SET latency_ms = 12.3 WHERE id = ?", (run,))
+    seed.running(7)
+    if alive is not None:
+        seed.lease(alive)
+    seed.close()
+    return seed.id
+
+
 def small(workspace: Workspace, trials: int = 1) -> int:
     """Seed a search of a few good trials in auto mode, and return its id."""
     seed = Seed(workspace, planner="tpe", max_trials=5, settings={"data.pred_len": 48})
@@ -365,7 +447,12 @@ if __name__ == "__main__":  # for looking at the pages: a workspace whose engine
     place = Workspace(Path(sys.argv[1]))
     all_failed(place), small(place, 3)
     keepers = []
-    for number in (eventful(place, alive=True), busy(place)):
+    traded(place)
+    traded(place, {"parameters": 50_000.0}, ("val_mse",))
+    for number in (
+        *(eventful(place, alive=True), busy(place)),
+        traded(place, {"latency_ms": 8.0}, alive=True),
+    ):
         with reading(place) as reader:
             engine = reader.engine(number) if reader else None
         assert engine is not None

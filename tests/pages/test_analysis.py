@@ -149,7 +149,7 @@ def tab(name: str, frames: Callable[[], tuple[pd.DataFrame, pd.DataFrame]]) -> A
 def seeded(errors: Sequence[float | None]) -> Callable[[], tuple[pd.DataFrame, pd.DataFrame]]:
     def frames() -> tuple[pd.DataFrame, pd.DataFrame]:
         trials = of(*errors, val_mae=0.5, parameters=np.arange(len(errors)) + 1.0, seconds=3.0)
-        trials["memory_mb"] = np.nan
+        trials[["memory_mb", "latency_ms", "flops"]] = np.nan
         rng = np.random.default_rng(0)
         settings = {"model.dropout": rng.random(len(errors)), "model.skip": rng.random(len(errors))}
         settings["model.skip"] = settings["model.skip"] > 0.5

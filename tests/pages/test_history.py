@@ -40,6 +40,8 @@ def columns(*values: float | None, state: str = "completed", accepted: int | Non
         *(each("small"), each(accepted), tuple(values), each(None), each(None), each(None)),
         *(each(None), each(None), each(""), each(None), each(1.0), each("{}")),
         seeds=each(1),
+        latency_ms=each(None),
+        flops=each(None),
     )
 
 

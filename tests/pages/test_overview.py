@@ -180,10 +180,12 @@ def test_the_best_so_far_keeps_its_ends_and_never_rises(workspace: Workspace) ->
 
 def test_a_list_without_names_and_tags_has_no_columns_for_them(workspace: Workspace) -> None:
     seed.small(workspace)
-    frame = search_frame(rows_of(workspace), lambda row: ())
+    frame = search_frame(rows_of(workspace), lambda row: (), lambda row: "")
     assert "Name" not in frame and "Tags" not in frame
     say(workspace, tags=["a"])
-    assert "Tags" in search_frame(found(rows_of(workspace), "a", False), lambda row: ())
+    assert "Tags" in search_frame(
+        found(rows_of(workspace), "a", False), lambda row: (), lambda row: ""
+    )
 
 
 # -- what can be done ---------------------------------------------------------------------------

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nas_engine.search import SearchSpec
 from pages._parts.analysis.fronts import box, dominators, hypervolumes
 from pages._parts.analysis.pareto import hypervolume_figure, pareto_figure, places
+from pages._parts.analysis.tradeoffs import usual_pair
 from tests.pages.analysed import drawn, of
 
 
@@ -75,3 +77,17 @@ def test_the_hypervolume_of_each_search_grows_over_its_trials() -> None:
     areas = (440 - 400) * (0.55 - 0.3), (440 - 300) * (0.55 - 0.45)
     assert first["y"][0] == pytest.approx(areas[0] / within.area)
     assert second["y"] == pytest.approx([areas[1] / within.area])
+
+
+def test_the_pair_that_is_drawn_unasked_is_what_a_search_in_scope_trades() -> None:
+    plain = SearchSpec()
+    traded = SearchSpec(objectives=("val_mse", "latency_ms", "flops"))
+    assert usual_pair([plain]) == ("parameters", "val_mse")
+    assert usual_pair([plain, traded]) == ("latency_ms", "val_mse")
+
+
+def test_costs_stand_on_a_log_scale_sooner_than_errors() -> None:
+    trials = of(0.3, 0.4, 1.5, flops=[1e6, 3e6, 5e6])
+    counts = pd.Series(0, index=trials.index)
+    axes = pareto_figure(trials, ("flops", "val_mse"), counts, [])["layout"]
+    assert (axes["xaxis"]["type"], axes["yaxis"]["type"]) == ("log", "linear")

@@ -15,7 +15,10 @@ from informer.config import Value, fields
 from nas_engine.store.table import Results
 from pages._parts.selection import reference_of
 
-FIGURES = ("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb")
+FIGURES = (
+    *("accepted", "val_mse", "val_mae", "spread", "parameters", "seconds", "memory_mb"),
+    *("latency_ms", "flops"),
+)
 
 _ERROR = {"val_mse": "val_mse"}
 

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from nas_engine.objectives import COSTS
 from pages._parts.analysis.axes import Numbers, sent
 from pages._parts.analysis.fronts import Box, Point, hypervolumes
-from pages._parts.analysis.points import chosen_points, figure_axis, layout, points
+from pages._parts.analysis.points import (
+    COST_RATIO,
+    ERROR_RATIO,
+    chosen_points,
+    figure_axis,
+    layout,
+    points,
+)
 from pages._parts.figures import COLOURS, DASHES, MUTED
 from pages._parts.live_chart import Figure
 from pages._parts.selection import Key
@@ -29,7 +37,9 @@ class Objective:
 OBJECTIVES: Mapping[str, Objective] = {
     "val_mse": Objective("val_mse"),
     "val_mae": Objective("val_mae"),
+    "latency_ms": Objective("latency in ms"),
     "parameters": Objective("parameters", ".3~s", ",d"),
+    "flops": Objective("FLOPs", ".3~s", ".4~s"),
     "seconds": Objective("seconds of training"),
     "memory_mb": Objective("memory in MB"),
 }
@@ -94,7 +104,9 @@ def hypervolume_figure(trials: pd.DataFrame, pair: Pair, within: Box) -> Figure:
 
 
 def _axis(name: str, values: Numbers) -> dict[str, Any]:
-    return figure_axis(OBJECTIVES[name].title, values, OBJECTIVES[name].tickformat)
+    objective = OBJECTIVES[name]
+    far = COST_RATIO if name in COSTS else ERROR_RATIO
+    return figure_axis(objective.title, values, objective.tickformat, far)
 
 
 def _points(trials: pd.DataFrame, pair: Pair, counts: pd.Series, colour: str) -> dict[str, Any]:

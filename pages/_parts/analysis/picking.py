@@ -69,6 +69,8 @@ def show_trials(trials: pd.DataFrame, key: str, alt: str) -> None:
             "parameters": st.column_config.NumberColumn(format="localized"),
             "seconds": st.column_config.NumberColumn(format="%.1f"),
             "memory_mb": st.column_config.NumberColumn("memory MB", format="%.0f"),
+            "latency_ms": st.column_config.NumberColumn("latency ms", format="%.3g"),
+            "flops": st.column_config.NumberColumn("FLOPs", format="compact"),
         },
         alt=alt,
     )

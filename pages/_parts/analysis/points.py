@@ -15,7 +15,8 @@ from pages._parts.figures import colour as trial_colour
 from pages._parts.selection import Key, reference_of
 
 MOST_DRAWN = 1000  # of a chart. More need WebGL, which lies above all else and soon runs out
-_FAR = 20.0  # figures that span this ratio stand on a log scale
+ERROR_RATIO, COST_RATIO = 20.0, 4.0
+"""Figures that span this ratio stand on a log scale: a model of twice the size costs one step."""
 
 
 def evenly(trials: int) -> NDArray[np.intp]:
@@ -88,10 +89,12 @@ def layout(x: dict[str, Any], y: dict[str, Any], revision: str) -> dict[str, Any
     }
 
 
-def figure_axis(title: str, values: Numbers, tickformat: str = ".3~g") -> dict[str, Any]:
-    """Return an axis of figures (n) that are better when lower; log where they are far apart."""
+def figure_axis(
+    title: str, values: Numbers, tickformat: str = ".3~g", far: float = ERROR_RATIO
+) -> dict[str, Any]:
+    """Return an axis of figures (n) that are better when lower; log where they span `far`."""
     finite = values[np.isfinite(values)]
-    wide = len(finite) > 0 and finite.min() > 0 and finite.max() / _FAR > finite.min()
+    wide = len(finite) > 0 and finite.min() > 0 and finite.max() / far > finite.min()
     return {
         "title": {"text": f"{title} (lower is better)", "standoff": 8},
         **(log_axis(finite) if wide else {"type": "linear"}),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 import streamlit as st
 
+from nas_engine.search import SearchSpec
 from pages._parts.address import mirrored, word
 from pages._parts.analysis.frames import cut_text, left_out
 from pages._parts.analysis.fronts import box, dominators
@@ -22,19 +23,29 @@ from pages._parts.analysis.points import MOST_DRAWN
 from pages._parts.live_chart import chart
 from pages._parts.selection import Key, reference_of
 
+USUAL: Pair = ("parameters", "val_mse")
 
-def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -> str | None:
+
+def usual_pair(specs: Iterable[SearchSpec]) -> Pair:
+    """Return the pair that is drawn unasked: what the first search with a cost trades."""
+    return next(((spec.objectives[1], "val_mse") for spec in specs if spec.objectives[1:]), USUAL)
+
+
+def show(
+    results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key], usual: Pair = USUAL
+) -> str | None:
     """Draw the tab.
 
     Args:
         results: the trials in scope, as `frames.results_frame` returns them.
         settings: their settings, as `frames.settings_frame` returns them.
         chosen: the trials that are compared, which stand out.
+        usual: the figures that are drawn where the address names none.
 
     Returns:
         The trial, "SEARCH.NUMBER", that has been clicked since the last run.
     """
-    pair = _choose()
+    pair = _choose(usual)
     x, y = (OBJECTIVES[name].title for name in pair)
     if pair[0] == pair[1]:
         st.info("Choose two different figures.")
@@ -47,18 +58,19 @@ def show(results: pd.DataFrame, settings: pd.DataFrame, chosen: Sequence[Key]) -
     front = both[counts == 0].sort_values(list(pair))
     clicked = _show_front(results, both, pair, counts, chosen)
     st.markdown(f"**The front: {len(front):,} trial{'' if len(front) == 1 else 's'}**")
-    table = front[[*OBJECTIVES, "source"]].join(settings)
+    measured = [name for name in OBJECTIVES if front[name].notna().any()]
+    table = front[[*measured, "source"]].join(settings)
     show_trials(table, "analysis-front", f"Trials on the Pareto front of {x} and {y}")
     _show_growth(both, pair)
     return clicked
 
 
-def _choose() -> Pair:
+def _choose(usual: Pair) -> Pair:
     names = list(OBJECTIVES)
-    x, y = word("front-x", names, "parameters"), word("front-y", names, "val_mse")
+    x, y = word("front-x", names, usual[0]), word("front-y", names, usual[1])
     left, right = st.columns(2)
-    left.selectbox("Across", names, **mirrored("front-x", x, "parameters"))
-    right.selectbox("Up", names, **mirrored("front-y", y, "val_mse"))
+    left.selectbox("Across", names, **mirrored("front-x", x, usual[0]))
+    right.selectbox("Up", names, **mirrored("front-y", y, usual[1]))
     return x, y
 
 

@@ -58,9 +58,17 @@ def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: K
 
 def columns_shown(scope: Scope) -> tuple[list[str], list[str]]:
     """Return the names of the columns that the address asks for, and those that are default."""
-    default = [*tables.OF_ANY_SEARCH, *scope.settings[:SETTING_COLUMNS]]
-    known = {*tables.OF_ANY_SEARCH, *scope.settings}
+    figures = figures_shown(scope)
+    default = [*figures, *scope.settings[:SETTING_COLUMNS]]
+    known = {*figures, *scope.settings}
     return [name for name in words("columns") if name in known] or default, default
+
+
+def figures_shown(scope: Scope) -> list[str]:
+    """Return the names of the columns that are no settings."""
+    at = tables.OF_ANY_SEARCH.index("val_mae")
+    costs = tables.costs_shown(scope.known[key].spec for key in scope.searches)
+    return [*tables.OF_ANY_SEARCH[:at], *costs, *tables.OF_ANY_SEARCH[at:]]
 
 
 def facts_of(
@@ -80,6 +88,7 @@ def facts_of(
         },
         starts=start_configs(reader, sorted(searches)),
         configs={key: row.config for key, row in configs.items()},
+        bounds={key: scope.known[key].spec.at_most for key in searches},
     )
 
 
@@ -128,7 +137,7 @@ def _show_paging(
         with st.popover("Columns", icon=":material/view_column:"):
             st.multiselect(
                 "Columns",
-                [*tables.OF_ANY_SEARCH, *scope.settings],
+                [*figures_shown(scope), *scope.settings],
                 help="Figures, and the settings that are not the same in all trials.",
                 **mirrored("columns", names, default),
             )
