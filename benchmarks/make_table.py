@@ -10,13 +10,16 @@ from __future__ import annotations
 import multiprocessing
 import random
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from informer.baselines import Baseline, compute
+from informer.config import Value
 from informer.rundir import Epoch, Failure, RunDir, replace_text
 from informer.training import train, use_threads
 from tests.recorded.table import (
@@ -53,10 +56,10 @@ def tasks() -> list[Task]:
     ]
 
 
-def trained(task: Task) -> Row:
-    """Train once, in a folder of its own."""
+def trained(task: Task, others: Mapping[str, Value] = MappingProxyType({})) -> Row:
+    """Train once, in a folder of its own; `others` are settings that the grid leaves alone."""
     settings, seed = task
-    config = configuration(settings, seed)
+    config = configuration(settings, seed).with_changes(others)
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(Path(folder))
         run.create(config)

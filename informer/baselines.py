@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 from data.registry import DataError, find
 from data.series import Series, series
 from data.splits import Floats, Split, window_starts
+from data.traits import traits
 from informer.conduct import die_with_parent
 from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.configfile import Refusal, read_config
@@ -223,6 +224,12 @@ def _forecast(past: Floats, weights: Floats) -> Floats:
     help="Compute for the data section of this configuration, instead of the options above.",
 )
 @click.option("--output", type=click.Path(path_type=Path), help="Write JSON to this file.")
+@click.option(
+    "--traits",
+    "likeness",
+    type=click.Path(path_type=Path),
+    help="Write what the data are like to this file, as JSON.",
+)
 @click.option("--parent", type=int, help="Process to end with; by default none.")
 def main(
     dataset: str,
@@ -234,6 +241,7 @@ def main(
     as_json: bool,
     path: Path | None,
     output: Path | None,
+    likeness: Path | None,
     parent: int | None,
 ) -> None:
     """Print the errors of forecasts that need no training, on scaled data over all windows."""
@@ -250,10 +258,14 @@ def main(
         found = {config.data.pred_len: compute(config) for config in configs}
         if output is not None:
             replace_text(output, _json(baseline for rows in found.values() for baseline in rows))
+        if likeness is not None:
+            data = configs[0].data
+            measured = traits(find(data.dataset), data.features, data.target)
+            replace_text(likeness, measured.model_dump_json(indent=2))
     except (ConfigError, DataError) as error:
         raise Refusal(str(error)) from None
     except OSError as error:
-        raise Refusal(f"{output} cannot be written ({error.strerror}).") from None
+        raise Refusal(f"{output or likeness} cannot be written ({error.strerror}).") from None
     if as_json:
         click.echo(_json(baseline for rows in found.values() for baseline in rows))
     elif output is None:

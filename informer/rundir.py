@@ -358,6 +358,11 @@ class RunDir:
         return self.path / "orders.json"
 
     @property
+    def traits(self) -> Path:
+        """What the data are like, beside the baselines of a search."""
+        return self.path / "traits.json"
+
+    @property
     def log(self) -> Path:
         """What the worker printed."""
         return self.path / "log.txt"

@@ -29,6 +29,7 @@ from pydantic import ValidationError
 from data.registry import DataError
 from informer.failpoint import failpoint
 from informer.rundir import RunDir, UsedData
+from nas_engine import lessons
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
 from nas_engine.interruptions import EngineClosed, cannot_be_written
@@ -168,7 +169,8 @@ def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | Non
     if not isinstance(command, Start):
         writer.answer(row.id, False, f"A {command.kind} needs a search to act on.")
         return None
-    if problems := reasons_not_to_start(command.spec, settings, writer.workspace):
+    problems = reasons_not_to_start(command.spec, settings, writer.workspace)
+    if problems := problems or lessons.problems(writer.read, command.spec):
         writer.answer(row.id, False, " ".join(problems))
         return None
     with writer.transaction():
@@ -639,6 +641,7 @@ class Engine:
             folder = RunDir(self._workspace.baselines(self._search_id))
             folder.create(self._search(writer).spec.base())
             rows = self._trainers.baselines(folder, partial(self._ending, 0))
+            lessons.take(writer, self._search(writer), folder.traits, self._settings)
             failpoint("baselines.before_store")
             writer.add_baselines(self._search_id, rows)
             writer.log(self._search_id, "The baselines are computed.")

@@ -16,6 +16,7 @@ from nas_engine.planners.base import (
     View,
     first_proposal,
 )
+from nas_engine.planners.earlier import past_proposal
 from nas_engine.proposals import Proposal, check
 from nas_engine.search import SearchSpec
 from nas_engine.store.known import KnownTrials
@@ -169,7 +170,7 @@ class Planning:
             if trial.ended_at is not None and self._told.get(trial.number) != _end(trial):
                 self._planner.observe(trial)
                 self._told[trial.number] = _end(trial)
-        return view.whole(self._planner.propose(view))
+        return view.whole(past_proposal(view) or self._planner.propose(view))
 
 
 def _told(proposal: Proposal) -> str:

@@ -26,6 +26,7 @@ from nas_engine.cli.common import (
     timer_option,
     workspace_of,
 )
+from nas_engine.cli.learning import learn_option, with_lessons
 from nas_engine.cli.output import print_search
 from nas_engine.commands import Change
 from nas_engine.machine import default_slots, gpus
@@ -95,6 +96,7 @@ from nas_engine.workspace import Workspace
 )
 @backend_options
 @aims_options
+@learn_option
 @db_option
 @click.option("--verbose", is_flag=True, help="Print every epoch.")
 @click.option("--debug", is_flag=True, help="Print the engine's log too.")
@@ -117,6 +119,7 @@ def search(
     rules: tuple[str, ...],
     backend: Given,
     aims: Aims,
+    learned_from: str | None,
     db: Path | None,
     verbose: bool,
     debug: bool,
@@ -150,6 +153,7 @@ def search(
         raise Refused("Say with --slots how many trials the cluster trains at once.")
     chosen = default_slots(spec.base()) if slots is None else slots
     spec = SearchSpec.model_validate({**dict(spec), "slots": chosen})
+    spec = with_lessons(spec, learned_from, environment, workspace)
     with reading(workspace) as reader:
         same = reader.search_like(spec) if reader else None
     if same is not None and same.finished >= max(same.max_trials, max_iterations):

@@ -12,6 +12,7 @@ from nas_engine.curves import Curve, curves_of
 from nas_engine.evaluator import Noise, pooled_noise
 from nas_engine.front import Box, Gap, box, figures, front, gaps, hypervolume, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
+from nas_engine.lessons import NOTHING, Lessons, kept
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.planners.aims import traded
 from nas_engine.planners.inside import moved, shrunk
@@ -47,6 +48,7 @@ class View:
         default_factory=dict
     )  # where more than the error counts
     withdrawn: Sequence[RevisionRow] = ()  # proposals for this trial that were turned back
+    lessons: Lessons = NOTHING  # taken from earlier searches when this one began
 
     @classmethod
     def of(
@@ -80,6 +82,7 @@ class View:
             withdrawn=[
                 row for row in reader.revisions(search_id, number) if row.why == "asked again"
             ],
+            lessons=kept(reader, search_id),
         )
 
     @classmethod
@@ -115,6 +118,7 @@ class View:
             noises=reader.noises(search_id, before=moment) if traded(spec) else {},
             spend=reader.spend(search_id, without=number, before=moment),
             steering=steering,
+            lessons=kept(reader, search_id),
         )
 
     @cached_property

@@ -49,15 +49,21 @@ class Prospect:
         return over or 0.0, tuple(self.figures[name] for name in spec.objectives)
 
 
+def earlier(told: Sequence[Told], name: Objective) -> list[Earlier]:
+    """Return what a surrogate learns from other searches of one figure."""
+    return [Earlier(each.trial.config, each.figures[name], each.weight) for each in told]
+
+
 class Prospects:
     """A model of all that a search wants low or bounds, learned from its results."""
 
     def __init__(self, view: View, results: Sequence[TrialRow]) -> None:
         """Learn from `results`; at least two must have all figures."""
         self._view, spec = view, view.spec
-        self.errors = Surrogate(view.space, results)
+        told = prior(view, results)
+        self.errors = Surrogate(view.space, results, earlier=earlier(told, "val_mse"))
         self._costs = {
-            name: Surrogate(view.space, results, of=name)
+            name: Surrogate(view.space, results, of=name, earlier=earlier(told, name))
             for name in names(spec)[1:]
             if not MEASURES[name].exact
         }

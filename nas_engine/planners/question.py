@@ -19,11 +19,14 @@ from data.registry import find
 from informer.config import Choices, fields
 from nas_engine.evaluator import Noise
 from nas_engine.front import excess, rank
+from nas_engine.lessons import TOLD
 from nas_engine.llm import prompt
 from nas_engine.plaintext import in_line
 from nas_engine.planners.aims import beaten_by, costs
 from nas_engine.planners.base import OPEN, View, told_moves
+from nas_engine.planners.earlier import lessons_text
 from nas_engine.planners.findings import borne_out, failures, findings
+from nas_engine.planners.prior import prior_text
 from nas_engine.planners.tpe import INFEASIBLE, RESULTS, ordered
 from nas_engine.planners.wanted import aim, wanted_text
 from nas_engine.proposals import differences, judged
@@ -50,6 +53,7 @@ class _Fullness:
     findings: int
     failures: int
     help: bool = True
+    lessons: int = 2  # lines about each search that is learned from
 
     @property
     def front(self) -> int:
@@ -87,15 +91,15 @@ def _fullness(trials: int, found: int, failed: int) -> Iterator[_Fullness]:
     """Yield what may be told, the fullest first."""
     newest = trials
     while True:
-        yield _Fullness(newest, BEST, found, failed)
+        yield _Fullness(newest, BEST, found, failed, lessons=TOLD)
         if newest <= 8:
             break
         newest = max(8, newest * 2 // 3)
-    yield _Fullness(8, BEST, 24, 8)
+    yield _Fullness(8, BEST, 24, 8, lessons=4)
     yield _Fullness(8, BEST, 24, 8, help=False)
     yield _Fullness(5, BEST, 12, 4, help=False)
-    yield _Fullness(3, 3, 6, 2, help=False)
-    yield _Fullness(1, 1, 3, 1, help=False)
+    yield _Fullness(3, 3, 6, 2, help=False, lessons=1)
+    yield _Fullness(1, 1, 3, 1, help=False, lessons=0)
 
 
 def _filled(
@@ -106,6 +110,7 @@ def _filled(
     return prompt(
         "planner",
         task=task_text(view),
+        lessons=lessons_text(view, fullness.lessons),
         budget=_budget(view),
         guidance=_guidance(view),
         noise=_noise(view.noise),
@@ -143,6 +148,8 @@ def optimiser_text(view: View, study: optuna.Study) -> str:
     several = len(view.spec.objectives) > 1
     good = (default_gamma_multiobjective if several else default_gamma)(len(complete) + pruned)
     beside = f" and {pruned} pruned" if pruned else ""
+    if learned := prior_text(complete):
+        beside += f",{learned.removeprefix(' and')} among them, all told by their rank"
     lines = [f"{len(complete)} results{beside}; its model of good trials rests on the best {good}"]
     if importances := _importances(study):
         shares = [(key, share) for key, share in importances.items() if share >= 0.01][:8]

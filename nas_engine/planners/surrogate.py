@@ -42,6 +42,15 @@ class Expected:
     improvement: float  # of log val_mse over the best
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """A result of another search, see `earlier.prior`."""
+
+    config: Mapping[str, Value]
+    figure: float  # that it should come to here
+    weight: float  # beside 1 of a result of the search itself
+
+
 class Surrogate:
     """A model of val_mse, or of a measured cost, over the space, learned from trials that have it.
 
@@ -49,12 +58,22 @@ class Surrogate:
     """
 
     def __init__(
-        self, space: Mapping[str, Search], trials: Sequence[Tried], of: Objective = "val_mse"
+        self,
+        space: Mapping[str, Search],
+        trials: Sequence[Tried],
+        of: Objective = "val_mse",
+        earlier: Sequence[Earlier] = (),
     ) -> None:
         """Learn from `trials`; at least two must have a result.
 
         Those that were pruned have none: an error after fewer epochs is no error at the end. Their
         latency was measured before the first.
+
+        Args:
+            space: what planners may choose from.
+            trials: of the search.
+            of: what is learned.
+            earlier: trials of other searches.
         """
         known = [
             trial
@@ -67,9 +86,16 @@ class Surrogate:
             n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
         )
         errors = np.log(np.maximum(self.results, LEAST))
-        self._forest.fit(self._encoded([trial.config for trial in known]), errors)
+        configs = [trial.config for trial in known] + [trial.config for trial in earlier]
+        before = np.log(np.maximum([trial.figure for trial in earlier], LEAST))
+        self._forest.fit(
+            self._encoded(configs),
+            np.concatenate((errors, before)),
+            [1.0] * len(known) + [trial.weight for trial in earlier] if earlier else None,
+        )
         # The mean square by which each result was missed by the trees that had not seen it.
-        self.missed = float(np.mean((errors - self._forest.oob_prediction_) ** 2))
+        seen = self._forest.oob_prediction_[: len(known)]
+        self.missed = float(np.mean((errors - seen) ** 2))
 
     def expect(
         self, configs: Sequence[Mapping[str, Value]], best: float | None = None

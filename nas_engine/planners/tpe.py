@@ -31,7 +31,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from informer.config import Interval, Search, Value, fields
+from nas_engine.lessons import PastTrial
 from nas_engine.planners.base import OPEN, Results, SpaceExhausted, View
+from nas_engine.planners.prior import of_earlier, prior_text, told_before
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.space import contains, in_order
@@ -113,6 +115,9 @@ class OptunaPlanner:
             for version, trial in opened.items()
         }
         told = [self._told[trial.number] for trial in results] + list(self._open.values())
+        if self._kind == "tpe":
+            space = view.space
+            told += told_before(view, results, lambda past: _encoded(past, space), distributions)
         return optuna.create_study(
             storage=_Known(told),
             sampler=RandomSampler(seed=0),
@@ -138,19 +143,22 @@ class OptunaPlanner:
         return int(view.spec.start()["training.seed"]) + view.number
 
     def _hypothesis(self, study: optuna.Study, view: View) -> str:
-        finished = len(study.get_trials(deepcopy=False, states=RESULTS))
+        everything = study.get_trials(deepcopy=False, states=RESULTS)
+        learned = prior_text(everything)
+        finished = len(everything) - of_earlier(everything).total()
         if self._kind == "random":
             return "Drawn at random from the search space."
         if isinstance(study.sampler, RandomSampler):
             return "Drawn at random: all that TPE would try has been tried."
-        if finished < startup_trials(view):
+        if len(everything) < startup_trials(view):
             return (
                 f"Drawn at random: TPE models the space from {startup_trials(view)} results on, "
-                f"and has {finished}."
+                f"and has {finished}{learned}."
             )
         return (
-            f"TPE expects more of these values than of others, judged by {finished} results: they "
-            "are likely under its model of the best trials and unlikely under that of the rest."
+            f"TPE expects more of these values than of others, judged by {finished} results"
+            f"{learned}: they are likely under its model of the best trials and unlikely under "
+            "that of the rest."
         )
 
 
@@ -233,7 +241,7 @@ def _frozen(
         distributions: the same as Optuna's.
         end: the last epoch of a pruned trial.
     """
-    inside = dict(asked(trial, space))
+    params = _encoded(trial, space)
     state, number = _state(trial, spec), trial.number - _BEFORE
     frozen = FrozenTrial(
         number=number,
@@ -243,8 +251,8 @@ def _frozen(
         values=_values(trial, spec) if state is TrialState.COMPLETE else None,
         datetime_start=None,
         datetime_complete=None,
-        params={key: _encode(search, trial.config[key]) for key, search in inside.items()},
-        distributions={key: distributions[key] for key in inside},
+        params=params,
+        distributions={key: distributions[key] for key in params},
         user_attrs={"source": trial.source, "number": trial.number},
         system_attrs={},
         intermediate_values={end.epoch: end.val_mse} if end and end.val_mse is not None else {},
@@ -252,6 +260,11 @@ def _frozen(
     for name, passed in _broken(trial, spec).items():
         frozen.set_constraint(name, passed)
     return frozen
+
+
+def _encoded(trial: TrialRow | PastTrial, space: Mapping[str, Search]) -> dict[str, Value]:
+    """Return the settings of which a sampler is told, in Optuna's terms."""
+    return {key: _encode(search, trial.config[key]) for key, search in asked(trial, space)}
 
 
 def _state(trial: TrialRow, spec: SearchSpec) -> TrialState:
@@ -286,7 +299,7 @@ def _broken(trial: TrialRow, spec: SearchSpec) -> dict[str, float]:
     return passed
 
 
-def asked(trial: TrialRow, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:
+def asked(trial: TrialRow | PastTrial, space: Mapping[str, Search]) -> Iterator[tuple[str, Search]]:
     """Return what a sampler is told of a trial: settings with a part to play, in the space."""
     for key, search in space.items():
         if fields()[key].active(trial.config) and contains(search, trial.config[key]):

@@ -455,6 +455,15 @@ class Reader:
         rows = self.fetch("SELECT data FROM searches WHERE id = ?", (search_id,))
         return _used(rows[0][0]) if rows else None
 
+    def traits(self) -> dict[int, str]:
+        """Return what the data of the searches are like, as JSON, where that is known."""
+        return dict(self.fetch("SELECT id, traits FROM searches WHERE traits <> ''"))
+
+    def lessons(self, search_id: int) -> str:
+        """Return what a search took from earlier ones when it began, as JSON; '' for nothing."""
+        found = self.fetch("SELECT lessons FROM searches WHERE id = ?", (search_id,))
+        return str(found[0][0]) if found else ""
+
     def search_like(self, spec: SearchSpec) -> SearchRow | None:
         """Return the search that has the settings of `spec`, whatever its budget.
 

@@ -706,9 +706,11 @@ _RUN_COLUMNS = """id, search_id, number, seed, attempt, crashes, state, error_cl
     memory_mb, peak_memory_mb, gpu_percent, gpu_memory_mb, data_sha256"""
 
 _MANY = (
-    # What the data of a search are like: the JSON of a `nas_engine.similarity.Traits`, '' where
-    # that is not known.
+    # What the data of a search are like: the JSON of a `data.traits.Traits`, '' where that is not
+    # known. What it learns from earlier searches, taken when it began: the JSON of a
+    # `nas_engine.lessons.Lessons`, '' where there is none.
     "ALTER TABLE searches ADD COLUMN traits TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE searches ADD COLUMN lessons TEXT NOT NULL DEFAULT ''",
     # A training begins from scratch, or with the weights of the trial `inherited_from`, which then
     # are `inherited_share` of its own. `latency_ms` is of a batch of forecasts, `flops` of one
     # window. `node` is the machine of a cluster; '' is this one.

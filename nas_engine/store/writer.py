@@ -170,6 +170,18 @@ class Writer:
             (data.model_dump_json(), search_id),
         )
 
+    def note_traits(self, search_id: int, traits: str) -> None:
+        """Record what the data of a search are like, as JSON, where that is not known yet."""
+        self._execute(
+            "UPDATE searches SET traits = ? WHERE id = ? AND traits = ''", (traits, search_id)
+        )
+
+    def keep_lessons(self, search_id: int, lessons: str) -> None:
+        """Record what a search takes from earlier ones, as JSON; what was recorded once stays."""
+        self._execute(
+            "UPDATE searches SET lessons = ? WHERE id = ? AND lessons = ''", (lessons, search_id)
+        )
+
     def change(self, search_id: int, spec: SearchSpec) -> None:
         """Set what may be changed while a search runs: budgets, slots and mode."""
         self._execute(

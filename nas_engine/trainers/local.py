@@ -164,7 +164,10 @@ class LocalTrainer:
         """Compute the baselines in a process of their own; raises TrainerError, BaselinesEnded."""
         output = folder.path / "baselines.json"
         files = ("--config", str(folder.config), "--output", str(output))
-        process = self._started([*BASELINES_COMMAND, *files], folder.log, subprocess.DEVNULL)
+        likeness = ("--traits", str(folder.traits))
+        process = self._started(
+            [*BASELINES_COMMAND, *files, *likeness], folder.log, subprocess.DEVNULL
+        )
         limit = time.monotonic() + BASELINES_SECONDS
         try:
             while process.poll() is None:

@@ -35,6 +35,7 @@ from pages._parts.cluster import choose_backend
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.inheriting import choose_inherits
+from pages._parts.lessons import choose_lessons
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
 from pages._parts.states import PLANNERS
@@ -446,6 +447,8 @@ except ValidationError as error:  # a browser may send what no widget offers
     st.stop()
 problems = unread + unread_bounds + (problems_of(search) or backend_problems(search))
 if not problems:
+    lessons = choose_lessons(form, begins.spec, search)
+    search = search.model_copy(update={"lessons": lessons})
     show_space(search, space_table)
     problems = show_cost(search)
 for problem in problems:
