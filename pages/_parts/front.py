@@ -14,7 +14,7 @@ from data.registry import DataError
 from informer.config import ConfigError, from_flat
 from nas_engine.amounts import gap_text
 from nas_engine.front import Gap, Growth, box, front, gaps, growth
-from nas_engine.objectives import EXACT, MEASURES, Objective
+from nas_engine.objectives import MEASURES, Objective, exact_figures
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome, outcomes
 from nas_engine.store.reader import BaselineRow
@@ -80,9 +80,7 @@ def placed(results: Results) -> list[Outcome]:
         config = {**results.starts.get(row.search, {}), **json.loads(row.differences)}
         try:
             whole = from_flat(config)
-            found[at] = row._replace(
-                parameters=EXACT["parameters"](whole), flops=EXACT["flops"](whole)
-            )
+            found[at] = row._replace(**exact_figures(whole))
         except (ConfigError, DataError):  # its data set is gone: it is drawn once it has a result
             continue
     return found

@@ -8,9 +8,9 @@ import streamlit as st
 
 from informer.config import ConfigError, from_flat
 from informer.orders import Timing
-from nas_engine.amounts import amount, bounds_text, broken_text
+from nas_engine.amounts import amount, broken_text
 from nas_engine.front import keeps
-from nas_engine.objectives import MEASURES, exact_figures
+from nas_engine.objectives import MEASURES, exact_figures, written
 from nas_engine.store.reader import TrialRow
 from pages._parts.text import plain
 from pages._parts.trial_view import View
@@ -55,12 +55,12 @@ def bounds_line(known: TrialRow, view: View) -> str:
     if not bounds:
         return ""
     if broken := broken_text(known, bounds):
-        return f"✕ Breaks the bounds: {broken}; they are {bounds_text(bounds)}."
+        return f"✕ Breaks the bounds: {broken}; they are {written(bounds)}."
     if keeps(known, bounds):
-        return f"✓ Keeps the bounds: {bounds_text(bounds)}."
+        return f"✓ Keeps the bounds: {written(bounds)}."
     missing = [MEASURES[name].title for name in bounds if getattr(known, name) is None]
     return (
-        f"Whether it keeps the bounds ({bounds_text(bounds)}) is not known yet; to be measured: "
+        f"Whether it keeps the bounds ({written(bounds)}) is not known yet; to be measured: "
         f"{', '.join(missing)}."
     )
 

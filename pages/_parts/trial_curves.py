@@ -62,6 +62,8 @@ def show_curves(view: View) -> None:
             st.info(
                 "No epoch has ended yet."
                 if view.trial.ended_at is None
+                else "It was not trained from scratch."
+                if view.inherited
                 else "No epoch of this trial was recorded."
             )
             return
@@ -203,11 +205,12 @@ def runs_frame(runs: Sequence[RunRow]) -> pd.DataFrame:
     def figure(value: float | None, unit: str) -> str:
         return "–" if value is None else f"{value:,.0f} {unit}"
 
+    both_kinds = any(run.kind != "scratch" for run in runs)
     return pd.DataFrame(
         [
             {
                 "Seed": str(run.seed),
-                "Begun": run.begun,
+                **({"Begun": run.begun} if both_kinds else {}),
                 "State": trial_state(run.state),
                 "val_mse ↓": error_text(run.val_mse),
                 "Best epoch": "–"

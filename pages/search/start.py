@@ -285,7 +285,7 @@ def choose_pruning(origin: Origin) -> Pruning:
 
 def choose_advanced(
     start: dict[str, Value], prefix: str, origin: Origin
-) -> tuple[dict[str, Value], Pruning, Limits, Rules]:
+) -> tuple[dict[str, Value], Pruning, bool, Limits, Rules]:
     """Let everything else be chosen."""
     with st.expander(
         "Advanced: architecture, training, pruning, limits, rules", key="start-advanced"
@@ -295,11 +295,12 @@ def choose_advanced(
         held = settings_by_section(keys, start, prefix)
         st.markdown("**Early ends**")
         pruning = choose_pruning(origin)
+        inherits = choose_inherits(origin.form, origin.spec.inherits)
         st.markdown("**Limits**")
         limits = figures_in_grid(origin.spec.limits, f"{origin.form}-limit")
         st.markdown("**Rules of the evaluator**")
         rules = figures_in_grid(origin.spec.rules, f"{origin.form}-rule")
-    return held, pruning, limits, rules
+    return held, pruning, inherits, limits, rules
 
 
 # -- what the choices come to -------------------------------------------------------------------
@@ -419,8 +420,7 @@ with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
 backend = choose_backend(begins.spec.backend, begins.form)
-advanced, pruning, limits, rules = choose_advanced(first, form, begins)
-inherits = choose_inherits(begins.form, begins.spec.inherits)
+advanced, pruning, inherits, limits, rules = choose_advanced(first, form, begins)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from informer.config import RunConfig
 from informer.rundir import Failure, RunDir, Success
-from nas_engine.commands import OnTrial
+from nas_engine.commands import OnTrial, send
 from nas_engine.exchange.importing import import_search
 from nas_engine.inheritance import (
     ALL_THE_SAME,
@@ -283,3 +283,29 @@ def test_a_search_without_it_trains_from_scratch_alone(bench: Bench) -> None:
     trials = searched(bench, trials=4, inherits=False)
     assert len(trainer.begun_with) == 4
     assert {run.kind for runs in all_runs(bench, trials).values() for run in runs} == {"scratch"}
+
+
+class Stopped(Inheriting):
+    """Has a person stop trial 1 while it trains with inherited weights."""
+
+    workspace: Workspace
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        if run.path.name == "trial-0001-inherited":
+            send(self.workspace, OnTrial(kind="stop_trial", number=1), 1)
+            self.epoch_seconds = 60.0
+        else:
+            self.epoch_seconds = 0.0
+        return super().train(run, watch)
+
+
+def test_a_trial_that_is_stopped_with_inherited_weights_is_not_begun_from_scratch(
+    bench: Bench,
+) -> None:
+    bench.trainer = trainer = Stopped()
+    trainer.workspace = bench.workspace
+    trials = searched(bench, trials=3)
+    assert [trial.state for trial in trials] == ["completed", "stopped", "completed"]
+    assert (trials[1].rule, trials[1].val_mse) == ("no result", None)
+    (run,) = all_runs(bench, trials)[1]
+    assert (run.kind, run.state) == ("inherited", "stopped")
