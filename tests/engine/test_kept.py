@@ -267,6 +267,7 @@ def spec(**backend: Any) -> SearchSpec:
     ("backend", "said"),
     [
         ({"name": "ray"}, "Name the address"),
+        ({"name": "ray", "address": "ray://head:10001"}, "make this machine part"),
         ({"name": "ray", "address": "head:6379", "checkpoints": "nas"}, "no folder that all nodes"),
     ],
 )
