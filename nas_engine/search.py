@@ -155,7 +155,7 @@ class Backend(BaseModel):
     address: str = Field(
         "",
         max_length=500,
-        description="Of the cluster: HOST:PORT; auto: the one that this machine is part of",
+        description="Of the cluster: HOST:PORT; auto: the one here",
     )
     cpus: float = Field(1.0, gt=0, le=1024, description="CPU cores that a training has")
     gpus: float = Field(0.0, ge=0, le=64, description="GPUs that a training has; a share is fine")
