@@ -31,10 +31,10 @@ def backend_problems(spec: SearchSpec) -> list[str]:
     problems = []
     if not backend.address.strip():
         problems.append("Name the address of the Ray cluster: HOST:PORT, or auto for the one here.")
-    if backend.address.startswith("ray://") and importlib.util.find_spec("grpc") is None:
+    if "://" in backend.address:
         problems.append(
-            "An address with ray:// needs Ray's client: pip install 'ray[client]'; or make this "
-            "machine part of the cluster with ray start, and name HOST:PORT."
+            "An address with :// is one of Ray's client, which is not used here: make this machine "
+            "part of the cluster (ray start --address=HOST:PORT), and name HOST:PORT."
         )
     folder = backend.checkpoints
     if folder and "://" not in folder and not PurePath(folder).is_absolute():

@@ -157,7 +157,9 @@ class Backend(BaseModel):
 
     name: BackendName = "local"
     address: str = Field(
-        "", max_length=500, description="Of the cluster: HOST:PORT, ray://HOST:PORT, or auto"
+        "",
+        max_length=500,
+        description="Of the cluster: HOST:PORT; auto: the one here",
     )
     cpus: float = Field(1.0, gt=0, le=1024, description="CPU cores that a training has")
     gpus: float = Field(0.0, ge=0, le=64, description="GPUs that a training has; a share is fine")

@@ -80,7 +80,8 @@ def placed(results: Results) -> list[Outcome]:
         config = {**results.starts.get(row.search, {}), **json.loads(row.differences)}
         try:
             whole = from_flat(config)
-            found[at] = row._replace(**exact_figures(whole))
+            exact = exact_figures(whole)
+            found[at] = row._replace(parameters=exact["parameters"], flops=exact["flops"])
         except (ConfigError, DataError):  # its data set is gone: it is drawn once it has a result
             continue
     return found
