@@ -236,11 +236,16 @@ def figures(
 ) -> Iterator[tuple[str, str]]:
     """Return what is printed, figure by figure."""
     began = sorted(moment for _, moment, _ in counts.busy)
-    full = began[min(workers, len(began)) - 1] + 1.0  # every slot has had a training
+    filled = len(began) >= workers and began[workers - 1] < stopped - 10.0
+    # Where not every slot has had a training, the second half is looked at.
+    full = began[workers - 1] if filled else (began[0] + stopped) / 2
     wall, span = stopped - began[0], stopped - full
     ended = sum(full <= moment < stopped for _, _, moment in counts.busy)
     yield "workers; epochs shortened by", f"{workers}; {factor:g}"
-    yield "seconds until every slot had a trial, and from then on", f"{wall - span:.0f}, {span:.0f}"
+    yield (
+        "seconds until every slot had a trial, and from then on",
+        (f"{wall - span:.0f}, {span:.0f}" if filled else f"never; {span:.0f} are looked at"),
+    )
     yield (
         "trainings begun; ended an hour from then on",
         (f"{len(began):,}; {3600 * ended / span:,.0f}"),
