@@ -105,7 +105,8 @@ def show_state(view: View) -> None:
         st.info("Its training is being ended.")
     if trial.error:
         kind = f"{plain(trial.error_class.replace('_', ' '))}: " if trial.error_class else ""
-        st.warning(f"It has {plain(trial.state)}: {kind}{plain(trial.error)}")
+        verb = "was" if trial.state in ("pruned", "stopped", "rejected") else "has"
+        st.warning(f"It {verb} {plain(trial.state)}: {kind}{plain(trial.error)}")
 
 
 # -- key figures --------------------------------------------------------------------------------
