@@ -32,7 +32,7 @@ TRIAL_STATES = {
     "pruned": State(
         "✂",
         "orange",
-        "was ended early or not trained from scratch: it fell behind others, or breaks a bound",
+        "was ended early, or never begun: it fell behind the others, or breaks a bound",
     ),
     "stopped": State("■", "gray", "was ended by a person"),
     "failed": State("✕", "red", "raised an error"),
