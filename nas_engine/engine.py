@@ -54,8 +54,7 @@ from nas_engine.trainers.pool import Pool, device_share
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
-    from langgraph.checkpoint.sqlite import SqliteSaver
-
+    from nas_engine.graph import Checkpoints
     from nas_engine.llm import LanguageModel
     from nas_engine.pruning import Pruner
 
@@ -223,7 +222,7 @@ class Engine:
         self._preparing = threading.Lock()
         self._planning: Planning | None = None
         self._pruner: Pruner | None = None
-        self._checkpoints: SqliteSaver | None = None
+        self._checkpoints: Checkpoints | None = None
 
     def run(self, told_to_end: threading.Event | None = None) -> None:
         """Work until nothing is left to do; raises LeaseLost when another engine takes over."""

@@ -47,6 +47,7 @@ from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch
 from nas_engine.workspace import Workspace
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
+Checkpoints = SqliteSaver
 
 
 _VERDICT = TypeAdapter(Verdict)
@@ -109,7 +110,7 @@ def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
     graph.invoke(start, config, durability="sync")
 
 
-def checkpoints_of(workspace: Workspace) -> SqliteSaver:
+def checkpoints_of(workspace: Workspace) -> Checkpoints:
     """Open the checkpoints: for all threads of an engine, which wait for each other's turn.
 
     They do not wait for the disk: a step whose checkpoint is lost in a power cut is taken again,
@@ -120,7 +121,7 @@ def checkpoints_of(workspace: Workspace) -> SqliteSaver:
     return SqliteSaver(connection)
 
 
-def build(use: Resources, checkpoints: SqliteSaver) -> Graph:
+def build(use: Resources, checkpoints: Checkpoints) -> Graph:
     """Return the compiled workflow."""
     builder = StateGraph(TrialState)
     builder.add_node("plan", lambda state: _plan(use, state))
