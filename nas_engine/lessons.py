@@ -284,12 +284,10 @@ def proposed(reader: Reader, spec: SearchSpec, settings: Settings) -> tuple[int,
 
     Where a search that differs in nothing else has begun already, they are those of that one.
     """
-    begun = [search for search in reader.searches() if search.spec.lessons]
-    for search in begun:
-        wanted = spec.model_copy(update={"lessons": search.spec.lessons})
-        like = reader.search_like(wanted)
-        if like is not None:
-            return search.spec.lessons
+    begun = {search.spec.lessons for search in reader.searches()} - {()}
+    for numbers in sorted(begun):
+        if reader.search_like(spec.model_copy(update={"lessons": numbers})) is not None:
+            return numbers
     searches = [search for search in reader.searches() if search.best is not None]
     found = alikeness(reader, planned_task(spec, reader), searches, settings)
     like = [number for number, likeness in found.items() if likeness.value >= ALIKE]

@@ -22,7 +22,8 @@ from nas_engine.front import excess, excess_of, figures, hypervolume
 from nas_engine.objectives import MEASURES, Objective, exact_figures
 from nas_engine.planners.aims import Standing, names
 from nas_engine.planners.base import View
-from nas_engine.planners.surrogate import LEAST, Surrogate
+from nas_engine.planners.earlier import Told, prior
+from nas_engine.planners.surrogate import LEAST, Earlier, Surrogate
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 
