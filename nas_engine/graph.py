@@ -270,6 +270,7 @@ def _train(
         epoch = folder.create(config, Orders(weights=str(start.weights)) if start else orders)
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
         which += f" with the weights of trial {start.trial} that fit" if start else ""
+        which += " from scratch" if use.spec.inherits and number and not start else ""
         goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
         writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
         failpoint("train.folder_ready")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from informer.config import RunConfig, short
-from informer.cost import parameters
-from informer.estimate import forecast_flops
+from informer.config import short
 
 Objective = Literal["val_mse", "latency_ms", "parameters", "flops", "seconds", "memory_mb"]
 """Each names the attribute of a trial, and the column of its table, that holds its figure."""
@@ -53,12 +51,6 @@ MEASURES: Mapping[Objective, Measure] = MappingProxyType(
 )
 COSTS: tuple[Objective, ...] = get_args(Objective)[1:]
 """What the error may be traded against."""
-
-
-EXACT: Mapping[Objective, Callable[[RunConfig], int]] = MappingProxyType(
-    {"parameters": parameters, "flops": forecast_flops}
-)
-"""What is known of a configuration before it is trained, by arithmetic."""
 
 
 # -- bounds as people write them ------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,11 +24,11 @@ from informer.config import (
     short,
 )
 from informer.cost import parameters
-from informer.estimate import training_seconds
+from informer.estimate import forecast_flops, training_seconds
 from nas_engine.amounts import amount
 from nas_engine.guidance import Constraint
 from nas_engine.machine import cuda_devices, gpus, memory_allowed, memory_needed
-from nas_engine.objectives import EXACT
+from nas_engine.objectives import Objective
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
 from nas_engine.store.reader import TrialRow
@@ -42,6 +43,11 @@ TIMED = 50
 
 LEVEL = 0.8
 """Probability with which an expected interval of improvements is meant to hold the actual one."""
+
+EXACT: Mapping[Objective, Callable[[RunConfig], int]] = MappingProxyType(
+    {"parameters": parameters, "flops": forecast_flops}
+)
+"""What is known of a configuration before it is trained, by arithmetic."""
 
 NEAR = 0.02
 """Share of an interval within which two values of a setting are as good as the same."""

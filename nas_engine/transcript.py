@@ -41,7 +41,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "decision": ("decision", "author", "comment", "changes", "waited_seconds"),
     "run": (
         *("seed", "state", "val_mse", "val_mae", "best_epoch", "epochs", "seconds", "attempt"),
-        *("crashes", "error_class", "error", "ended"),
+        *("crashes", "error_class", "error", "ended", "inherited_from", "inherited_share"),
     ),
     "verdict": (
         *("accepted", "rule", "sentence", "opinion", "value", "seeds", "tried", "incumbent"),
@@ -105,7 +105,7 @@ def lives(reader: Reader, search_id: int, trials: Sequence[TrialRow]) -> list[Li
             trial,
             [call for call in reader.llm_calls(search_id, trial.number) if call.role in OF_TRIALS],
             reader.revisions(search_id, trial.number),
-            reader.runs(search_id, trial.number),
+            reader.runs(search_id, trial.number, every=True),
             reader.judged_by(search_id, trial.number).get(trial.number),
             when[trial.number],
         )

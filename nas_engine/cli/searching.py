@@ -66,6 +66,12 @@ from nas_engine.workspace import Workspace
     help="Whether trials that fall behind end early: none, successive_halving or hyperband.",
 )
 @click.option(
+    "--inherit",
+    is_flag=True,
+    help="Train trials first with the weights of the one they change, and from scratch only those "
+    "that may compare.",
+)
+@click.option(
     "--space",
     "narrowings",
     multiple=True,
@@ -100,6 +106,7 @@ def search(
     settings: tuple[str, ...],
     slots: int | None,
     pruning: str,
+    inherit: bool,
     narrowings: tuple[str, ...],
     guidance: str,
     limits: tuple[str, ...],
@@ -126,6 +133,7 @@ def search(
         guidance=guidance,
         max_trials=max_iterations,
         pruning=_pruning(pruning),
+        inherits=inherit,
         limits=Limits.model_validate(assignments(limits)),
         rules=Rules.model_validate(assignments(rules)),
         **aims,

@@ -15,8 +15,7 @@ from informer.config import (
 )
 from informer.cost import parameters
 from nas_engine.machine import memory_needed
-from nas_engine.objectives import EXACT
-from nas_engine.proposals import Record
+from nas_engine.proposals import EXACT, Record
 from nas_engine.space import contains, dimensions
 
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from informer.config import Value, from_flat
 from nas_engine.front import excess, excess_of, figures, hypervolume
-from nas_engine.objectives import EXACT, MEASURES, Objective
+from nas_engine.objectives import MEASURES, Objective
 from nas_engine.planners.aims import Standing, names
 from nas_engine.planners.base import View
 from nas_engine.planners.surrogate import Surrogate
+from nas_engine.proposals import EXACT
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 

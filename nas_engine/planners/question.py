@@ -288,8 +288,8 @@ def _outcome(view: View, trial: TrialRow) -> str:
 
 
 def _pruned(end: EpochRow | None, trial: TrialRow) -> str:
-    if end is None or end.val_mse is None:
-        return "pruned, behind the others"
+    if end is None or end.val_mse is None:  # given up after a training with inherited weights
+        return f"pruned: {trial.error[:300]!r}" if trial.error else "pruned, behind the others"
     return (
         f"pruned after epoch {end.epoch} of {trial.config['training.epochs']} at val_mse "
         f"{end.val_mse:.6g}, behind the others there"

@@ -188,6 +188,14 @@ class RunRow:
     latency_ms: float | None
     flops: float | None  # for the forecast of one window
 
+    @property
+    def begun(self) -> str:
+        """What it began with, in words."""
+        if self.kind == "scratch":
+            return "from scratch"
+        share = "" if self.inherited_share is None else f"{self.inherited_share:.0%} of the "
+        return f"with {share}weights of trial {self.inherited_from}"
+
 
 @dataclass(frozen=True)
 class TrainingRow:

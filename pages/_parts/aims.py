@@ -9,18 +9,17 @@ import streamlit as st
 
 from informer.config import RunConfig
 from informer.orders import Timing
-from nas_engine.amounts import amount
+from nas_engine.amounts import beforehand_text
 from nas_engine.machine import gpus
 from nas_engine.objectives import (
     COSTS,
-    EXACT,
     MEASURES,
     BoundsError,
     Objective,
     parse_bounds,
     written,
 )
-from nas_engine.proposals import beyond_bounds
+from nas_engine.proposals import EXACT, beyond_bounds
 from nas_engine.search import SearchSpec
 
 Aims = Mapping[str, Any]
@@ -104,18 +103,9 @@ def choose_timing(start: Timing, prefix: str) -> Timing:
 
 def start_text(spec: SearchSpec, config: RunConfig) -> str:
     """Return how trial 0 stands to the aims of its search; empty where error alone counts."""
-    counted = {*spec.objectives[1:], *spec.at_most}
-    if not counted:
+    exact = {name: figure(config) for name, figure in EXACT.items()}
+    told = beforehand_text(exact, spec)
+    if not told:
         return ""
-    figures = " and ".join(amount(name, figure(config)) for name, figure in EXACT.items())
-    text = f"Trial 0 comes to {figures} for a forecast"
-    if counted_exactly := [name for name in spec.at_most if name in EXACT]:
-        broken = beyond_bounds(spec, config)
-        text += (
-            ": beyond the bounds, and trained all the same, as the reference"
-            if broken
-            else f": within the bound{'s' * (len(counted_exactly) > 1)} on them"
-        )
-    measured = [MEASURES[name].title.lower() for name in COSTS if name in counted - EXACT.keys()]
-    told = ", ".join(measured)
-    return f"{text}. {told.capitalize()}: known once measured." if told else f"{text}."
+    kept = " It is trained all the same, as the reference." * bool(beyond_bounds(spec, config))
+    return f"Trial 0: {told[0].lower()}{told[1:]}{kept}"

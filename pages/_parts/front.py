@@ -14,7 +14,8 @@ from data.registry import DataError
 from informer.config import ConfigError, from_flat
 from nas_engine.amounts import gap_text
 from nas_engine.front import Gap, Growth, box, front, gaps, growth
-from nas_engine.objectives import EXACT, MEASURES, Objective
+from nas_engine.objectives import MEASURES, Objective
+from nas_engine.proposals import EXACT
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome, outcomes
 from nas_engine.store.reader import BaselineRow

@@ -13,7 +13,8 @@ from pages._parts.text import seconds_text
 
 def progress_text(run: TrainingRow) -> str:
     """Return how far a training is."""
-    head = f"▶ Trial {run.number} trains · seed {run.seed}"
+    how = "" if run.kind == "scratch" else " with inherited weights"
+    head = f"▶ Trial {run.number} trains{how} · seed {run.seed}"
     if run.step is None or not run.steps:
         return f"{head} · loading data"
     return f"{head} · epoch {run.epoch} of {run.epochs} · step {run.step} of {run.steps}"

@@ -29,7 +29,11 @@ TRIAL_STATES = {
     "stalled": State("▷", "orange", "trains, but has shown no progress for a while"),
     "paused": State("‖", "gray", "will go on"),
     "completed": State("✓", "green", "trained to its end and was judged"),
-    "pruned": State("✂", "orange", "was ended early: it fell behind the others, or breaks a bound"),
+    "pruned": State(
+        "✂",
+        "orange",
+        "was ended early, or never begun: it fell behind the others, or breaks a bound",
+    ),
     "stopped": State("■", "gray", "was ended by a person"),
     "failed": State("✕", "red", "raised an error"),
     "crashed": State("✕", "red", "its process was lost"),

@@ -40,10 +40,11 @@ class Bar:
     first: int  # trial
     last: int
     count: int
+    kind: str  # of its trainings, see RunRow
 
 
 def merged(rows: Sequence[BarRow], now: float) -> list[Bar]:
-    """Return what is drawn: no two bars of one slot and state nearer than a part of the whole.
+    """Return what is drawn: no two alike in slot, state and kind nearer than a part of the whole.
 
     Args:
         rows: trainings in order of their start.
@@ -53,22 +54,23 @@ def merged(rows: Sequence[BarRow], now: float) -> list[Bar]:
         return []
     spans = [(row, max(row.started_at, row.ended_at or now)) for row in rows]
     width = (max(end for _, end in spans) - rows[0].started_at) / PARTS
-    open_bars: dict[tuple[int, str], Bar] = {}
+    open_bars: dict[tuple[int, str, str], Bar] = {}
     bars: list[Bar] = []
     for row, end in spans:
         slot = -1 if row.slot is None else row.slot
-        key = slot, row.state
+        key = slot, row.state, row.kind
         before = open_bars.get(key)
         short = before is not None and end - before.start < width
         if before is not None and short and row.started_at - before.end < width:
             open_bars[key] = Bar(
                 *(slot, row.state, before.start, max(before.end, end), before.first),
-                *(row.number, before.count + 1),
+                *(row.number, before.count + 1, row.kind),
             )
             continue
         if before is not None:
             bars.append(before)
-        open_bars[key] = Bar(slot, row.state, row.started_at, end, row.number, row.number, 1)
+        facts = (row.started_at, end, row.number, row.number, 1, row.kind)
+        open_bars[key] = Bar(slot, row.state, *facts)
     return sorted([*bars, *open_bars.values()], key=lambda bar: (bar.start, bar.slot))
 
 
@@ -129,7 +131,8 @@ def _told(bar: Bar) -> str:
         if bar.count == 1
         else f"{bar.count} trainings, trials {bar.first} to {bar.last}"
     )
-    return f"{what}: {bar.state}, {seconds_text(bar.end - bar.start)}"
+    how = "" if bar.kind == "scratch" else " with inherited weights"
+    return f"{what}{how}: {bar.state}, {seconds_text(bar.end - bar.start)}"
 
 
 def _slot(slot: int) -> str:

@@ -251,33 +251,35 @@ def show_executor(shown: Shown) -> None:
         summary, outcome = f"val_mse {value} after {trial.epochs} epochs", "complete"
     elif trial.error:
         summary, outcome = f"{trial.state}: {plain(trial.error, 120)}", "error"
-    elif trial.run_id is None:
+    elif not runs:
         summary = "not trained"
     else:
         summary = trial.state
     begun = [run.started_at for run in runs if run.started_at is not None]
     when = clock_text(min(begun)) if begun else ""
     with step(f"**Executor** · {summary}", outcome, shown.opened, when, trained_text(shown.life)):
-        if trial.run_id is None:
+        if not runs:
             st.caption("No training was begun for this trial.")
             return
-        st.text(
-            f"val_mse {value} · val_mae {error_text(trial.val_mae)} · "
-            f"best epoch {trial.best_epoch or '–'} of {trial.epochs or '–'} · "
-            f"{count_text(trial.parameters)} parameters · {seconds_text(trial.seconds)} · "
-            f"device {trial.device or '–'} · attempt {trial.attempt}"
-        )
+        if trial.run_id is not None:
+            st.text(
+                f"val_mse {value} · val_mae {error_text(trial.val_mae)} · "
+                f"best epoch {trial.best_epoch or '–'} of {trial.epochs or '–'} · "
+                f"{count_text(trial.parameters)} parameters · {seconds_text(trial.seconds)} · "
+                f"device {trial.device or '–'} · attempt {trial.attempt}"
+            )
         if shown.curve is not None:
             st.text(f"Curve {shown.curve.text}")
-        if len(runs) > 1:
+        if len(runs) > 1 or trial.run_id is None:
             for run in runs:
                 result = f"val_mse {error_text(run.val_mse)} · best epoch {run.best_epoch or '–'}"
                 said = result if run.val_mse is not None else readable(run.error)
                 since = "" if run.started_at is None else f" · {clock_text(run.started_at)}"
                 took = "" if run.seconds is None else f", {seconds_text(run.seconds)}"
-                st.text(f"Seed {run.seed}: {run.state} · {said}{since}{took}")
+                how = "" if run.kind == "scratch" else f", begun {run.begun}"
+                st.text(f"Seed {run.seed}{how}: {run.state} · {said}{since}{took}")
         if trial.error:
-            st.text(readable(f"{trial.error_class}: {trial.error}"))
+            st.text(readable(f"{trial.error_class or trial.state}: {trial.error}"))
 
 
 def trained_text(life: Life) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 import streamlit as st
 
+from nas_engine.amounts import amount
 from nas_engine.curves import analyse
 from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
 from pages._parts.figures import (
@@ -61,6 +62,8 @@ def show_curves(view: View) -> None:
             st.info(
                 "No epoch has ended yet."
                 if view.trial.ended_at is None
+                else "It was not trained from scratch."
+                if view.inherited
                 else "No epoch of this trial was recorded."
             )
             return
@@ -177,17 +180,23 @@ def _line(
 def show_runs(view: View) -> None:
     """Draw the trainings of the trial."""
     st.markdown("**Trainings**", help="One with each seed; the errors of a trial are their means.")
-    if not view.runs:
+    runs = [*view.inherited, *view.runs]
+    if not runs:
         st.caption("No training was begun for this trial.")
         return
     st.dataframe(
-        runs_frame(view.runs),
+        runs_frame(runs),
         hide_index=True,
         key="trial-runs",
         height="content",
         column_config={"Error": st.column_config.TextColumn(width=300)},
-        alt=f"{len(view.runs)} trainings of trial {view.trial.number}",
+        alt=f"{len(runs)} trainings of trial {view.trial.number}",
     )
+    if view.inherited:
+        st.caption(
+            "Begun with the weights of another trial: a shorter training whose error says only "
+            "what one from scratch is expected to come to. It is in none of the other figures."
+        )
 
 
 def runs_frame(runs: Sequence[RunRow]) -> pd.DataFrame:
@@ -196,16 +205,19 @@ def runs_frame(runs: Sequence[RunRow]) -> pd.DataFrame:
     def figure(value: float | None, unit: str) -> str:
         return "–" if value is None else f"{value:,.0f} {unit}"
 
+    both_kinds = any(run.kind != "scratch" for run in runs)
     return pd.DataFrame(
         [
             {
                 "Seed": str(run.seed),
+                **({"Begun": run.begun} if both_kinds else {}),
                 "State": trial_state(run.state),
                 "val_mse ↓": error_text(run.val_mse),
                 "Best epoch": "–"
                 if run.best_epoch is None
                 else f"{run.best_epoch} of {run.epochs}",
                 "Time": seconds_text(run.seconds),
+                "Latency": amount("latency_ms", run.latency_ms),
                 "Peak memory": figure(run.peak_memory_mb, "MB"),
                 "CPU": figure(run.cpu_percent, "%"),
                 "GPU": figure(run.gpu_percent, "%"),

@@ -6,6 +6,7 @@ import shlex
 
 import streamlit as st
 
+from nas_engine.amounts import amount
 from nas_engine.standing import run_share
 from nas_engine.store.reader import TrialRow
 from pages._parts.acts import ACTS, act_buttons, possible, typed
@@ -34,6 +35,7 @@ from pages._parts.text import (
     plain,
     seconds_text,
 )
+from pages._parts.trial_costs import latency_figures, show_bounds, with_costs
 from pages._parts.trial_view import View
 
 ANSWER = "trial-answer"
@@ -103,7 +105,8 @@ def show_state(view: View) -> None:
         st.info("Its training is being ended.")
     if trial.error:
         kind = f"{plain(trial.error_class.replace('_', ' '))}: " if trial.error_class else ""
-        st.warning(f"It has {plain(trial.state)}: {kind}{plain(trial.error)}")
+        verb = "was" if trial.state in ("pruned", "stopped", "rejected") else "has"
+        st.warning(f"It {verb} {plain(trial.state)}: {kind}{plain(trial.error)}")
 
 
 # -- key figures --------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ def show_state(view: View) -> None:
 
 def show_figures(view: View) -> None:
     """Draw the row of key figures."""
-    trial, baseline = view.trial, view.baseline
+    trial, baseline, known = view.trial, view.baseline, with_costs(view)
     peaks = [run.peak_memory_mb for run in view.runs if run.peak_memory_mb is not None]
     spread = "" if trial.spread is None else f" ± {trial.spread:.2g}"
     with st.grid(4, min_column_width=150, row_height=104, key="trial-figures"):
@@ -136,7 +139,14 @@ def show_figures(view: View) -> None:
             else "The baselines are not computed yet.",
         )
         _metric("val_mae ↓", error_text(trial.val_mae), None, "Mean over its finished trainings.")
-        _metric("Parameters", count_text(trial.parameters), None, "Weights of the model.")
+        flops = None if known.flops is None else f"{amount('flops', known.flops)} a forecast"
+        _metric(
+            "Parameters",
+            count_text(known.parameters),
+            flops,
+            "Weights of the model, and the operations for the forecast of one window: two for a "
+            "multiply and add. Both by arithmetic.",
+        )
         device = plain(trial.device or "", 60)
         _metric(
             "Training time",
@@ -150,6 +160,14 @@ def show_figures(view: View) -> None:
             None if peaks else "not measured",
             "The most that one of its trainings took, with all its processes; 1 MB = 10⁶ bytes.",
         )
+        if (latency := latency_figures(known, view)) is not None:
+            _metric(
+                "Latency ↓",
+                *latency,
+                "Of a batch of forecasts, the median of many; mean over its trainings. "
+                "docs/objectives.md says what is part of it.",
+            )
+    show_bounds(known, view)
 
 
 def _seeds(trial: TrialRow) -> str:

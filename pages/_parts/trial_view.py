@@ -39,7 +39,8 @@ class View:
     incumbent: TrialRow | None
     before: int | None  # number of the trial before this one
     after: int | None
-    runs: list[RunRow]
+    runs: list[RunRow]  # from scratch: those of which it has its figures
+    inherited: list[RunRow]  # begun with the weights of another trial
     training: list[TrainingRow]  # what trains of it now
     baselines: list[BaselineRow]
     noise: Noise | None
@@ -115,6 +116,7 @@ def read(search_id: int, number: int) -> View:
             st.stop()
         trial = found[number]
         before, after = neighbours(reader, search_id, number)
+        runs = reader.runs(search_id, number, every=True)
         return View(
             search=search,
             engine=engine,
@@ -123,7 +125,8 @@ def read(search_id: int, number: int) -> View:
             incumbent=None if search.incumbent is None else found.get(search.incumbent),
             before=before,
             after=after,
-            runs=reader.runs(search_id, number),
+            runs=[run for run in runs if run.kind == "scratch"],
+            inherited=[run for run in runs if run.kind != "scratch"],
             training=[row for row in reader.training(search_id) if row.number == number],
             baselines=reader.baselines(search_id),
             noise=mean_seconds_and_noise(reader, search_id)[1],
@@ -153,7 +156,7 @@ def _parent(trial: TrialRow) -> int:
 def choose_folder(view: View, key: str) -> RunDir | None:
     """Let a person choose one of the trainings and return its folder, where there is one."""
     if not view.runs:
-        st.caption("No training was begun for this trial, so it has no folder.")
+        st.caption("No training from scratch was begun for this trial, so it has no folder.")
         return None
     seeds = [run.seed for run in view.runs]
     seed = seeds[0]

@@ -32,6 +32,7 @@ from nas_engine.supervisor import Answer, start_search
 from pages._parts.aims import choose_aims, start_text
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
+from pages._parts.inheriting import choose_inherits
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
 from pages._parts.states import PLANNERS
@@ -281,7 +282,7 @@ def choose_pruning(origin: Origin) -> Pruning:
 
 def choose_advanced(
     start: dict[str, Value], prefix: str, origin: Origin
-) -> tuple[dict[str, Value], Pruning, Limits, Rules]:
+) -> tuple[dict[str, Value], Pruning, bool, Limits, Rules]:
     """Let everything else be chosen."""
     with st.expander(
         "Advanced: architecture, training, pruning, limits, rules", key="start-advanced"
@@ -291,11 +292,12 @@ def choose_advanced(
         held = settings_by_section(keys, start, prefix)
         st.markdown("**Early ends**")
         pruning = choose_pruning(origin)
+        inherits = choose_inherits(origin.form, origin.spec.inherits)
         st.markdown("**Limits**")
         limits = figures_in_grid(origin.spec.limits, f"{origin.form}-limit")
         st.markdown("**Rules of the evaluator**")
         rules = figures_in_grid(origin.spec.rules, f"{origin.form}-rule")
-    return held, pruning, limits, rules
+    return held, pruning, inherits, limits, rules
 
 
 # -- what the choices come to -------------------------------------------------------------------
@@ -414,7 +416,7 @@ show_carried(begins.form, begins.spec, begins.like, planner_name)
 with st.expander("Search space", key="start-space-expander"):
     narrowed, unread = choose_space(begins)
     space_table = st.container()
-advanced, pruning, limits, rules = choose_advanced(first, form, begins)
+advanced, pruning, inherits, limits, rules = choose_advanced(first, form, begins)
 
 values = {**task, **advanced, "training.epochs": epochs}
 try:
@@ -429,6 +431,7 @@ try:
         max_trials=max_trials,
         slots=slots,
         pruning=pruning,
+        inherits=inherits,
         rules=rules,
         limits=limits,
         **aims,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 import re
@@ -13,7 +14,8 @@ from pydantic import ValidationError
 
 from informer.config import RunConfig
 from informer.rundir import Failure, RunDir, Success
-from nas_engine.commands import OnTrial
+from nas_engine.commands import OnTrial, send
+from nas_engine.exchange.importing import import_search
 from nas_engine.inheritance import (
     ALL_THE_SAME,
     LEAST_PAIRS,
@@ -31,7 +33,9 @@ from nas_engine.store import inherited
 from nas_engine.store.reader import Reader, RunRow, TrialRow, reading
 from nas_engine.store.table import results
 from nas_engine.trainers.base import Ended, Watch
+from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
+from tests.engine.exchanged import exported
 from tests.fakes.trainer import FakeTrainer, error_of
 
 EPOCHS, SHORT = 6, 2
@@ -152,23 +156,21 @@ def all_runs(bench: Bench, trials: list[TrialRow]) -> dict[int, list[RunRow]]:
 
 
 def test_errors_with_inherited_weights_are_never_those_of_a_trial(bench: Bench) -> None:
-    bench.trainer = Inheriting()
-    trials = searched(bench)
-    runs = all_runs(bench, trials)
+    bench.trainer = trainer = Inheriting()
+    trials = searched(bench, trials=12)
     gone = [trial for trial in trials if trial.state == "pruned"]
     kept = [trial for trial in trials if trial.state == "completed"]
-    assert len(gone) >= 2 and len(kept) + len(gone) == len(trials)
+    assert gone and len(kept) + len(gone) == len(trials)
+    runs = all_runs(bench, trials)
     for trial in trials[1:]:
-        first = runs[trial.number][0]
+        first, *others = runs[trial.number]
         assert (first.kind, first.inherited_from) == ("inherited", trial.parent or 0)
         assert (first.inherited_share, first.epochs, first.state) == (SHARE, SHORT, "completed")
+        assert [run.kind for run in others] == ["scratch"] * (trial in kept)
     for trial in kept:
         value = error_of(RunConfig().with_changes(trial.config))
         assert (trial.val_mse, trial.test_mse, trial.seeds) == (value, value, 1)
-        assert (trial.epochs, trial.seconds) == (EPOCHS, 0.0)
-        assert [run.kind for run in runs[trial.number]] == ["inherited", "scratch"][
-            -1 - (trial.number > 0) :
-        ]
+        assert (trial.epochs, trial.state) == (EPOCHS, "completed")
     with store(bench) as reader:
         assert reader.noise(1) is None
         assert {row.number for row in reader.epochs(1)} == {trial.number for trial in kept}
@@ -176,27 +178,28 @@ def test_errors_with_inherited_weights_are_never_those_of_a_trial(bench: Bench) 
         table = results(reader, [1])
         for number, epochs in zip(table.number, table.epochs, strict=True):
             assert epochs == (None if trials[number] in gone else EPOCHS)
-
-
-def test_a_trial_without_hope_ends_with_its_figures(bench: Bench) -> None:
-    bench.trainer = Inheriting()
-    trials = searched(bench)
-    gone = [trial for trial in trials if trial.state == "pruned"]
-    runs = all_runs(bench, gone)
     for trial in gone:
-        assert trial.number % ALL_THE_SAME and trial.number > LEAST_PAIRS
-        assert (trial.rule, trial.accepted, trial.val_mse, trial.run_id) == (
-            *("pruned", False, None, None),
-        )
-        assert [run.kind for run in runs[trial.number]] == ["inherited"]
-        (run,) = runs[trial.number]
-        assert re.fullmatch(
-            rf"Begun with 90% of the weights of trial {trial.parent or 0} it came to "
-            rf"{run.val_mse:.6g} in 2 epochs; from scratch \S+ to \S+ are expected "
-            r"\(\d+ trials were trained both ways\), against \S+ of trial \d+\.",
-            trial.error,
-        )
-        assert trial.error in (trial.verdict or "")
+        ends_with_its_figures(trial, runs[trial.number])
+    told_as_pruned(bench, trials, gone)
+    trained_from_scratch_when_a_person_asks(bench, trainer, gone[0].number)
+    arrives_elsewhere_as_it_is(bench)
+
+
+def ends_with_its_figures(trial: TrialRow, runs: list[RunRow]) -> None:
+    assert trial.number % ALL_THE_SAME and trial.number > LEAST_PAIRS
+    verdict = (trial.rule, trial.accepted, trial.val_mse, trial.run_id)
+    assert verdict == ("pruned", False, None, None)
+    (run,) = runs
+    assert re.fullmatch(
+        rf"Begun with 90% of the weights of trial {trial.parent or 0} it came to "
+        rf"{run.val_mse:.6g} in 2 epochs; from scratch \S+ to \S+ are expected "
+        r"\(\d+ trials were trained both ways\), against \S+ of trial \d+\.",
+        trial.error,
+    )
+    assert trial.error in (trial.verdict or "")
+
+
+def told_as_pruned(bench: Bench, trials: list[TrialRow], gone: list[TrialRow]) -> None:
     planner = OptunaPlanner("tpe")
     with store(bench) as reader:
         view = View.of(reader, 1, len(trials))
@@ -207,6 +210,28 @@ def test_a_trial_without_hope_ends_with_its_figures(bench: Bench) -> None:
     assert all(states[trial.number] == "PRUNED" for trial in gone)
 
 
+def trained_from_scratch_when_a_person_asks(bench: Bench, trainer: Inheriting, number: int) -> None:
+    before = len(trainer.begun_with)
+    answer = bench.give(OnTrial(kind="retry", number=number), 1)
+    assert answer.state == "applied", answer.answer
+    assert trainer.begun_with[before:] == [(f"trial-{number:04d}", None)]
+    with store(bench) as reader:
+        trial = reader.trial(1, number)
+        assert trial is not None and trial.state == "completed"
+        added = [pair for pair in inherited.pairs(reader, 1) if pair.scratch == trial.val_mse]
+    assert added[0].inherited == pytest.approx(1.1 * added[0].scratch)
+
+
+def arrives_elsewhere_as_it_is(bench: Bench) -> None:
+    other = Workspace(bench.workspace.db.parent / "other" / "nas.db")
+    import_search(other, io.BytesIO(exported(bench.workspace)), "search.nas.zip")
+    with store(bench) as mine, reading(other) as theirs:
+        assert theirs is not None
+        assert inherited.pairs(theirs, 1) == inherited.pairs(mine, 1)
+        begun = [[run.begun for run in reader.runs(1, 1, every=True)] for reader in (mine, theirs)]
+    assert begun == [["with 90% of the weights of trial 0", "from scratch"]] * 2
+
+
 def test_what_is_begun_with_is_the_parents(bench: Bench) -> None:
     bench.trainer = trainer = Inheriting()
     trials = searched(bench, trials=4)
@@ -215,20 +240,6 @@ def test_what_is_begun_with_is_the_parents(bench: Bench) -> None:
         parent = bench.workspace.run_dir(1, trials[number].parent or 0).weights
         assert weights == (str(parent.resolve()) if name.endswith("-inherited") else None)
     assert len(trainer.begun_with) == 7
-
-
-def test_a_person_gets_a_trial_that_was_given_up_from_scratch(bench: Bench) -> None:
-    bench.trainer = trainer = Inheriting()
-    gone = next(trial for trial in searched(bench) if trial.state == "pruned")
-    before = len(trainer.begun_with)
-    answer = bench.give(OnTrial(kind="retry", number=gone.number), 1)
-    assert answer.state == "applied", answer.answer
-    assert trainer.begun_with[before:] == [(f"trial-{gone.number:04d}", None)]
-    with store(bench) as reader:
-        trial = reader.trial(1, gone.number)
-        assert trial is not None and trial.state == "completed"
-        scratch = [pair for pair in inherited.pairs(reader, 1) if pair.scratch == trial.val_mse]
-    assert scratch[0].inherited == pytest.approx(1.1 * scratch[0].scratch)
 
 
 def failing(error_class: str) -> Callable[[RunConfig], Failure]:
@@ -272,3 +283,29 @@ def test_a_search_without_it_trains_from_scratch_alone(bench: Bench) -> None:
     trials = searched(bench, trials=4, inherits=False)
     assert len(trainer.begun_with) == 4
     assert {run.kind for runs in all_runs(bench, trials).values() for run in runs} == {"scratch"}
+
+
+class Stopped(Inheriting):
+    """Has a person stop trial 1 while it trains with inherited weights."""
+
+    workspace: Workspace
+
+    def train(self, run: RunDir, watch: Watch) -> Success | Ended:
+        if run.path.name == "trial-0001-inherited":
+            send(self.workspace, OnTrial(kind="stop_trial", number=1), 1)
+            self.epoch_seconds = 60.0
+        else:
+            self.epoch_seconds = 0.0
+        return super().train(run, watch)
+
+
+def test_a_trial_that_is_stopped_with_inherited_weights_is_not_begun_from_scratch(
+    bench: Bench,
+) -> None:
+    bench.trainer = trainer = Stopped()
+    trainer.workspace = bench.workspace
+    trials = searched(bench, trials=3)
+    assert [trial.state for trial in trials] == ["completed", "stopped", "completed"]
+    assert (trials[1].rule, trials[1].val_mse) == ("no result", None)
+    (run,) = all_runs(bench, trials)[1]
+    assert (run.kind, run.state) == ("inherited", "stopped")

@@ -10,13 +10,13 @@ from informer.config import RunConfig
 from informer.cost import parameters
 from nas_engine.objectives import (
     COSTS,
-    EXACT,
     MEASURES,
     BoundsError,
     Objective,
     parse_bounds,
     written,
 )
+from nas_engine.proposals import EXACT
 
 
 @pytest.mark.parametrize(

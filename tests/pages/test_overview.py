@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from informer.orders import Timing
 from nas_engine.commands import Control, Describe, Start
 from nas_engine.labels import describe
 from nas_engine.search import Limits, Narrowing, Pruning, Rules, SearchSpec
@@ -327,6 +328,8 @@ LIKE = SearchSpec(
     pruning=Pruning(method="hyperband", reduction=3),
     rules=Rules(seeds=2),
     limits=Limits(hours=2.5, memory_mb=4000),
+    at_most={"latency_ms": 5.125, "flops": 30_000_000},
+    timing=Timing(batch=4, device="cpu", threads=2),
 )
 
 
