@@ -216,7 +216,7 @@ class RayTrainer:
         if result is None:
             raise ProtocolError(f"{run.result} has not come from the node.")
         if not isinstance(result, Success):
-            return Ended("failed", result.error_class, result.message)
+            return Ended.by(result)
         for _, path in checkpoints(run.path):
             path.unlink()
         return result
