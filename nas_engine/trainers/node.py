@@ -257,7 +257,8 @@ class Node:
                 with suppress(FileNotFoundError, ProtocolError):
                     files[name] = read_file(run.path / name, limit)
         # Before the records: those of its epochs must be there too.
-        checkpoint = None if done or training.kept else _small_checkpoint(run, have.checkpoint)
+        useless = training.kept is not None or isinstance(ended, Success)
+        checkpoint = None if useless else _small_checkpoint(run, have.checkpoint)
         metrics, log = _beyond(run, have)
         return News(
             folder=str(run.path),
