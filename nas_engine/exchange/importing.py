@@ -196,8 +196,8 @@ def _left_behind(before: SearchSpec) -> Iterator[str]:
     """Yield a sentence for each thing of its workspace that a search cannot have here."""
     if before.backend.name != "local":
         yield (
-            "It was trained on a cluster. Here it is trained on this machine; to use a cluster, "
-            "resume it with --backend and the address of yours."
+            "It was trained on a cluster. Here it is trained on this machine; to use a cluster of "
+            "yours, resume it with --ray-address."
         )
     if before.lessons:
         yield "It keeps what it learned from earlier searches, but those are not here."
