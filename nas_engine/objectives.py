@@ -10,8 +10,6 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from informer.config import RunConfig, short
-from informer.cost import parameters
-from informer.estimate import forecast_flops
 
 Objective = Literal["val_mse", "latency_ms", "parameters", "flops", "seconds", "memory_mb"]
 """Each names the attribute of a trial, and the column of its table, that holds its figure."""
@@ -57,6 +55,10 @@ COSTS: tuple[Objective, ...] = get_args(Objective)[1:]
 
 def exact_figures(config: RunConfig) -> dict[Objective, int]:
     """Return what is known of a configuration before it is trained, by arithmetic."""
+    # Imported here because they load numpy, which most of what names an objective can do without.
+    from informer.cost import parameters
+    from informer.estimate import forecast_flops
+
     return {"parameters": parameters(config), "flops": forecast_flops(config)}
 
 

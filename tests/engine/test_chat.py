@@ -251,14 +251,15 @@ def test_the_front_can_be_looked_up_with_its_costs_gaps_and_bounds(workspace: Wo
         empty = tool.look(read, search)
         assert (empty.columns, empty.rows) == (["trial", "val_mse", "parameters"], [])
         trials = [
-            trial_row(n, {}, val_mse=0.5 - 0.1 * n, parameters=10_000 * (1 + n), accepted=n < 3)
-            for n in range(4)
+            trial_row(n, {}, val_mse=0.5 - 0.1 * n, parameters=10_000 * (1 + n), accepted=n < 4)
+            for n in (0, 2, 3, 4)  # 1 is the one that would be planned
         ]
         with patch.object(type(read), "trials", lambda *_: trials):
             found = tool.look(read, search)
-    assert found.rows == [[2, 0.3, 30_000], [1, 0.4, 20_000], [0, 0.5, 10_000]]
+    assert [row[0] for row in found.rows] == [3, 2, 0]
+    assert [row[2] for row in found.rows] == [40_000, 30_000, 10_000]
     assert "under 60,000 parameters" in found.note
-    assert "Nothing between 30,000 parameters (trial 2) and the bound" in found.note
+    assert "Nothing between 10,000 and 30,000 parameters (trials 0 and 2)" in found.note
     assert "of the box" in found.note
 
 

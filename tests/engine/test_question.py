@@ -28,7 +28,7 @@ from nas_engine.search import Limits, SearchSpec
 from nas_engine.space import space
 from nas_engine.store.reader import BaselineRow, Spend, TrialRow
 from nas_engine.workspace import PROJECT
-from tests.engine.example_prompt import example
+from tests.engine.example_prompt import example, example_of_front
 from tests.engine.rows import epoch_rows, trial_row
 
 BASELINES = [BaselineRow("closed-form linear", "val", 0.39918612, 0.41)]
@@ -221,7 +221,8 @@ def test_failures_are_told_by_class_with_what_they_alone_share() -> None:
 
 def test_the_example_of_the_documentation_is_what_a_search_asks(tmp_path: Path) -> None:
     page = (PROJECT / "docs" / "planning.md").read_text("utf-8")
-    assert example(tmp_path) in page, "python -m tests.engine.example_prompt prints the new one"
+    for shown in (example(tmp_path / "whole"), example_of_front(tmp_path / "front")):
+        assert shown in page, "python -m tests.engine.example_prompt prints the new one"
 
 
 def test_what_a_file_calls_its_data_is_a_short_part_of_one_line(
