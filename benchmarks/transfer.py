@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import multiprocessing
 import os
 import statistics
 import tempfile
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from tqdm import tqdm
 
-from benchmarks.transfer_tables import FAR, NEAR, RECORDED, WALKS, Recorded, add_walks
+from benchmarks.transfer_tables import FAR, NEAR, RECORDED, Recorded, add_walks
 from data.registry import find
 from data.traits import traits
 from informer.config import Value, from_flat
@@ -148,7 +150,7 @@ class Outcome:
 
 
 def outcome(table: Landscape, trials: Sequence[TrialRow]) -> Outcome:
-    """Judge a search by the best error that its space has in the table."""
+    """Judge a search by the best error of its table."""
     best = min(table.errors.values())
     errors = [math.inf if trial.val_mse is None else trial.val_mse for trial in trials]
     curve = [so_far / best - 1 for so_far in itertools.accumulate(errors, min)]
@@ -163,92 +165,119 @@ PARTS = ("both", "first", "prior")
 def taken(lessons: Lessons, part: str) -> Lessons:
     """Return a part of the lessons."""
     if part == "first":
-        return lessons.model_copy(
-            update={"of": tuple(each.model_copy(update={"trials": ()}) for each in lessons.of)}
-        )
+        told = tuple(lesson.model_copy(update={"trials": ()}) for lesson in lessons.of)
+        return lessons.model_copy(update={"of": told})
     return lessons.model_copy(update={"first": ()}) if part == "prior" else lessons
 
 
-def compare(
-    target: Landscape,
-    source: Landscape,
-    likeness: Similarity,
-    seeds: int,
-    trials: int,
-    parts: Sequence[str],
-) -> None:
-    """Print what the lessons of searches on `source` are worth on `target`."""
-    without, learned = [], {part: [] for part in parts}
-    for seed in range(seeds):
-        plain = target.spec(seed, trials)
-        without.append(outcome(target, searched(target, plain)))
-        spec = source.spec(1000 + seed, trials)
-        earlier = searched(source, spec)
+@dataclass(frozen=True)
+class Transfer:
+    """A search that learns from an earlier one on another task."""
+
+    target: Landscape
+    source: Landscape
+    likeness: Similarity
+    parts: Sequence[str]
+
+    def outcomes(self, seed: int, trials: int) -> dict[str, Outcome]:
+        """Return how soon a search was good with each part of the lessons."""
+        spec = self.source.spec(EARLIER + seed, trials)
+        earlier = searched(self.source, spec)
         best = min((t for t in earlier if t.val_mse is not None), key=lambda t: t.val_mse or 0.0)
-        known = Source(1, source.name, spec, likeness, earlier, best.number, None)
-        lessons = lessons_of([known], target.spec(seed, trials, (1,)))
-        for part in parts:
-            found = searched(target, target.spec(seed, trials, (1,)), taken(lessons, part))
-            learned[part].append(outcome(target, found))
-    click.echo(f"\n{target.name}, learning from {source.name} (similarity {likeness.text})")
+        known = Source(1, self.source.name, spec, self.likeness, earlier, best.number, None)
+        wanted = self.target.spec(seed, trials, (1,))
+        lessons = lessons_of([known], wanted)
+        return {
+            part: outcome(self.target, searched(self.target, wanted, taken(lessons, part)))
+            for part in self.parts
+        }
+
+
+EARLIER = 1000
+"""Added to the seed of a search gives that of the one that it learns from."""
+
+
+def of_seed(transfers: Sequence[Transfer], trials: int, seed: int) -> list[dict[str, Outcome]]:
+    """Return for each transfer the outcomes of one seed, by what was taken; "none" among them."""
+    plain: dict[str, Outcome] = {}
+    found = []
+    for transfer in transfers:
+        target = transfer.target
+        if target.name not in plain:
+            plain[target.name] = outcome(target, searched(target, target.spec(seed, trials)))
+        found.append({"none": plain[target.name], **transfer.outcomes(seed, trials)})
+    return found
+
+
+def show(transfer: Transfer, by_seed: Sequence[Mapping[str, Outcome]]) -> None:
+    """Print what the lessons were worth."""
+    target, source = transfer.target.name, transfer.source.name
+    click.echo(f"\n{target}, learning from {source} (similarity {transfer.likeness.text})")
     click.echo(
-        f"{'lessons':<10} {'trials':>7} {'':>9} {'wins':>7} {'p':>6}   "
-        f"{'excess':>7} {'wins':>7} {'p':>6}"
+        f"{'lessons':<8}{'trials':>7} {'quartiles':>10}{'wins':>7}{'p':>7}"
+        f"{'excess':>9}{'wins':>7}{'p':>7}"
     )
-    _print("none", without, without)
-    for part in parts:
-        _print(part, learned[part], without)
-
-
-def _print(name: str, found: Sequence[Outcome], without: Sequence[Outcome]) -> None:
-    needed, area = [o.needed for o in found], [o.area for o in found]
-    line = f"{name:<10} {statistics.median(needed):>7g} {_spread(needed):>9}"
-    line += f" {_paired(needed, [o.needed for o in without])}" if found is not without else " " * 15
-    line += f"   {statistics.median(area):>7.1%}"
-    line += f" {_paired(area, [o.area for o in without])}" if found is not without else ""
-    click.echo(line)
-
-
-def _spread(values: Sequence[float]) -> str:
-    low, _, high = statistics.quantiles(values, n=4)
-    return f"{low:g}-{high:g}"
+    for part in ("none", *transfer.parts):
+        needed, area = (
+            [[getattr(o[p], name) for o in by_seed] for p in (part, "none")]
+            for name in ("needed", "area")
+        )
+        low, middle, high = statistics.quantiles(needed[0], n=4, method="inclusive")
+        line = f"{part:<8}{middle:>7g} {f'{low:g} to {high:g}':>10}{_paired(*needed)}"
+        click.echo(f"{line}{statistics.median(area[0]):>9.1%}{_paired(*area)}".rstrip())
 
 
 def _paired(found: Sequence[float], without: Sequence[float]) -> str:
-    """Return how often it was better, worse, and Wilcoxon's p, two-sided."""
+    """Return how often it was better and worse, and Wilcoxon's p, two-sided."""
     from scipy.stats import wilcoxon
 
+    if found == without:
+        return " " * 14
     wins = sum(a < b for a, b in zip(found, without, strict=True))
     losses = sum(a > b for a, b in zip(found, without, strict=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ties: the normal approximation is taken
-        p = wilcoxon(found, without).pvalue if wins + losses else 1.0
-    return f"{f'{wins}:{losses}':>7} {p:>6.3f}"
+        p = float(wilcoxon(found, without).pvalue)
+    return f"{f'{wins}:{losses}':>7}{p:>7.3f}"
 
 
-@click.command()
-@click.option("--seeds", default=16, show_default=True, type=click.IntRange(2))
-@click.option("--trials", default=40, show_default=True, type=click.IntRange(5))
-def main(seeds: int, trials: int) -> None:
-    """Compare searches with and without lessons."""
+def transfers() -> list[Transfer]:
+    """Return what is compared; the data of all tasks must be there."""
     day, longer, walks = (
         Landscape("ETTh1 at horizon 24", TABLE),
         Landscape("ETTh1 at horizon 96", NEAR),
         Landscape("random walks", FAR),
     )
-    wrong = Landscape("ETTh1 at horizon 24 upside down", TABLE, upside_down=True)
+    wrong = Landscape("the same upside down", TABLE, upside_down=True)
+    return [
+        Transfer(day, longer, similarity(day.task, longer.task), PARTS),
+        Transfer(longer, day, similarity(longer.task, day.task), PARTS[:1]),
+        Transfer(day, walks, similarity(day.task, walks.task), PARTS[:1]),
+        Transfer(day, wrong, similarity(day.task, day.task), PARTS),
+    ]
+
+
+@click.command()
+@click.option("--seeds", default=8, show_default=True, type=click.IntRange(2))
+@click.option("--trials", default=30, show_default=True, type=click.IntRange(5))
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+def main(seeds: int, trials: int, workers: int) -> None:
+    """Compare searches with and without lessons."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder
         add_walks()
-        assert find(WALKS)
-        click.echo(
-            f"{seeds} seeds, {trials} trials each; trials to within {WITHIN:.0%} of the best "
-            "(median and quartiles),\nand the mean excess of the best so far over the best of all. "
-            "Wins and losses against none; Wilcoxon's p."
-        )
-        for target, source in ((day, longer), (longer, day), (day, walks), (longer, walks)):
-            compare(target, source, similarity(target.task, source.task), seeds, trials, PARTS)
-        compare(day, wrong, similarity(day.task, day.task), seeds, trials, PARTS)
+        compared = transfers()
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            job = functools.partial(of_seed, compared, trials)
+            found = list(tqdm(pool.imap(job, range(seeds)), total=seeds, unit="seed"))
+    click.echo(
+        f"{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of the "
+        f"table, {trials + 1} where\nnever (median). Excess: of the best so far over that best, "
+        "mean over the trials (median).\nWins: seeds better and worse than without lessons; p: "
+        "Wilcoxon's, two-sided."
+    )
+    for at, transfer in enumerate(compared):
+        show(transfer, [by_transfer[at] for by_transfer in found])
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import PurePath
 
+from informer.config import short
 from informer.cost import parameters
 from nas_engine.search import SearchSpec
 
@@ -12,6 +14,9 @@ INSTALL = "pip install -r requirements-ray.txt"
 
 SENT_CHECKPOINT_BYTES = 2**26
 """Of a checkpoint that a node sends to the engine, at most; larger ones need a folder of theirs."""
+
+_ADDRESS = re.compile(r"auto|([\w.-]+|\[[\da-fA-F:.]+\]):\d{1,5}", re.ASCII)
+_PASSWORD = re.compile(r"://[^/@]*:[^/]*@")
 
 _WEIGHTS_IN_CHECKPOINT = 4  # the weights, the best so far, and two moments of the optimiser
 
@@ -36,7 +41,17 @@ def backend_problems(spec: SearchSpec) -> list[str]:
             "An address with :// is one of Ray's client, which is not used here: make this machine "
             "part of the cluster (ray start --address=HOST:PORT), and name HOST:PORT."
         )
+    elif backend.address.strip() and not _ADDRESS.fullmatch(backend.address):
+        problems.append(
+            f"{short(backend.address)} is no address of a Ray cluster: give HOST:PORT as `ray "
+            "status` shows it, or auto for the one here."
+        )
     folder = backend.checkpoints
+    if _PASSWORD.search(folder):
+        problems.append(
+            "The folder for checkpoints has a password in it, which everybody would see who sees "
+            "the search: leave it out, and give it to the nodes in their environment."
+        )
     if folder and "://" not in folder and not PurePath(folder).is_absolute():
         problems.append(
             f"{folder} is no folder that all nodes reach under this name: give its whole path, or "

@@ -14,11 +14,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from data.traits import Traits
 from informer.config import ConfigError, Search, Value, fields, from_flat
@@ -31,7 +38,7 @@ from nas_engine.proposals import active_changes, alike, too_large
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.similarity import Similarity, Task, planned_task, similarity, task_of, with_traits
-from nas_engine.space import SpaceError, contains, space
+from nas_engine.space import SpaceError, contains, space, typed
 from nas_engine.store.reader import Reader, SearchRow, TrialRow
 
 if TYPE_CHECKING:
@@ -62,6 +69,19 @@ LEAST = 1e-12
 Item = TypeVar("Item")
 
 
+def _whole(config: dict[str, Value]) -> dict[str, Value]:
+    """Return a configuration that has all settings, each in its type; raises ValueError."""
+    if config.keys() != fields().keys():
+        raise ValueError("settings are missing, or are none")
+    return {key: typed(fields()[key], value) for key, value in config.items()}
+
+
+# What is kept may come with a file: texts stay in their line, and figures can be computed with.
+Line = Annotated[str, AfterValidator(partial(in_line, limit=2000))]
+Config = Annotated[dict[str, Value], AfterValidator(_whole)]
+Log = Annotated[float, Field(ge=-1000, le=1000)]
+
+
 class _Kept(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,20 +90,26 @@ class PastTrial(_Kept):
     """A trial of an earlier search, as an optimiser can use it."""
 
     number: int
-    config: dict[str, Value]  # with the task of the search that learns
-    logs: dict[Objective, float]  # of its figures there
+    config: Config  # with the task of the search that learns
+    logs: dict[Objective, Log]  # of its figures there
 
 
 class Lesson(_Kept):
     """What is taken from one search."""
 
     search: int
-    title: str
+    title: Line
     similarity: float = Field(ge=0, le=1)
-    text: str  # the similarity in words
-    findings: tuple[str, ...]
-    best: tuple[str, ...]  # its best trials, a line each
-    trials: tuple[PastTrial, ...]  # the best first
+    text: Line  # the similarity in words
+    findings: tuple[Line, ...] = Field(max_length=TOLD)
+    best: tuple[Line, ...] = Field(max_length=TOLD)  # its best trials, a line each
+    trials: tuple[PastTrial, ...] = Field(max_length=PRIOR)  # the best first
+
+    @model_validator(mode="after")
+    def _of_the_same_figures(self) -> Self:
+        if any(trial.logs.keys() != self.trials[0].logs.keys() for trial in self.trials):
+            raise ValueError("its trials have different figures")
+        return self
 
 
 class First(_Kept):
@@ -91,15 +117,15 @@ class First(_Kept):
 
     search: int
     number: int
-    config: dict[str, Value]
-    hypothesis: str
+    config: Config
+    hypothesis: Line
 
 
 class Lessons(_Kept):
     """What a search takes from earlier ones."""
 
-    of: tuple[Lesson, ...] = ()  # the most similar first
-    first: tuple[First, ...] = ()
+    of: tuple[Lesson, ...] = Field((), max_length=MOST)  # the most similar first
+    first: tuple[First, ...] = Field((), max_length=FIRST)
 
     def prior(self, results: int) -> list[tuple[Lesson, tuple[PastTrial, ...]]]:
         """Return which trials an optimiser is told beside `results` of the search itself."""

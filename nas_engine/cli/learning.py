@@ -28,15 +28,14 @@ def with_lessons(
     """Return a search with the lessons that were asked for; raises Refused."""
     if not learned_from:
         return spec
+    chosen = () if learned_from.strip() == AUTO else _ids(learned_from)
     with reading(workspace) as reader:
         if reader is None:
             raise Refused("There is no earlier search in this workspace to learn from.")
-        if learned_from.strip() == AUTO:
+        if not chosen:
             chosen = lessons.proposed(reader, spec, settings)
             named = ", ".join(map(str, chosen)) or "no search: none is enough alike"
             click.echo(f"Learns from {named}.", err=True)
-        else:
-            chosen = _ids(learned_from)
         spec = spec.model_copy(update={"lessons": chosen})
         if problems := lessons.problems(reader, spec):
             raise Refused(" ".join(problems))

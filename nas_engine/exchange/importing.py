@@ -97,15 +97,17 @@ def import_search(
         workspace.create()
         with closing(copying.staging(version)) as staged, _folder(workspace) as folder:
             stage(staged, _rows(unpacker, version))
+            before = _spec(staged)
             copying.settle(staged)
             _unpack_files(unpacker, folder, copying.numbers(staged))
-            with arriving(unpacker, _data_name(staged)) as data:
+            with arriving(unpacker, str(before.start()["data.dataset"])) as data:
                 if data.name != data.before:
                     copying.rename_data(staged, data.before, data.name)
                     _rename_in_folders(folder, data)
                 origin = _origin(staged, unpacker.manifest, file_name)
                 search_id = take_in(workspace, staged, origin, name, folder)
-            return Imported(search_id, len(copying.numbers(staged)), data.told)
+            told = (*data.told, *_left_behind(before))
+            return Imported(search_id, len(copying.numbers(staged)), told)
 
 
 def _known_version(manifest: Manifest) -> str:
@@ -185,9 +187,20 @@ def _misfit(error: Exception) -> str:
     return f"does not fit its table ({text[:100]})"
 
 
-def _data_name(staged: sqlite3.Connection) -> str:
+def _spec(staged: sqlite3.Connection) -> SearchSpec:
     (spec,) = staged.execute("SELECT spec FROM searches").fetchone()
-    return str(SearchSpec.model_validate_json(spec).start()["data.dataset"])
+    return SearchSpec.model_validate_json(spec)
+
+
+def _left_behind(before: SearchSpec) -> Iterator[str]:
+    """Yield a sentence for each thing of its workspace that a search cannot have here."""
+    if before.backend.name != "local":
+        yield (
+            "It was trained on a cluster. Here it is trained on this machine; to use a cluster of "
+            "yours, resume it with --ray-address."
+        )
+    if before.lessons:
+        yield "It keeps what it learned from earlier searches, but those are not here."
 
 
 def take_in(

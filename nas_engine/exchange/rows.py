@@ -14,12 +14,14 @@ from typing import Annotated, Any, get_args
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from data.traits import Traits
 from informer.config import Value, fields
 from informer.rundir import UsedData
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.commands import Describe
 from nas_engine.evaluator import compared_of
 from nas_engine.guidance import Constraint
+from nas_engine.lessons import Lessons
 from nas_engine.proposals import Source
 from nas_engine.search import SearchSpec
 from nas_engine.service.reply import Completion
@@ -207,6 +209,8 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
         "name": _NAME.validate_python,
         "tags": lambda text: _TAGS.validate_python(_json(text), strict=True),
         "data": _unless_empty(UsedData.model_validate),
+        "lessons": _unless_empty(Lessons.model_validate),
+        "traits": _unless_empty(Traits.model_validate),
     },
     "proposals": {
         "changes": _changes,

@@ -89,10 +89,11 @@ def prior(view: View, results: Sequence[TrialRow]) -> list[Told]:
         results: of the search itself; those without a figure of an objective are left out.
     """
     known = [row for row in results if row.val_mse is not None]
+    wanted = {*view.spec.objectives, *view.spec.at_most}
     found: list[Told] = []
     for lesson, trials in view.lessons.prior(len(known)):
         lines = _lines(view, lesson, known)
-        if not lines or lines["val_mse"][1] <= 0:
+        if not lines or not wanted <= lines.keys() or lines["val_mse"][1] <= 0:
             continue
         for trial in trials:
             here = {name: math.exp(a + b * trial.logs[name]) for name, (a, b) in lines.items()}

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from nas_engine.search import Backend
 from nas_engine.store.reader import Reader
 from nas_engine.store.schema import MIGRATIONS, differing, known_versions
 
@@ -185,7 +186,9 @@ def numbers(connection: sqlite3.Connection) -> set[int]:
 def settle(connection: sqlite3.Connection) -> None:
     """Let nothing in a staging database wait for an engine: none here has ever worked on it.
 
-    Trials that were under way stay so: they are trained from the start where the search goes on.
+    Trials that were under way stay so: they are trained from the start where the search goes on,
+    on this machine, as no file may name a cluster to connect to. What the search learned from
+    others it keeps, but not their ids, which are those of other searches here.
     """
     reason = "It was at work when it was exported; Resume goes on here."
     connection.execute(
@@ -202,6 +205,11 @@ def settle(connection: sqlite3.Connection) -> None:
     connection.execute(
         """UPDATE replays SET state = 'failed', ended_at = created_at,
         problem = 'It had no answer yet when the search was exported.' WHERE state = 'asked'"""
+    )
+    connection.execute(
+        """UPDATE searches
+        SET spec = json_replace(spec, '$.backend', json(?), '$.lessons', json('[]'))""",
+        (Backend().model_dump_json(),),
     )
     fill_in(connection)
 

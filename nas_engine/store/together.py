@@ -102,7 +102,7 @@ class Together:
             transaction: a transaction of the connection for reports.
 
         Raises:
-            sqlite3.Error, LeaseLost: nothing was written, of this change and of those with it.
+            sqlite3.Error, LeaseLost: nothing of this change was written.
         """
         brought = _Brought(change)
         with self._lock:
@@ -120,13 +120,7 @@ class Together:
         time.sleep(max(0.0, self._last + self._seconds - time.monotonic()))
         with self._lock:
             together, self._waiting = self._waiting, []
-        error: BaseException | None = None
-        try:
-            with transaction():
-                for brought in together:
-                    brought.change(self.metrics.conn)
-        except BaseException as raised:
-            error = raised
+        self._write(together, transaction)
         self._last = time.monotonic()
         with self._lock:
             self._led = bool(self._waiting)
@@ -134,9 +128,26 @@ class Together:
                 self._waiting[0].leads = True
                 self._waiting[0].called.set()
         for brought in together:
-            brought.error = error
             brought.leads = False
             brought.called.set()
+
+    def _write(
+        self, together: list[_Brought], transaction: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """Write changes at once, or each on its own where one of them is what cannot be written."""
+        try:
+            with transaction():
+                for brought in together:
+                    brought.change(self.metrics.conn)
+        except BaseException as error:
+            # Locked, or the disk is full: each of them alone would wait as long, and fail too.
+            of_all = isinstance(error, sqlite3.OperationalError) or not isinstance(error, Exception)
+            if len(together) > 1 and not of_all:
+                for brought in together:
+                    self._write([brought], transaction)
+                return
+            for brought in together:
+                brought.error = error
 
     def close(self) -> None:
         """Close the connection for reports."""

@@ -257,7 +257,8 @@ class Node:
                 with suppress(FileNotFoundError, ProtocolError):
                     files[name] = read_file(run.path / name, limit)
         # Before the records: those of its epochs must be there too.
-        checkpoint = None if done or training.kept else _small_checkpoint(run, have.checkpoint)
+        useless = training.kept is not None or isinstance(ended, Success)
+        checkpoint = None if useless else _small_checkpoint(run, have.checkpoint)
         metrics, log = _beyond(run, have)
         return News(
             folder=str(run.path),
@@ -284,11 +285,17 @@ class Node:
         if self._training is not None:
             self._training.ending = how
 
-    def leave(self) -> None:
-        """Take away the run folder of a training that has ended, and what is kept of it."""
-        training, self._training = self._training, None
-        if training is None:
+    def leave(self, folder: str | None = None) -> None:
+        """Take away the run folder of a training that has ended, and what is kept of it.
+
+        Args:
+            folder: of that training, where the next one may have begun meanwhile: an actor answers
+                several calls at once.
+        """
+        training = self._training
+        if training is None or folder not in (None, str(training.run.path)):
             return
+        self._training = None
         training.ending = training.ending or CLOSED
         ended, _ = _outcome(training.outcome)
         if training.keeper is not None:

@@ -202,7 +202,7 @@ class RayTrainer:
             time.sleep(REST_SECONDS)
             self._heed(watch)
         outcome = self._outcome(run, news)
-        actor.leave.remote()
+        actor.leave.remote(news.folder)
         return outcome
 
     def _outcome(self, run: RunDir, news: News) -> Success | Ended:
@@ -216,7 +216,7 @@ class RayTrainer:
         if result is None:
             raise ProtocolError(f"{run.result} has not come from the node.")
         if not isinstance(result, Success):
-            return Ended("failed", result.error_class, result.message)
+            return Ended.by(result)
         for _, path in checkpoints(run.path):
             path.unlink()
         return result

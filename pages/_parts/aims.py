@@ -75,7 +75,7 @@ def choose_timing(start: Timing, prefix: str) -> Timing:
     devices = ["auto", "cpu", *(["cuda"] if gpus() else [])]
     if start.device not in devices:
         devices.append(start.device)
-    with st.grid(3, min_column_width=110, vertical_alignment="bottom"):
+    with st.grid(3, min_column_width=85, vertical_alignment="bottom"):
         batch = st.number_input(
             "Latency of a batch of",
             1,

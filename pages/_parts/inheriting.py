@@ -16,6 +16,6 @@ def choose_inherits(form: str, start: bool) -> bool:
         help=f"Each trial is first trained for one epoch in {ONE_IN} with those weights of its "
         "parent that fit. What it comes to is never its result: it only tells, once "
         f"{LEAST_PAIRS} trials were trained both ways, which trials are clearly worse, and those "
-        f"are not trained from scratch (but every {ALL_THE_SAME}th, to check). It saves time where "
-        "trainings have many epochs and proposals change little.",
+        f"are not trained from scratch (but every {ALL_THE_SAME}th, to check). Where no "
+        "trial is given up, it costs a third more.",
     )

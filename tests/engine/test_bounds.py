@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from informer.config import RunConfig
 from informer.cost import parameters
@@ -12,12 +13,15 @@ from informer.estimate import forecast_flops
 from informer.orders import Orders, Timing
 from informer.rundir import Failure
 from nas_engine.api import AgentState
+from nas_engine.cli import searching
 from nas_engine.commands import Enqueue, OnTrial
 from nas_engine.machine import GPU
 from nas_engine.proposals import Record, beyond_bounds, check, untimeable
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import reading
+from nas_engine.supervisor import Answer
 from nas_engine.trainers.base import Ended
+from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.trainer import FakeTrainer
 
@@ -174,3 +178,51 @@ def test_latency_is_measured_on_a_device_that_a_training_has(
     assert (untimeable(spec) == []) is possible
     assert all(f"on {device}, which" in sentence for sentence in untimeable(spec))
     assert untimeable(spec.model_copy(update={"at_most": {}})) == []
+
+
+# -- command line ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[SearchSpec]:
+    """The searches that the command line starts; none is."""
+    found: list[SearchSpec] = []
+
+    def start(workspace: Workspace, spec: SearchSpec) -> Answer:
+        found.append(spec)
+        return Answer(False, "Not here.", None)
+
+    monkeypatch.setattr(searching, "start_search", start)
+    return found
+
+
+def ask(workspace: Workspace, *options: str) -> str:
+    settings = ("--set", "data.dataset=synthetic", "--db", str(workspace.db))
+    return CliRunner().invoke(searching.search, [*settings, *options]).output
+
+
+def test_options_say_what_is_wanted_low(workspace: Workspace, started: list[SearchSpec]) -> None:
+    traded = ("--objective", "parameters", "--objective", "latency_ms")
+    timing = ("--latency-batch", "8", "--latency-device", "cpu", "--latency-threads", "2")
+    ask(workspace, *traded, *timing, "--under", "200k parameters, 5 ms")
+    (spec,) = started
+    assert spec.objectives == ("val_mse", "parameters", "latency_ms")
+    assert spec.at_most == {"parameters": 200_000, "latency_ms": 5}
+    assert spec.timing == Timing(batch=8, device="cpu", threads=2)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--under", "fast"), "--under: 'fast' is not clear: a bound is a number and its unit"),
+        (("--objective", "speed"), "'speed' is not one of 'latency_ms', 'parameters'"),
+        (("--objective", "flops", "--latency-batch", "0"), "timing.batch: "),
+        (("--objective", "flops", "--pruning", "hyperband"), "Error: pruning compares errors"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_in_a_sentence(
+    workspace: Workspace, started: list[SearchSpec], options: tuple[str, ...], told: str
+) -> None:
+    said = ask(workspace, *options)
+    assert told in said and "Traceback" not in said
+    assert started == []

@@ -269,6 +269,10 @@ def spec(**backend: Any) -> SearchSpec:
         ({"name": "ray"}, "Name the address"),
         ({"name": "ray", "address": "ray://head:10001"}, "make this machine part"),
         ({"name": "ray", "address": "head:6379", "checkpoints": "nas"}, "no folder that all nodes"),
+        ({"name": "ray", "address": "local"}, "is no address of a Ray cluster"),
+        ({"name": "ray", "address": "head:6379; rm -rf ~"}, "is no address of a Ray cluster"),
+        ({"name": "ray", "address": "me:key@head:6379"}, "is no address of a Ray cluster"),
+        ({"name": "ray", "address": "auto", "checkpoints": "s3://me:key@b/nas"}, "has a password"),
     ],
 )
 def test_a_backend_that_cannot_train_is_told_before_the_search_starts(
@@ -281,7 +285,8 @@ def test_a_backend_that_cannot_train_is_told_before_the_search_starts(
 def test_where_nothing_is_wrong_with_the_backend_nothing_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for good in ({}, {"name": "ray", "address": "auto", "checkpoints": "s3://bucket/nas"}):
+    there = {"name": "ray", "address": "[2001:db8::1]:6379", "checkpoints": "abfs://nas@ours/a"}
+    for good in ({}, there, {"name": "ray", "address": "auto", "checkpoints": "s3://bucket/nas"}):
         assert backend_problems(spec(**good)) == []
     monkeypatch.setattr(backends, "has_ray", lambda: False)
     assert backends.INSTALL in backend_problems(spec(name="ray", address="auto"))[0]

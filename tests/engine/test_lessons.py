@@ -15,6 +15,8 @@ from data.traits import Traits, traits
 from informer.config import Value
 from informer.traits import Wanted, measured
 from nas_engine import lessons
+from nas_engine.cli.common import Refused
+from nas_engine.cli.learning import with_lessons
 from nas_engine.commands import Describe, Start
 from nas_engine.labels import describe
 from nas_engine.lessons import FIRST, PRIOR, Lessons, Source, evenly, kept, lessons_of
@@ -24,6 +26,7 @@ from nas_engine.planners.question import ask_text
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import check
 from nas_engine.search import Narrowing, SearchSpec
+from nas_engine.settings import load_settings
 from nas_engine.similarity import Similarity, Task, similarity
 from nas_engine.store.reader import Spend, TrialRow, reading
 from nas_engine.store.writer import Writer
@@ -32,6 +35,7 @@ from tests.engine.conftest import ONE_SEED, Bench
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
 from tests.fakes.recorded import RecordedTrainer
+from tests.pages.seed import Seed
 
 HOURLY = Traits(
     rows=8640, columns=7, step_seconds=3600, period=24, season=0.3, trend=0.7, drift=0.2
@@ -347,3 +351,34 @@ def test_lessons_that_came_with_a_file_and_cannot_be_read_are_none(workspace: Wo
     writer.keep_lessons(number, "{}")
     assert writer.read.lessons(number).startswith('{"of"')  # what was recorded once stays
     writer.close()
+
+
+def test_the_command_line_names_searches_or_takes_the_most_alike(workspace: Workspace) -> None:
+    spec, settings = recorded_spec(), load_settings()
+
+    def chosen(text: str) -> tuple[int, ...]:
+        return with_lessons(spec, text, settings, workspace).lessons
+
+    for text, refusal in (
+        ("3;4", "takes ids of searches"),
+        ("1", "There is no earlier search"),
+    ):
+        with pytest.raises(Refused, match=refusal):
+            chosen(text)
+    task = recorded_spec().settings
+    for horizon, planner in ((24, "random"), (720, "random"), (24, "rules")):
+        settings_of = {**task, "data.pred_len": horizon}
+        seed = Seed(workspace, settings=settings_of, planner=planner)
+        seed.writer.note_traits(seed.id, HOURLY.model_dump_json())
+        if planner == "random":
+            seed.propose(0, "default")
+            seed.train(0, 0.5)
+        seed.close()
+    assert with_lessons(spec, None, settings, workspace).lessons == ()
+    assert chosen("2,1,2") == (2, 1)
+    with pytest.raises(Refused, match="Search 3 has no result yet"):
+        chosen("1,3")
+    assert chosen("auto") == (1,), "720 steps are too far from 24"
+    begun = Seed(workspace, **spec.model_copy(update={"lessons": (2, 1)}).model_dump())
+    begun.close()
+    assert chosen("auto") == (2, 1), "the same command goes on with the search that it began"

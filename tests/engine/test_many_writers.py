@@ -119,6 +119,31 @@ def test_a_report_that_cannot_be_written_is_told_to_all_that_brought_one(
         writer.close()
 
 
+def test_a_report_that_nobody_could_write_fails_alone(workspace: Workspace) -> None:
+    first = Writer(workspace)
+    search_id, runs = with_runs(first, SLOTS)
+    first.gather(256)  # so that all of them are gathered
+    begin = threading.Barrier(SLOTS)
+
+    def failed(number: int) -> bool:
+        writer, run = first.another(), 2**70 if number % 8 == 3 else runs[number]
+        begin.wait()
+        try:
+            writer.add_metrics(search_id, number, run, [epoch(1)])
+        except OverflowError:
+            return True
+        finally:
+            writer.close()
+        return False
+
+    with ThreadPoolExecutor(SLOTS) as threads:
+        found = list(threads.map(failed, range(SLOTS)))
+    assert found == [number % 8 == 3 for number in range(SLOTS)]
+    kept = [bool(first.read.epochs(search_id, [number])) for number in range(SLOTS)]
+    assert kept == [not each for each in found]
+    first.close()
+
+
 def test_what_is_urgent_has_the_next_turn_and_the_others_theirs_in_order() -> None:
     turn, order = Turn(), list[str]()
 

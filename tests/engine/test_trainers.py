@@ -128,6 +128,8 @@ def test_a_training_that_must_end_is_gone_with_all_that_it_started(
     asked_at: list[float] = []
 
     def once_it_is_at_it() -> Ended | None:
+        if not log.workers:
+            return None
         if not mark:
             mark.extend(mark_of(log.workers[0]))
         if not log.records or len(marked(*mark)) <= children:

@@ -108,6 +108,13 @@ def test_a_bound_is_a_line_with_a_shade_beyond_it_that_is_in_view() -> None:
     assert line["label"]["text"] == "at most 1,000,000 parameters"
 
 
+def test_an_error_far_above_front_and_start_does_not_flatten_them() -> None:
+    figure = drawn(SPEC, [*TRIALS, trial(6, 3.0, 20_000, accepted=False)])
+    beyond = named(figure, "beyond the scale")
+    assert beyond["customdata"] == ["1.6"] and beyond["y"] == [pytest.approx(1.15 * 0.7)]
+    assert "3.000" in beyond["hovertext"][0]
+
+
 def test_what_trains_is_a_hollow_mark_at_its_cost_below_the_scale_of_errors() -> None:
     foot = named(drawn(), "not ended")
     assert (foot["x"], foot["yaxis"], foot["customdata"]) == ([30_000], "y2", ["1.5"])
