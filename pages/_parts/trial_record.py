@@ -58,7 +58,11 @@ def show_verdict(view: View) -> None:
                 hide_index=True,
                 height="content",
                 key="trial-verdict-figures",
-                column_config={"Value": st.column_config.TextColumn(width=215)},
+                column_config={
+                    "Value": st.column_config.TextColumn(
+                        width=215 if view.used.compared is None else 330
+                    )
+                },
                 alt="The figures that the verdict used",
             )
         if trial.opinion:
