@@ -22,7 +22,18 @@ OF_A_TRIAL = (
     *("number", "state", "parent", "source", "step_type", "hypothesis", "changes", "original"),
     *("config", "decision", "version", "comment", "author", "val_mse", "val_mae", "test_mse"),
     *("test_mae", "seeds", "spread", "accepted", "rule", "improvement", "margin", "verdict"),
-    *("opinion", "error_class", "error", "best_epoch", "epochs", "parameters", "round", "wanted"),
+    *(
+        "latency_ms",
+        "flops",
+        "opinion",
+        "error_class",
+        "error",
+        "best_epoch",
+        "epochs",
+        "parameters",
+        "round",
+        "wanted",
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.cost import parameters
+from informer.estimate import forecast_flops
+from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 from nas_engine.api import AgentState
 from nas_engine.commands import AskAgain, Decide, send
 from nas_engine.search import Rules, SearchSpec
@@ -88,6 +91,8 @@ KINDS = {
     "slots": kind(5, slots=2),
     "llm-slots": kind(5, planner="llm", slots=2),
     "inherits": kind(9, epochs=3, inherits=True, rules=ONE_SEED),
+    "front": kind(6, objectives=["val_mse", "parameters", "latency_ms"]),
+    "bounds": kind(7, at_most={"latency_ms": 20.0, "parameters": 300_000}),
     "worker": kind(3, epochs=4, workers=True, epoch_seconds=0.02),
 }
 
@@ -101,9 +106,14 @@ class LedgerTrainer:
         self._slot = slot
 
     def train(self, run: RunDir, watch: Watch) -> Success | Ended:
-        config = run.read_config()
+        config, orders = run.read_config(), run.read_orders()
+        latency = latency_of(config) if orders.timing else None
         self._note(run, began=0)
         watch.started(this_process(self._slot))
+        if latency is not None and latency > (orders.latency_at_most or math.inf):
+            failure = Failure(error_class="infeasible", message="Too slow.", latency_ms=latency)
+            run.write_result(failure)
+            return Ended.by(failure)
         value, epochs = noisy(config), config.training.epochs
         for epoch in range(1, epochs + 1):
             record = Epoch(
@@ -128,10 +138,11 @@ class LedgerTrainer:
             test_mae=value,
             best_epoch=epochs,
             epochs=epochs,
-            parameters=1000,
+            parameters=parameters(config),
             seconds=TOLD_SECONDS * epochs,
             device="fake",
-            inherited_share=None if run.read_orders().weights is None else 1.0,
+            latency_ms=latency,
+            inherited_share=None if orders.weights is None else 1.0,
         )
         run.weights.write_bytes(b"weights")
         run.write_result(result)
@@ -177,6 +188,11 @@ class FakeWorkerTrainer(LocalTrainer):
 def noisy(config: RunConfig) -> float:
     """Return a val_mse that depends on the configuration and its seed."""
     return error_of(config) * random.Random(repr(config.flat())).gauss(1, 0.01)
+
+
+def latency_of(config: RunConfig) -> float:
+    """Return the milliseconds of a forecast: by its operations, and its seed."""
+    return forecast_flops(config) / 1e6 * random.Random(repr(config.flat())).gauss(1, 0.05)
 
 
 @dataclass
