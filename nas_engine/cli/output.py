@@ -15,7 +15,14 @@ import click
 
 from informer.config import PRESETS, fields
 from informer.rundir import UsedData
-from nas_engine.amounts import aims_text, broken_text, gap_text, nearest_text, standing_text
+from nas_engine.amounts import (
+    aims_text,
+    amount,
+    broken_text,
+    gap_text,
+    nearest_text,
+    standing_text,
+)
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.front import box, front, gaps, keeps
 from nas_engine.liveness import LIVING, EngineState, engine_state
@@ -47,6 +54,8 @@ def print_search(state: AgentState, as_json: bool) -> None:
     )
     if told := aims_text(search.spec):
         click.echo(told)
+    if search.spec.lessons:
+        click.echo(f"It learns from earlier searches: {', '.join(map(str, search.spec.lessons))}.")
     if search.used is not None:
         click.echo(_data_line(search.used))
     if state.trials:
@@ -55,7 +64,11 @@ def print_search(state: AgentState, as_json: bool) -> None:
         if row.split == "val":
             click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
     if best is not None:
-        click.echo(f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better).")
+        costs = dict.fromkeys((*search.spec.objectives[1:], *search.spec.at_most))
+        told = "".join(f", {amount(name, getattr(best, name))}" for name in costs)
+        click.echo(
+            f"Best: trial {best.number}, val_mse {best.val_mse:.4g} (lower is better){told}."
+        )
         if far := nearest_text(best, search.spec.at_most):
             click.echo(far)
     if search.spec.objectives[1:]:

@@ -124,7 +124,7 @@ def front_rows(compared: Compared) -> list[tuple[str, str]]:
     rows = [
         (
             f"{in_a_sentence(name)} of the trial",
-            amount(name, compared.values[name])
+            (amount(name, value) if (value := compared.values[name]) else "not known then")
             + (f", at most {amount(name, bound)}" if (bound := compared.at_most.get(name)) else ""),
         )
         for name in costs

@@ -20,6 +20,7 @@ from informer.rundir import Epoch, RunDir
 from nas_engine import backends
 from nas_engine.backends import backend_problems
 from nas_engine.cli.backend import backend_of
+from nas_engine.cli.common import Refused
 from nas_engine.commands import Change, changed, started_again
 from nas_engine.search import Backend, SearchSpec
 from nas_engine.trainers import cluster, messages, node, ray
@@ -364,6 +365,8 @@ def test_options_say_what_changes_and_the_rest_stays() -> None:
     assert backend_of({"name": "local"}, before) == Backend()
     with pytest.raises(ValidationError):
         backend_of({"cpus": 0.0})
+    with pytest.raises(Refused, match=r"^--ray-cpus can be said of a Ray cluster alone"):
+        backend_of({"name": "local", "cpus": 2.0})
 
 
 def test_how_a_training_is_ended_says_where_the_files_of_it_are_here() -> None:

@@ -278,6 +278,8 @@ def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> N
 
     shown = said("show", "1")
     assert "It trades the error against parameters and latency, under 8 ms." in shown
+    best = "Best: trial 5, val_mse 0.3876 (lower is better), 188,000 parameters, 6.3 ms."
+    assert best in shown
     assert "Front of 3, hypervolume" in shown and "Widest gaps: nothing between" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["trial", "val_mse", "parameters", "latency_ms", "source"] in lines
@@ -301,7 +303,7 @@ def test_a_verdict_shows_the_costs_the_bounds_and_the_front_that_it_used() -> No
     rows = front_rows(compared)
     assert rows[:3] == [
         ("parameters of the trial", "12,000 parameters"),
-        ("latency of the trial", "–, at most 5 ms"),
+        ("latency of the trial", "not known then, at most 5 ms"),
         ("on the front: trial 0", "val_mse 0.3000, 20,000 parameters"),
     ]
     assert rows[-2:] == [("on the front", "3 more trials"), ("noise of latency", "2.10 %")]
