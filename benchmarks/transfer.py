@@ -214,7 +214,7 @@ def show(transfer: Transfer, by_seed: Sequence[Mapping[str, Outcome]]) -> None:
     target, source = transfer.target.name, transfer.source.name
     click.echo(f"\n{target}, learning from {source} (similarity {transfer.likeness.text})")
     click.echo(
-        f"{'lessons':<8}{'trials':>7} {'quartiles':>10}{'wins':>7}{'p':>7}"
+        f"{'lessons':<8}{'trials':>7} {'quartiles':>16}{'wins':>7}{'p':>7}"
         f"{'excess':>9}{'wins':>7}{'p':>7}"
     )
     for part in ("none", *transfer.parts):
@@ -223,7 +223,7 @@ def show(transfer: Transfer, by_seed: Sequence[Mapping[str, Outcome]]) -> None:
             for name in ("needed", "area")
         )
         low, middle, high = statistics.quantiles(needed[0], n=4, method="inclusive")
-        line = f"{part:<8}{middle:>7g} {f'{low:g} to {high:g}':>10}{_paired(*needed)}"
+        line = f"{part:<8}{middle:>7g} {f'{low:g} to {high:g}':>15}{_paired(*needed)}"
         click.echo(f"{line}{statistics.median(area[0]):>9.1%}{_paired(*area)}".rstrip())
 
 
