@@ -284,6 +284,7 @@ class _Weighed:
     rule: str | None  # that the improvement meets; None: another seed is to tell
     cheaper: bool  # in one of the costs
     dearer: bool
+    lower: tuple[tuple[Objective, float, float], ...]  # costs within noise: difference, noise
 
     @property
     def beaten(self) -> bool:
@@ -333,14 +334,17 @@ def _weighed(figures: Figures, compared: Compared, rival: Rival, rules: Rules) -
     improvement = relative(figures.value, error)
     spread = margin(figures.noise, figures.seeds, rival.seeds, rules.noise_multiple)
     cheaper = dearer = False
+    lower = []
     for name, other in zip(compared.objectives[1:], rival.values[1:], strict=True):
         value = compared.values[name]
         assert value is not None, "a trial with a figure that is not known is judged before"
         difference = relative(value, other)
         least = _least_difference(name, figures, compared, rival, rules)
         cheaper, dearer = cheaper or difference > least, dearer or difference < -least
+        if 0 < difference <= least:
+            lower.append((name, difference, least))
     rule = _rule_of_error(improvement, spread, figures.tried, rules)
-    return _Weighed(rival, improvement, spread, rule, cheaper, dearer)
+    return _Weighed(rival, improvement, spread, rule, cheaper, dearer, tuple(lower))
 
 
 def _least_difference(
@@ -400,6 +404,10 @@ def _beside(weighed: _Weighed, compared: Compared) -> str:
         f"{rival.values[0]:.6g} ({_count(rival.seeds, 'seed')}), "
         f"{', '.join(amount(name, value) for name, value in costs)}: "
         f"{_spread(weighed.improvement, weighed.margin)}"
+        + "".join(
+            f"; {_title(name)} is {difference:.2%} lower, which may be noise (±{noise:.2%})"
+            for name, difference, noise in weighed.lower
+        )
     )
 
 

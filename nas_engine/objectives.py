@@ -77,7 +77,7 @@ _COUNTS: Mapping[str, float] = {
 """What may stand before a unit that is counted, in lower case."""
 
 _COUNTED: Mapping[str, Objective] = {
-    **dict.fromkeys(("parameter", "parameters", "weights"), "parameters"),
+    **dict.fromkeys(("parameter", "parameters", "params", "weights"), "parameters"),
     **dict.fromkeys(("flop", "flops"), "flops"),
 }
 _UNITS: Mapping[str, tuple[Objective, float]] = {

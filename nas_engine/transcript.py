@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from nas_engine.amounts import aims_text
 from nas_engine.evaluator import Figures
 from nas_engine.plaintext import code_span, fenced
 from nas_engine.search import Rules
@@ -30,7 +31,7 @@ _PROPOSAL = (
     *("expected_low", "expected_high", "surrogate_low", "surrogate_high"),
 )
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "search": ("title", "state", "max_trials", "spec"),
+    "search": ("title", "state", "max_trials", "aims", "learns_from", "spec"),
     "proposal": _PROPOSAL,
     "exchange": (
         *("call", "role", "attempt", "model", "base_url", "temperature", "max_tokens", "outcome"),
@@ -225,6 +226,8 @@ def _about(search: SearchRow) -> Record:
         "title": search.title,
         "state": search.state,
         "max_trials": search.max_trials,
+        "aims": aims_text(search.spec),
+        "learns_from": ", ".join(f"search {number}" for number in search.spec.lessons),
         "spec": search.spec.model_dump(mode="json"),
     }
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import click
 
+from nas_engine.cli.common import Refused
 from nas_engine.search import Backend, BackendName
 
 Given = Mapping[str, Any]
@@ -54,7 +55,14 @@ def backend_of(given: Given, before: Backend | None = None) -> Backend:
 
     Raises:
         ValidationError: a value is not possible.
+        Refused: something of a cluster is named for a search on this machine.
     """
+    if given.get("name") == "local" and len(given) > 1:
+        named = [f"--{option}" for option, (field, _, _) in _OPTIONS.items() if field in given]
+        raise Refused(
+            f"{', '.join(named[1:])} can be said of a Ray cluster alone: leave it out, or "
+            "--backend local."
+        )
     facts = {**(before or Backend()).model_dump(), **given}
     if "name" not in given and given:
         facts["name"] = "ray"

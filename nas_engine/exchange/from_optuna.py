@@ -115,8 +115,9 @@ def _read(
         )
     if len(study.directions) != 1:
         raise ExchangeError(
-            f"The study {wanted.study} has {len(study.directions)} objectives; a search here has "
-            "one: take a study with a single error that is minimised."
+            f"The study {wanted.study} has {len(study.directions)} objectives, and what is taken "
+            "in is a study of a single error; a search of this project keeps all its objectives "
+            "in a file of export-search."
         )
     maximised = study.direction is StudyDirection.MAXIMIZE
     if maximised and not wanted.negate:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from informer.config import Interval, Search
 from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.studies import opened_for_writing
+from nas_engine.front import figures
+from nas_engine.objectives import written
 from nas_engine.planners.tpe import asked
+from nas_engine.search import SearchSpec
 from nas_engine.space import space
 from nas_engine.store.reader import EpochRow, Reader, SearchRow, TrialRow
 
@@ -46,7 +50,7 @@ def export_study(reader: Reader, search: SearchRow, address: str, name: str) -> 
 
     Parameters are the settings that planners may choose from, where they have a part to play and
     lie inside the space; what a person set outside of it is the user attribute `outside`. Values
-    are val_mse, intermediate values those of the epochs.
+    are the objectives of the search, by name, intermediate values the val_mse of the epochs.
 
     Args:
         reader: of the workspace.
@@ -66,16 +70,24 @@ def export_study(reader: Reader, search: SearchRow, address: str, name: str) -> 
     storage = opened_for_writing(address)
     try:
         study = optuna.create_study(
-            storage=storage, study_name=name, direction=StudyDirection.MINIMIZE
+            storage=storage,
+            study_name=name,
+            directions=[StudyDirection.MINIMIZE] * len(search.spec.objectives),
         )
     except DuplicatedStudyError:
         raise ExchangeError(
             f"{address} has a study {name} already; choose another name with --study."
         ) from None
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        study.set_metric_names(list(search.spec.objectives))
     study.set_user_attr("title", search.title)
     study.set_user_attr(PRESET, search.spec.preset)
     study.set_user_attr(SETTINGS, json.dumps(search.spec.settings))
-    study.add_trials([_frozen(trial, dimensions, curves.get(trial.number, [])) for trial in told])
+    if search.spec.at_most:
+        study.set_user_attr("bounds", written(search.spec.at_most))
+    for trial in told:
+        curve = curves.get(trial.number, [])
+        study.add_trial(_frozen(trial, dimensions, curve, search.spec))
     return Written(len(told), len(trials) - len(told))
 
 
@@ -86,12 +98,15 @@ def distribution(search: Search) -> BaseDistribution:
     return CategoricalDistribution(search.values)
 
 
-def _frozen(trial: TrialRow, dimensions: dict[str, Search], curve: list[EpochRow]) -> FrozenTrial:
+def _frozen(
+    trial: TrialRow, dimensions: dict[str, Search], curve: list[EpochRow], spec: SearchSpec
+) -> FrozenTrial:
     inside = dict(asked(trial, dimensions))
     state = _STATES[trial.state]
-    if state is TrialState.COMPLETE and trial.val_mse is None:
+    point = figures(trial, spec.objectives)
+    if state is TrialState.COMPLETE and point is None:
         state = TrialState.FAIL
-    values = {row.epoch: row.val_mse for row in curve if row.val_mse is not None}
+    errors = {row.epoch: row.val_mse for row in curve if row.val_mse is not None}
     outside = {
         key: value
         for key, value in trial.changes.items()
@@ -101,15 +116,27 @@ def _frozen(trial: TrialRow, dimensions: dict[str, Search], curve: list[EpochRow
         number=-1,  # Optuna numbers what it is given
         trial_id=-1,
         state=state,
-        value=trial.val_mse if state is TrialState.COMPLETE else None,
+        value=None,
+        values=point if state is TrialState.COMPLETE else None,
         datetime_start=datetime.fromtimestamp(trial.started_at or trial.created_at),
         datetime_complete=datetime.fromtimestamp(trial.ended_at or trial.created_at),
         params={key: trial.config[key] for key in inside},
         distributions={key: distribution(search) for key, search in inside.items()},
         user_attrs=_attributes(trial) | ({"outside": json.dumps(outside)} if outside else {}),
-        system_attrs={},
-        intermediate_values=values,
+        # where Optuna keeps constraints is its own matter
+        system_attrs=create_trial(
+            state=TrialState.FAIL, constraints=_above_bounds(trial, spec)
+        ).system_attrs,
+        intermediate_values=errors,
     )
+
+
+def _above_bounds(trial: TrialRow, spec: SearchSpec) -> dict[str, float]:
+    """Return by how much a trial is above each bound, in so far as its figures are known."""
+    known = {name: figures(trial, (name,)) for name in spec.at_most}
+    return {
+        name: point[0] - spec.at_most[name] for name, point in known.items() if point is not None
+    }
 
 
 def _attributes(trial: TrialRow) -> dict[str, object]:
@@ -128,6 +155,9 @@ def _attributes(trial: TrialRow) -> dict[str, object]:
         "seeds": trial.seeds,
         "spread": trial.spread,
         "parameters": trial.parameters,
+        "flops": trial.flops,
+        "latency_ms": trial.latency_ms,
+        "memory_mb": trial.memory_mb,
         "seconds": trial.seconds,
         "error": trial.error_class or None,
     }

@@ -131,7 +131,7 @@ def summary(rows: Sequence[NodeRow], backend: Backend, waiting: int) -> str:
     trains = sum(row.trainings for row in alive)
     parts = [
         f"{len(alive)} alive",
-        f"{trains} trainings here",
+        f"{trains} training{'s' * (trains != 1)} here",
         f"{trains * backend.cpus:g} of {sum(row.cpus for row in alive):g} CPUs reserved",
     ]
     if backend.gpus:

@@ -23,6 +23,7 @@ MOST_POINTS = 600
 """Drawn beside the front; of more trials, the best and the worst of each of `PARTS` costs."""
 PARTS = 250
 _WIDE = 4.0  # costs that span this ratio stand on a log scale
+_ABOVE = 1.15  # times the worst error of front and start
 _ROOM = 0.06  # of an axis, on either side of what is drawn
 
 
@@ -52,14 +53,14 @@ def front_figure(
     scored = [row for row in trials if figures(row, ("val_mse", cost)) is not None]
     foot = [row for row in trials if row.val_mse is None and getattr(row, cost) is not None]
     errors = [row.val_mse for row in scored if row.val_mse is not None]
-    top = ceiling(errors)
+    top = _top(scored, members)
     drawn = worth_drawing(scored, members, cost)
     data = [*_others(drawn, members, cost, spec, top), *_stairs(members, cost, spec)]
     data += (below := _at_the_foot(foot, cost))
     costs = [value for row in (*drawn, *foot) if (value := getattr(row, cost)) is not None]
     bound = spec.at_most.get(cost)
     figure = layout(axis_title(cost), "val_mse", f"front-{cost}")
-    figure["xaxis"] |= (along := _along(costs, bound))
+    figure["xaxis"] |= (along := _along(cost, costs, bound))
     figure["shapes"] = baseline_lines(
         near(of_split(baselines, "val"), [min(value, top) for value in errors], "val_mse"),
         "val_mse",
@@ -107,6 +108,12 @@ def worth_drawing(
         block = by_cost[part * len(scored) // PARTS : (part + 1) * len(scored) // PARTS]
         kept |= {pick(block, key=_error).number for pick in (min, max)}
     return [row for row in scored if row.number in kept]
+
+
+def _top(scored: Sequence[Outcome], members: Sequence[Outcome]) -> float:
+    """Return the error up to which trials are drawn where they are: a bit above front and start."""
+    shown = [_error(row) for row in (*members, *(row for row in scored if row.number == 0))]
+    return min(ceiling([_error(row) for row in scored]), _ABOVE * max(shown, default=math.inf))
 
 
 def _error(row: Outcome) -> float:
@@ -229,8 +236,9 @@ def _markers(
 
 def hover(row: Outcome, spec: SearchSpec) -> str:
     """Return a trial's number, source and figures, a line each."""
-    names = dict.fromkeys((*spec.objectives, *spec.at_most))
-    told = [amount(name, value) for name in names if (value := getattr(row, name)) is not None]
+    told = [
+        amount(name, value) for name in spec.counted if (value := getattr(row, name)) is not None
+    ]
     return "<br>".join([f"trial {row.number}, {SOURCES.get(row.source, row.source)}", *told])
 
 
@@ -270,10 +278,11 @@ def _at_the_foot(rows: Sequence[Outcome], cost: Objective) -> list[dict[str, Any
     return traces
 
 
-def _along(costs: Sequence[float], bound: float | None) -> dict[str, Any]:
+def _along(cost: Objective, costs: Sequence[float], bound: float | None) -> dict[str, Any]:
     """Return the axis of a cost: as wide as what is drawn and the bound, log where that is far."""
     ends = [value for value in (*costs, *([] if bound is None else [bound])) if value > 0]
-    axis: dict[str, Any] = {"zeroline": False, "tickformat": ".3~s"}
+    counted = MEASURES[cost].exact
+    axis: dict[str, Any] = {"zeroline": False, "tickformat": ".3~s" if counted else ".3~g"}
     if not ends:
         return axis
     low, high = min(ends), max(ends)

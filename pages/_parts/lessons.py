@@ -54,7 +54,7 @@ def _chosen(
         f"Their best configurations are tried first ({FIRST} at most), the optimiser is told their "
         f"trials as a prior ({PRIOR} at most, fewer with each result), and a language model reads "
         "their findings. What is taken is fixed when the search begins. To take over single "
-        "findings as words or bounds that you can edit, carry them from that search's Analysis "
+        "findings as words or bounds that you can edit, carry them from that search's Steer "
         "page instead."
     )
     mine, *others = _measured(tasks, settings())

@@ -58,7 +58,11 @@ def show_verdict(view: View) -> None:
                 hide_index=True,
                 height="content",
                 key="trial-verdict-figures",
-                column_config={"Value": st.column_config.TextColumn(width=215)},
+                column_config={
+                    "Value": st.column_config.TextColumn(
+                        width=215 if view.used.compared is None else 330
+                    )
+                },
                 alt="The figures that the verdict used",
             )
         if trial.opinion:
@@ -120,7 +124,7 @@ def front_rows(compared: Compared) -> list[tuple[str, str]]:
     rows = [
         (
             f"{in_a_sentence(name)} of the trial",
-            amount(name, compared.values[name])
+            (amount(name, value) if (value := compared.values[name]) else "not known then")
             + (f", at most {amount(name, bound)}" if (bound := compared.at_most.get(name)) else ""),
         )
         for name in costs

@@ -121,6 +121,12 @@ def test_every_trial_of_the_front_must_be_beaten_and_the_one_that_is_not_is_name
     )
 
 
+def test_a_verdict_tells_a_lower_cost_that_may_be_noise() -> None:
+    verdict = judged(on_front((0.6, 100.0, 9.6), (0.5, 100.0, 10.0)))
+    assert verdict.rule == "dominated"
+    assert verdict.sentence.endswith("; latency is 4.00% lower, which may be noise (±5.00%).")
+
+
 def test_a_verdict_names_the_trials_that_leave_the_front() -> None:
     figures = on_front((0.45, 90.0), (0.4, 400.0), (0.5, 100.0), (0.6, 95.0), (0.8, 10.0))
     verdict = judged(figures)

@@ -200,6 +200,24 @@ def test_only_one_error_that_is_minimised_is_taken_and_a_maximised_one_when_aske
         import_study(workspace, address, Reading("theirs"))
 
 
+def test_a_study_has_the_objectives_and_bounds_of_its_search(
+    workspace: Workspace, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    number, address = seed.traded(workspace, at_most={"latency_ms": 8.0}), str(tmp_path / "s.log")
+    exported(workspace, address, number)
+    study = loaded(address)
+    assert study.metric_names == ["val_mse", "parameters", "latency_ms"]
+    best = {trial.user_attrs["trial"]: trial.values for trial in study.best_trials}
+    assert sorted(best) == [2, 3, 5]
+    assert best[2] == [0.5210, 9_800, 1.6]
+    slow = next(trial for trial in study.trials if trial.user_attrs["trial"] == 6)
+    assert slow.state is TrialState.PRUNED
+    assert slow.constraints["latency_ms"] == pytest.approx(4.3)
+    assert slow.user_attrs["latency_ms"] == 12.3
+    assert study.user_attrs["bounds"] == "8 ms"
+    assert not [found for found in recwarn if "experimental" in str(found.message)]
+
+
 def test_files_that_are_no_study_and_hostile_texts_in_one_are_refused(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from nas_engine.plaintext import code_span, fenced
 from nas_engine.proposals import Proposal
 from nas_engine.service.cost import Booking
 from nas_engine.store.provenance import spend_by_role
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader, SearchRow, reading
 from nas_engine.store.table import ALL, Query, keys, parse
 from nas_engine.transcript import KEYS, Format, Life, exported, found_words, lives
 from nas_engine.workspace import PROJECT, Workspace
@@ -75,6 +76,20 @@ def told(reader: Reader) -> list[dict[str, object]]:
 
 def life_of(reader: Reader, number: int) -> Life:
     return lives(reader, 1, reader.listed([(1, number)]))[0]
+
+
+def test_a_transcript_begins_with_what_the_search_wants_and_learns_from(
+    workspace: Workspace,
+) -> None:
+    number = seed.traded(workspace, at_most={"latency_ms": 8.0})
+    with reading(workspace) as reader:
+        row = reader.search(number) if reader else None
+        assert reader is not None and row is not None
+        learning = replace(row, spec=row.spec.model_copy(update={"lessons": (3, 5)}))
+        plain, told = (next(exported(reader, one, "md", [])) for one in (row, learning))
+    assert "- aims: ` It trades the error against parameters and latency, under 8 ms." in plain
+    assert "learns from" not in plain
+    assert "- learns from: ` search 3, search 5 `" in told
 
 
 def test_steps_stand_in_the_order_in_which_they_were_taken(written: seed.Seed) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from nas_engine import backends
 from nas_engine.commands import Start
+from nas_engine.search import Backend
+from nas_engine.store.nodes import NodeRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import NodeSeen, Worker
 from nas_engine.workspace import Workspace
-from pages._parts.cluster import COLUMNS
+from pages._parts.cluster import COLUMNS, summary
 from tests.pages import seed
 from tests.pages.conftest import Engine, Open, words
 
@@ -83,3 +85,8 @@ def test_without_ray_start_says_how_to_have_it(
 ) -> None:
     monkeypatch.setattr("pages._parts.cluster.has_ray", lambda: False)
     assert backends.INSTALL in words(open_page("start"))
+
+
+def test_one_training_is_told_in_the_singular() -> None:
+    node = NodeRow("a", "trainer-1", True, 16.0, 0.0, *(None,) * 5, seen_at=0.0, trainings=1)
+    assert summary([node], Backend(), 0) == "1 alive · 1 training here · 1 of 16 CPUs reserved"

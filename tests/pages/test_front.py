@@ -108,6 +108,13 @@ def test_a_bound_is_a_line_with_a_shade_beyond_it_that_is_in_view() -> None:
     assert line["label"]["text"] == "at most 1,000,000 parameters"
 
 
+def test_an_error_far_above_front_and_start_does_not_flatten_them() -> None:
+    figure = drawn(SPEC, [*TRIALS, trial(6, 3.0, 20_000, accepted=False)])
+    beyond = named(figure, "beyond the scale")
+    assert beyond["customdata"] == ["1.6"] and beyond["y"] == [pytest.approx(1.15 * 0.7)]
+    assert "3.000" in beyond["hovertext"][0]
+
+
 def test_what_trains_is_a_hollow_mark_at_its_cost_below_the_scale_of_errors() -> None:
     foot = named(drawn(), "not ended")
     assert (foot["x"], foot["yaxis"], foot["customdata"]) == ([30_000], "y2", ["1.5"])
@@ -271,11 +278,16 @@ def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> N
 
     shown = said("show", "1")
     assert "It trades the error against parameters and latency, under 8 ms." in shown
+    best = "Best: trial 5, val_mse 0.3876 (lower is better), 188,000 parameters, 6.3 ms."
+    assert best in shown
     assert "Front of 3, hypervolume" in shown and "Widest gaps: nothing between" in shown
     lines = [line.split() for line in shown.splitlines()]
     assert ["trial", "val_mse", "parameters", "latency_ms", "source"] in lines
     assert ["5", "0.3876", "188000", "6.3", "tpe"] in lines
-    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in said("show", "2")
+    bounded = said("show", "2")
+    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in bounded
+    line = next(line.split() for line in bounded.splitlines() if line.startswith("2 "))
+    assert line[:6] == ["2", "completed", "accepted", "0.521", "9800", "broken"]
     assert "none yet under 7k parameters" in said("list")
     assert "front of 3" in json.loads(said("list", "--json"))[1]["front"]
 
@@ -291,7 +303,7 @@ def test_a_verdict_shows_the_costs_the_bounds_and_the_front_that_it_used() -> No
     rows = front_rows(compared)
     assert rows[:3] == [
         ("parameters of the trial", "12,000 parameters"),
-        ("latency of the trial", "–, at most 5 ms"),
+        ("latency of the trial", "not known then, at most 5 ms"),
         ("on the front: trial 0", "val_mse 0.3000, 20,000 parameters"),
     ]
     assert rows[-2:] == [("on the front", "3 more trials"), ("noise of latency", "2.10 %")]
