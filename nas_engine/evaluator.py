@@ -18,6 +18,8 @@ from nas_engine.search import Rules
 
 OPEN = frozenset({"small improvement", "not distinguishable", "no improvement"})
 """Rules whose verdict an opinion may change."""
+LARGEST_DEGREES = 10**9
+"""Degrees of freedom of a noise: more than any search has trainings."""
 QUOTED = 300
 """Letters of an opinion that a verdict quotes; the transcript has all of it."""
 
@@ -48,6 +50,12 @@ class Compared:
 
     def __post_init__(self) -> None:
         """Check what rules rely on."""
+        if self.objectives[:1] != ("val_mse",):
+            raise ValueError("the first objective is not the error")
+        if any(rival.seeds < 1 for rival in self.rivals):
+            raise ValueError("a rival has no training")
+        if any(not 1 <= noise.degrees <= LARGEST_DEGREES for noise in (self.noise or {}).values()):
+            raise ValueError("a noise was learned from nothing")
         if any(len(rival.values) != len(self.objectives) for rival in self.rivals):
             raise ValueError("a rival has other objectives than its search")
         if any(bound <= 0 for bound in self.at_most.values()):

@@ -38,9 +38,12 @@ LATEST = 4e9
 LONGEST = 4e9
 """Seconds of a duration."""
 MOST_TRIALS = 100_000
+MOST_SEEDS = 1000
 
 _MOMENTS = frozenset({"waiting_since"})
 _DURATIONS = frozenset({"seconds", "spent", "active_seconds"})
+_COUNTS: Mapping[str, int] = {"seeds": 0, "tried": 0, "incumbent_seeds": 0, "noise_degrees": 1}
+"""The least of what margins are computed from."""
 
 
 class RowError(ValueError):
@@ -103,6 +106,8 @@ def _bounded(column: Column) -> Bounded:
         return column, 0, LONGEST
     if column.name == "number":
         return column, 0, MOST_TRIALS
+    if column.name in _COUNTS:
+        return column, _COUNTS[column.name], MOST_TRIALS * MOST_SEEDS
     largest = LARGEST if column.type == "INTEGER" else sys.float_info.max
     return column, -largest, largest
 

@@ -356,6 +356,9 @@ def test_links_twins_bombs_and_missing_parts_are_refused(
         ("runs", lambda rows: rows[0].update(id=2**60), "holds a id"),
         ("epochs", lambda rows: rows[0].update(run_id=77), "names something"),
         ("verdicts", lambda rows: rows[0].update(incumbent=50), "a verdict compares"),
+        ("verdicts", lambda rows: rows[0].update(noise_degrees=0), "holds a noise_degrees"),
+        ("verdicts", lambda rows: rows[0].update(seeds=-1), "holds a seeds"),
+        ("searches", lambda rows: rows[0].update(traits='{"rows": 1}'), "holds a traits"),
     ],
 )
 def test_rows_that_cannot_be_are_refused_by_line(

@@ -293,6 +293,11 @@ def test_what_a_trial_was_compared_with_is_kept_as_text_and_read_back() -> None:
         '{"objectives": ["val_mse"], "values": {}, "at_most": {"latency_ms": 0}}',
         '{"objectives": ["val_mse", "flops"], "values": {}, "at_most": {}, '
         '"rivals": [{"number": 0, "values": [0.5], "seeds": 1}]}',
+        '{"objectives": [], "values": {}, "at_most": {}}',
+        '{"objectives": ["val_mse"], "values": {}, "at_most": {}, '
+        '"rivals": [{"number": 0, "values": [0.5], "seeds": -1}]}',
+        '{"objectives": ["val_mse"], "values": {}, "at_most": {}, '
+        '"noise": {"seconds": {"relative": 0.1, "degrees": 0}}}',
     ],
 )
 def test_a_text_that_does_not_fit_together_is_refused(text: str) -> None:
