@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 import platform
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -18,10 +14,8 @@ import torch
 from data import synthetic
 from data.registry import Dataset
 from data.series import Series
+from informer.commit import PROJECT, commit_of
 from informer.rundir import Environment, Generated, UsedData
-
-PROJECT = Path(__file__).resolve().parents[1]
-GIT_SECONDS = 3.0
 
 
 def environment(source: Series, device: str, seed: int) -> Environment:
@@ -73,32 +67,3 @@ def _project_version() -> dict[str, str]:
         return {str(facts["name"]): str(facts["version"])}
     except (OSError, ValueError, KeyError):
         return {}
-
-
-@functools.cache
-def commit_of(project: Path) -> tuple[str | None, bool | None]:
-    """Return the commit of the project, and whether its files differ from it; asked once.
-
-    (None, None) where there is no git, the project is no clone, or git does not answer in time.
-    """
-    tool = shutil.which("git")
-    if tool is None or not (project / ".git").exists():  # it may lie inside another's clone
-        return None, None
-    try:
-        said = subprocess.run(  # noqa: S603
-            [tool, "--no-optional-locks", "status", "--porcelain=v2", "--branch"],
-            cwd=project,
-            env={name: text for name, text in os.environ.items() if not name.startswith("GIT_")},
-            stdin=subprocess.DEVNULL,  # the worker's own names what to train
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=GIT_SECONDS,
-            check=True,
-        ).stdout.splitlines()
-    except (subprocess.SubprocessError, OSError):
-        return None, None
-    commit = next((line.split()[-1] for line in said if line.startswith("# branch.oid ")), None)
-    if commit is None or commit == "(initial)":
-        return None, None
-    return commit, any(not line.startswith("#") for line in said)

@@ -318,7 +318,7 @@ def _require_place(output: Path, replace: bool) -> None:
 
 
 def _write(output: Path, files: Mapping[str, bytes], replace: bool) -> None:
-    from informer.environment import PROJECT, commit_of
+    from informer.commit import PROJECT, commit_of
 
     for name, content in files.items():
         if len(content) > FILES[name]:

@@ -37,7 +37,7 @@ def aims_text(spec: SearchSpec) -> str:
     else:
         within = f", under {bounds}" if bounds else ""
         told = f"It trades the error against {' and '.join(costs)}{within}."
-    if "latency_ms" not in (*spec.objectives, *spec.at_most):
+    if not spec.timed:
         return told
     timing = spec.timing
     where = "the device that trains" if timing.device == "auto" else timing.device

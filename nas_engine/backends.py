@@ -6,7 +6,7 @@ import importlib.util
 import re
 from pathlib import PurePath
 
-from informer.config import short
+from informer.config import RunConfig, short
 from informer.cost import parameters
 from nas_engine.search import SearchSpec
 
@@ -57,11 +57,19 @@ def backend_problems(spec: SearchSpec) -> list[str]:
             f"{folder} is no folder that all nodes reach under this name: give its whole path, or "
             "an address such as s3://bucket/nas."
         )
-    size = 4 * _WEIGHTS_IN_CHECKPOINT * parameters(spec.base())
-    if not folder and size > SENT_CHECKPOINT_BYTES:
-        problems.append(
-            f"A checkpoint of trial 0 has about {size / 1e6:,.0f} MB, and up to "
-            f"{SENT_CHECKPOINT_BYTES / 1e6:,.0f} are sent to this machine: name a folder for "
-            "checkpoints that all nodes reach."
-        )
+    if lost := lost_with_node(spec, spec.base()):
+        problems.append(f"Trial 0 could not go on elsewhere. {lost}")
     return problems
+
+
+def lost_with_node(spec: SearchSpec, config: RunConfig) -> str:
+    """Return why a training begins anew if its node is lost, in a sentence; empty: it goes on."""
+    backend = spec.backend
+    size = 4 * _WEIGHTS_IN_CHECKPOINT * parameters(config)
+    if backend.name == "local" or backend.checkpoints or size <= SENT_CHECKPOINT_BYTES:
+        return ""
+    return (
+        f"A checkpoint of it has about {size / 1e6:,.0f} MB, and up to "
+        f"{SENT_CHECKPOINT_BYTES / 1e6:,.0f} are sent to this machine: name a folder for "
+        "checkpoints that all nodes reach."
+    )

@@ -37,6 +37,7 @@ from informer.failpoint import failpoint
 from informer.orders import Orders
 from informer.rundir import Epoch, Progress, RunDir, Success, UsedData
 from nas_engine import head_start
+from nas_engine.backends import lost_with_node
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide
 from nas_engine.head_start import HeadStart
 from nas_engine.inheritance import shortened
@@ -49,7 +50,7 @@ from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import RunRow, TrialRow
 from nas_engine.store.writer import Writer
-from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch
+from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch, Worker
 from nas_engine.workspace import Workspace
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -284,10 +285,18 @@ def _train(
         which = f" with seed {seed} ({repeat + 1} of {wanted})" if wanted > 1 else ""
         which += f" with the weights of trial {start.trial} that fit" if start else ""
         which += " from scratch" if use.spec.inherits and number and not start else ""
-        goes_on = f" goes on after epoch {epoch}" if epoch else " is training"
-        writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
+        if lost := lost_with_node(use.spec, config):
+            text = f"Trial {number} begins anew if its node is lost. {lost}"
+            writer.log(use.search_id, text, number, "warning")
+
+        def started(worker: Worker) -> None:
+            watch.started(worker)
+            after = max(epoch, worker.after)
+            goes_on = f" goes on after epoch {after}" if after else " is training"
+            writer.log(use.search_id, f"Trial {number}{goes_on}{which}.", number)
+
         failpoint("train.folder_ready")
-        outcome = use.trainer.train(folder, watch)
+        outcome = use.trainer.train(folder, replace(watch, started=started))
         watch.report([])  # the seconds since its last record
     else:
         watch.report(folder.read_metrics()[0])

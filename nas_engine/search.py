@@ -243,9 +243,14 @@ class SearchSpec(BaseModel):
         return self.mode == "review" or (self.mode == "radical" and step == "radical")
 
     @property
+    def counted(self) -> tuple[Objective, ...]:
+        """What the search wants low, the error first, and what it bounds beside that."""
+        return tuple(dict.fromkeys((*self.objectives, *self.at_most)))
+
+    @property
     def timed(self) -> bool:
         """Whether the latency of forecasts counts, and so is measured."""
-        return "latency_ms" in (*self.objectives, *self.at_most)
+        return "latency_ms" in self.counted
 
     def orders(self, *, wanted: bool) -> Orders | None:
         """Return what is asked of a training beside its configuration; None: nothing.

@@ -93,6 +93,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.baselines",
         "informer.bundle",
         "informer.bundle_format",
+        "informer.commit",
         "informer.config",
         "informer.cost",
         "informer.dry_run",

@@ -15,10 +15,18 @@ import click
 
 from informer.config import PRESETS, fields
 from informer.rundir import UsedData
-from nas_engine.amounts import aims_text, amount, gap_text, nearest_text, standing_text
+from nas_engine.amounts import (
+    aims_text,
+    amount,
+    broken_text,
+    gap_text,
+    nearest_text,
+    standing_text,
+)
 from nas_engine.api import AgentState, get_best_run
-from nas_engine.front import box, front, gaps
+from nas_engine.front import box, front, gaps, keeps
 from nas_engine.liveness import LIVING, EngineState, engine_state
+from nas_engine.search import SearchSpec
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
 from nas_engine.store.outcomes import outcomes
@@ -51,7 +59,7 @@ def print_search(state: AgentState, as_json: bool) -> None:
     if search.used is not None:
         click.echo(_data_line(search.used))
     if state.trials:
-        click.echo(table([_trial_line(trial) for trial in state.trials]))
+        click.echo(table([_trial_line(trial, search.spec) for trial in state.trials]))
     for row in state.baselines:
         if row.split == "val":
             click.echo(f"{row.name}: val_mse {row.mse:.4g}, without training")
@@ -72,13 +80,12 @@ def front_lines(state: AgentState) -> str:
     spec = state.search.spec
     members, within = front(state.trials, spec), box(state.trials, spec)
     lines = [f"{standing_text(state.trials, spec).capitalize()} of the box."]
-    names = dict.fromkeys((*spec.objectives, *spec.at_most))
     if members:
         lines.append(
             table(
                 [
                     {"trial": row.number}
-                    | {name: getattr(row, name) for name in names}
+                    | {name: getattr(row, name) for name in spec.counted}
                     | {"source": row.source}
                     for row in members
                 ]
@@ -238,17 +245,29 @@ def _safe_cell(value: object) -> object:
     return value
 
 
-def _trial_line(trial: TrialRow) -> dict[str, object]:
+def _trial_line(trial: TrialRow, spec: SearchSpec) -> dict[str, object]:
+    costs: dict[str, object] = {
+        name: getattr(trial, name) for name in spec.counted if name != "val_mse"
+    }
     return {
         "trial": trial.number,
         "state": trial.state,
         "verdict": {None: "", True: "accepted", False: "rejected"}[trial.accepted],
         "val_mse": _mean(trial),
+        **costs,
+        **({"bounds": _bounds(trial, spec)} if spec.at_most else {}),
         "source": trial.source,
         "epochs": trial.epochs,
         "seconds": trial.seconds,
         "changes": ", ".join(f"{key}={_text(value)}" for key, value in trial.changes.items()),
     }
+
+
+def _bounds(trial: TrialRow, spec: SearchSpec) -> str:
+    """Return whether a trial keeps the bounds, as far as its figures are known."""
+    if broken_text(trial, spec.at_most):
+        return "broken"
+    return "kept" if keeps(trial, spec.at_most) else ""
 
 
 def _mean(trial: TrialRow) -> str:

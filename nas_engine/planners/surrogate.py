@@ -86,16 +86,16 @@ class Surrogate:
             n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
         )
         errors = np.log(np.maximum(self.results, LEAST))
-        configs = [trial.config for trial in known] + [trial.config for trial in earlier]
-        before = np.log(np.maximum([trial.figure for trial in earlier], LEAST))
-        self._forest.fit(
-            self._encoded(configs),
-            np.concatenate((errors, before)),
-            [1.0] * len(known) + [trial.weight for trial in earlier] if earlier else None,
-        )
+        configs, weights = [trial.config for trial in known], {}
+        if earlier:
+            configs += [trial.config for trial in earlier]
+            before = np.log(np.maximum([trial.figure for trial in earlier], LEAST))
+            errors = np.concatenate((errors, before))
+            weights = {"sample_weight": [1.0] * len(known) + [t.weight for t in earlier]}
+        self._forest.fit(self._encoded(configs), errors, **weights)
         # The mean square by which each result was missed by the trees that had not seen it.
-        seen = self._forest.oob_prediction_[: len(known)]
-        self.missed = float(np.mean((errors - seen) ** 2))
+        missed = (errors - self._forest.oob_prediction_)[: len(known)]
+        self.missed = float(np.mean(missed**2))
 
     def expect(
         self, configs: Sequence[Mapping[str, Value]], best: float | None = None

@@ -35,6 +35,7 @@ class Worker:
     process_start: float  # see liveness.process_start
     slot: int
     node: str = ""  # the machine of a cluster that it runs on; empty: this one
+    after: int = 0  # the epoch of the checkpoint that was found there
 
 
 @dataclass(frozen=True)

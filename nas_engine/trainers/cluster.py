@@ -23,7 +23,8 @@ import ray
 
 from data.registry import DataError
 from nas_engine.trainers.base import NodeSeen, TrainerError
-from nas_engine.trainers.node import Machine, Node
+from nas_engine.trainers.messages import Machine
+from nas_engine.trainers.node import Node
 from nas_engine.trainers.shipped import Shipment, copy_code, shipment_of
 
 NODES_SECONDS = 3.0

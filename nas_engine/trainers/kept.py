@@ -8,7 +8,6 @@ the one before. No rename is needed, which object stores do not have.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,25 +75,26 @@ class Kept:
     def restore(self, run: RunDir) -> None:
         """Put the newest checkpoint that is whole, and its records, into a run folder.
 
-        The folder has its configuration; where it has a newer checkpoint itself, nothing is done.
+        The folder has its configuration; where it has a newer checkpoint itself, that stays. What
+        is of no use, such as what another configuration has left under this name, is removed.
 
         Raises:
             KeptError: the folder cannot be read.
         """
-        mine = digest_of(run.config)
-        has = run.checkpoint()
+        mine, has = digest_of(run.config), run.checkpoint()
         try:
-            for manifest in self._manifests():
-                epoch = len(manifest.records)
-                if manifest.config != mine or (has is not None and has[0] >= epoch):
-                    continue
-                content = self._content(manifest.checkpoint)
-                if content is None:
-                    continue
-                lines = (f"{record.model_dump_json()}\n" for record in manifest.records)
-                run.metrics.write_text("".join(lines), "utf-8")
-                (run.path / manifest.checkpoint).write_bytes(content)
-                return
+            for name in reversed(self._names(".json")):
+                manifest = self._manifest(name)
+                if manifest is not None and manifest.config == mine:
+                    if has is not None and has[0] >= len(manifest.records):
+                        return
+                    content = self._content(manifest.checkpoint)
+                    if content is not None:
+                        lines = (f"{record.model_dump_json()}\n" for record in manifest.records)
+                        run.metrics.write_text("".join(lines), "utf-8")
+                        (run.path / manifest.checkpoint).write_bytes(content)
+                        return
+                self._files.rm_file(name)
         except TROUBLE as error:
             raise KeptError(f"{self._folder} cannot be read ({error}).") from error
 
@@ -103,13 +103,14 @@ class Kept:
         with suppress(TROUBLE):
             self._files.rm(self._folder, recursive=True)
 
-    def _manifests(self) -> Iterator[_Manifest]:
-        """Yield the manifests that can be read, the newest first."""
-        for name in reversed(self._names(".json")):
-            if self._files.size(name) > FILE_BYTES:
-                continue
-            with suppress(ValidationError):
-                yield _Manifest.model_validate_json(self._files.cat_file(name))
+    def _manifest(self, name: str) -> _Manifest | None:
+        """Return what a manifest says, or None where it is none."""
+        if self._files.size(name) > FILE_BYTES:
+            return None
+        try:
+            return _Manifest.model_validate_json(self._files.cat_file(name))
+        except ValidationError:
+            return None
 
     def _content(self, name: str) -> bytes | None:
         """Return a checkpoint, or None where it is not what its name says."""
@@ -124,15 +125,15 @@ class Kept:
         return content if whole else None
 
     def _forget_old(self) -> None:
-        named = {f"{self._folder}/{m.checkpoint}" for m in self._newest()}
-        for manifest in self._names(".json")[:-KEPT_CHECKPOINTS]:
-            self._files.rm_file(manifest)
+        """Remove all but the newest manifests, and the checkpoints that they do not name."""
+        names = self._names(".json")
+        for name in names[:-KEPT_CHECKPOINTS]:
+            self._files.rm_file(name)
+        newest = [self._manifest(name) for name in names[-KEPT_CHECKPOINTS:]]
+        named = {f"{self._folder}/{manifest.checkpoint}" for manifest in newest if manifest}
         for path in self._names(".checkpoint"):
             if path not in named:
                 self._files.rm_file(path)
-
-    def _newest(self) -> Sequence[_Manifest]:
-        return list(self._manifests())[:KEPT_CHECKPOINTS]
 
     def _names(self, ending: str) -> list[str]:
         self._files.invalidate_cache(self._folder)

@@ -5,138 +5,47 @@ checkpoint that the engine sends, and a LocalTrainer trains it with the same wor
 the engine's machine. The engine asks for `news` again and again: what the files of the folder have
 beyond what it has. As the files are the truth, an answer that is lost on its way is asked for
 again. `end` ends the training early; `leave` takes the folder away once the engine has everything.
+
+An epoch is told once its checkpoint is where it outlives the node, or goes with it: what the engine
+has reported is never trained again.
 """
 
 from __future__ import annotations
 
 import os
-import platform
 import shutil
+import sys
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 import ray
+from pydantic import ValidationError
 
 from data.beside import beside
 from informer.files import ProtocolError, append_line, read_file
 from informer.orders import Orders
-from informer.rundir import (
-    FILE_BYTES,
-    LOG_BYTES,
-    METRICS_BYTES,
-    SHOWN_BYTES,
-    Epoch,
-    Progress,
-    RunDir,
-    Success,
-)
+from informer.rundir import LOG_BYTES, METRICS_BYTES, Epoch, RunDir, Success
 from nas_engine.backends import SENT_CHECKPOINT_BYTES
 from nas_engine.settings import without_secrets
 from nas_engine.trainers.base import Ended, Load, TrainerError, Watch, Worker
 from nas_engine.trainers.kept import Kept, KeptError, newest_checkpoint
 from nas_engine.trainers.local import COMMAND, LocalTrainer
+from nas_engine.trainers.messages import FILES, About, Have, Machine, News, Order, versions
 from nas_engine.trainers.meter import NVIDIA
 from nas_engine.trainers.shipped import Shipment, unpack
 
-NEWS_SECONDS = 1.0
-"""That `news` waits for an epoch, or the end, before it tells what there is."""
 KEEP_SECONDS = 0.2
-"""Between two looks for a new checkpoint that is to be kept."""
+"""Between two looks for a new checkpoint."""
 SENT_BYTES = 2**16
 """Of a log, with one answer; what is older is left out."""
 
-FILES: Mapping[str, int] = {
-    "environment.json": SHOWN_BYTES,
-    "errors.json": FILE_BYTES,
-    "forecasts.json": SHOWN_BYTES,
-    "model.safetensors": 2**31,
-    "result.json": FILE_BYTES,
-}
-"""What the engine gets of a run folder that has ended, and how many bytes of it at most.
-
-The result is the last one: with it a run folder is finished.
-"""
-
 CLOSED = Ended("stopped", "stopped", "The engine has closed.")
-
-COMPARED = ("torch", "numpy", "pandas")
-"""Libraries that decide results: nodes need the versions of the engine."""
-
-
-@dataclass(frozen=True)
-class About:
-    """Where an actor runs, and with what."""
-
-    node: str  # Ray's id of it
-    memory: int  # of that machine, in bytes
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Order:
-    """A training, as the engine sends it."""
-
-    config: bytes
-    orders: bytes
-    weights: bytes  # that the orders name; empty: none
-    metrics: bytes  # of the epochs that the checkpoint comes after
-    checkpoint: tuple[str, bytes] | None  # its name and content
-    kept: str  # where checkpoints are kept; empty: they are sent to the engine
-    limit_seconds: float
-    memory_bytes: int
-
-
-@dataclass(frozen=True)
-class Have:
-    """What the engine has of a training: bytes of its records and log, and its checkpoint."""
-
-    metrics: int = 0
-    log: int = 0
-    checkpoint: int = 0  # its epoch
-    files: frozenset[str] = frozenset()
-    told: int = 0  # how often this actor has had something to tell
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What is in use of a node, whoever uses it. Memory is in bytes."""
-
-    cpu_percent: float  # of all its cores
-    memory: int
-    memory_total: int
-    gpu_percent: float | None
-    gpu_memory: int | None
-
-
-@dataclass(frozen=True)
-class News:
-    """What a training has beyond what the engine has."""
-
-    folder: str  # on the node, as its sentences name it
-    worker: Worker | None
-    metrics: bytes
-    log: bytes
-    have: Have  # when the engine has this too
-    load: Load | None
-    machine: Machine
-    checkpoint: tuple[str, bytes] | None
-    files: Mapping[str, bytes]
-    ended: Success | Ended | None
-    trouble: str  # a sentence, where no training is possible
-
-
-def versions() -> Mapping[str, str]:
-    """Return the versions that decide results, without what names a build."""
-    found = {name: metadata.version(name).partition("+")[0] for name in COMPARED}
-    return {"Python": ".".join(platform.python_version_tuple()[:2]), **found}
 
 
 @dataclass
@@ -145,10 +54,11 @@ class _Training:
 
     run: RunDir
     kept: Kept | None
-    keeper: threading.Thread | None = None
+    safe: int  # the epoch whose checkpoint is the newest that is kept, or can be sent
     worker: Worker | None = None
     load: Load | None = None
     ending: Ended | None = None
+    trained: threading.Event = field(default_factory=threading.Event)
     outcome: Future[Success | Ended] = field(default_factory=Future)
 
 
@@ -226,28 +136,25 @@ class Node:
             kept.restore(run)
         epoch = run.create(config, orders)
         run.config.write_bytes(order.config)  # to the byte: its digest goes with the result
-        training = self._training = _Training(run, kept)
+        training = self._training = _Training(run, kept, epoch)
         watch = Watch(
             started=lambda worker: self._note(training, worker=worker),
-            report=self._reported,
+            report=lambda records: None,  # the engine reads them itself
             ending=lambda: training.ending,
             limit_seconds=order.limit_seconds,
             memory_bytes=order.memory_bytes,
             measured=lambda load: self._note(training, load=load),
         )
-        training.outcome = self._thread.submit(self._trainer.train, run, watch)
+        training.outcome = self._thread.submit(self._train, training, watch)
         training.outcome.add_done_callback(lambda _: self._tell())
-        if kept is not None:
-            training.keeper = threading.Thread(target=_keep, args=(training, kept), daemon=True)
-            training.keeper.start()
         return epoch
 
-    def news(self, have: Have) -> News:
-        """Return what there is beyond `have`, after a while or as soon as it matters."""
+    def news(self, have: Have, seconds: float) -> News:
+        """Return what there is beyond `have`, after so many seconds or as soon as it matters."""
         training = self._training
         assert training is not None, "news are asked of what has begun"
         with self._changed:
-            self._changed.wait_for(lambda: self._told != have.told, NEWS_SECONDS)
+            self._changed.wait_for(lambda: self._told != have.told, seconds)
             told = self._told
         done = training.outcome.done()  # before the files are read: afterwards they stay
         ended, trouble = _outcome(training.outcome) if done else (None, "")
@@ -256,25 +163,20 @@ class Node:
             if (done or name == "environment.json") and name not in have.files:
                 with suppress(FileNotFoundError, ProtocolError):
                     files[name] = read_file(run.path / name, limit)
-        # Before the records: those of its epochs must be there too.
-        useless = training.kept is not None or isinstance(ended, Success)
-        checkpoint = None if useless else _small_checkpoint(run, have.checkpoint)
-        metrics, log = _beyond(run, have)
+        safe, checkpoint = training.safe, None
+        if training.kept is None and not isinstance(ended, Success):
+            safe, checkpoint = _checkpoint_beyond(run, have)
+        metrics = _records_beyond(run, have, sys.maxsize if done else safe)
+        log, logged = _log_beyond(run, have)
         return News(
             folder=str(run.path),
             worker=training.worker,
             metrics=metrics,
             log=log,
-            have=Have(
-                have.metrics + len(metrics),
-                _size(run.log),
-                checkpoint[0] if checkpoint else have.checkpoint,
-                have.files | files.keys(),
-                told,
-            ),
+            have=Have(have.metrics + len(metrics), logged, safe, have.files | files.keys(), told),
             load=training.load,
             machine=_machine(),
-            checkpoint=checkpoint[1:] if checkpoint else None,
+            checkpoint=checkpoint,
             files=files,
             ended=ended,
             trouble=trouble,
@@ -298,8 +200,6 @@ class Node:
         self._training = None
         training.ending = training.ending or CLOSED
         ended, _ = _outcome(training.outcome)
-        if training.keeper is not None:
-            training.keeper.join()
         if training.kept is not None and isinstance(ended, Success):
             training.kept.clear()
         shutil.rmtree(training.run.path, ignore_errors=True)
@@ -315,8 +215,32 @@ class Node:
     ) -> None:
         training.worker, training.load = worker or training.worker, load or training.load
 
-    def _reported(self, records: Sequence[Progress | Epoch]) -> None:
-        if any(isinstance(record, Epoch) for record in records):
+    def _train(self, training: _Training, watch: Watch) -> Success | Ended:
+        """Train, and keep each checkpoint meanwhile: the last of them before this returns."""
+        keeper = threading.Thread(target=self._keep, args=(training,), daemon=True)
+        keeper.start()
+        try:
+            return self._trainer.train(training.run, watch)
+        finally:
+            training.trained.set()
+            keeper.join()
+
+    def _keep(self, training: _Training) -> None:
+        """Keep each new checkpoint, where there is a folder for that, and tell of it."""
+        over = False
+        while not over:
+            over = training.trained.wait(KEEP_SECONDS)
+            found = newest_checkpoint(training.run)
+            if found is None or found[0] <= training.safe:
+                continue
+            try:
+                if training.kept is not None:
+                    training.kept.keep(training.run, *found)
+            except (FileNotFoundError, ProtocolError):
+                continue  # a newer one is there by now
+            except KeptError as error:
+                append_line(training.run.log, str(error))
+            training.safe = found[0]
             self._tell()
 
     def _tell(self) -> None:
@@ -346,54 +270,50 @@ def _outcome(future: Future[Success | Ended]) -> tuple[Success | Ended | None, s
         return None, str(error)
 
 
-def _beyond(run: RunDir, have: Have) -> tuple[bytes, bytes]:
-    """Return whole lines of the records, and the end of the log, that the engine does not have."""
+def _records_beyond(run: RunDir, have: Have, safe: int) -> bytes:
+    """Return whole lines of the records that the engine does not have, up to the epoch `safe`."""
     try:
         block = read_file(run.metrics, METRICS_BYTES, have.metrics)
     except FileNotFoundError:
-        block = b""
-    size = _size(run.log)
-    begin = have.log if have.log <= size else 0  # it was cut meanwhile
-    try:
-        log = read_file(run.log, LOG_BYTES + SENT_BYTES, max(begin, size - SENT_BYTES))
-    except (FileNotFoundError, ProtocolError):
-        log = b""
-    return block[: block.rfind(b"\n") + 1], log[: size - max(begin, size - SENT_BYTES)]
+        return b""
+    end = 0
+    for line in block[: block.rfind(b"\n") + 1].splitlines(keepends=True):
+        with suppress(ValidationError):
+            if Epoch.model_validate_json(line).epoch > safe:
+                break
+        end += len(line)
+    return block[:end]
 
 
-def _size(path: Path) -> int:
+def _log_beyond(run: RunDir, have: Have) -> tuple[bytes, int]:
+    """Return the end of the log that the engine does not have, and how long the log is."""
     try:
-        return path.lstat().st_size
+        size = run.log.lstat().st_size
     except FileNotFoundError:
-        return 0
-
-
-def _small_checkpoint(run: RunDir, newer_than: int) -> tuple[int, str, bytes] | None:
-    found = newest_checkpoint(run)
-    if found is None or found[0] <= newer_than:
-        return None
+        return b"", 0
+    had = have.log if have.log <= size else 0  # it was cut meanwhile
+    begin = max(had, size - SENT_BYTES)
     try:
-        return found[0], found[1].name, read_file(found[1], SENT_CHECKPOINT_BYTES)
-    except (FileNotFoundError, ProtocolError):  # it is too large, or has been replaced
-        return None
+        return read_file(run.log, LOG_BYTES + SENT_BYTES, begin)[: size - begin], size
+    except (FileNotFoundError, ProtocolError):
+        return b"", size
 
 
-def _keep(training: _Training, kept: Kept) -> None:
-    """Keep each new checkpoint until the training has ended."""
-    last, told = 0, False
-    while not training.outcome.done():
-        found = newest_checkpoint(training.run)
-        if found is not None and found[0] > last:
-            try:
-                kept.keep(training.run, *found)
-                last = found[0]
-            except (FileNotFoundError, ProtocolError):
-                pass  # a newer one is there by now
-            except KeptError as error:
-                if not told:
-                    append_line(training.run.log, str(error))
-                told, last = True, found[0]
-        time.sleep(KEEP_SECONDS)
+def _checkpoint_beyond(run: RunDir, have: Have) -> tuple[int, tuple[str, bytes] | None]:
+    """Return the newest checkpoint that the engine does not have, and its epoch.
+
+    One that is too large to be sent is of no use, and holds nothing up.
+    """
+    found = newest_checkpoint(run)
+    if found is None or found[0] <= have.checkpoint:
+        return have.checkpoint, None
+    epoch, path = found
+    try:
+        return epoch, (path.name, read_file(path, SENT_CHECKPOINT_BYTES))
+    except FileNotFoundError:  # a newer one has taken its place
+        return have.checkpoint, None
+    except ProtocolError:
+        return epoch, None
 
 
 def _machine() -> Machine:

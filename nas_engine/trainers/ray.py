@@ -36,10 +36,13 @@ from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import Ended, TrainerError, Watch
 from nas_engine.trainers.cluster import Cluster, Needs, first_line
 from nas_engine.trainers.local import COMMAND, LocalTrainer
-from nas_engine.trainers.node import FILES, SENT_BYTES, About, Have, News, Order, versions
+from nas_engine.trainers.messages import FILES, About, Have, News, Order, versions
+from nas_engine.trainers.node import SENT_BYTES
 
 POLL_SECONDS = 0.1
 """Between two looks whether a training shall end."""
+NEWS_SECONDS = 1.0
+"""That a node waits for an epoch, or the end, before it tells what there is."""
 REST_SECONDS = 0.25
 """Between two questions for news."""
 SILENT_SECONDS = 60.0
@@ -71,6 +74,7 @@ class RayTrainer:
         slot: int = 0,
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = COMMAND,
+        news_seconds: float = NEWS_SECONDS,
     ) -> None:
         """Prepare to train; nothing is asked of a cluster before the first training.
 
@@ -81,9 +85,11 @@ class RayTrainer:
             slot: place of this trainer among those of an engine.
             environment: of the worker, beside that of its node.
             command: starts the worker.
+            news_seconds: that a node waits for something to tell.
         """
         self._connect, self._backend, self._local = connect, backend, local
         self._slot, self._environment, self._command = slot, dict(environment or {}), command
+        self._news_seconds = news_seconds
         self._cluster: Cluster | None = None
         self._actor: Any = None
         self._about: About | None = None  # None while the actor waits for room
@@ -179,13 +185,14 @@ class RayTrainer:
         needs = Needs(self._backend.cpus, self._backend.gpus, self._memory)
         memory = int(SHARE * about.memory * cluster.share(about.node, needs))
         order = _order(run, watch, self._backend, min(memory, watch.memory_bytes))
-        self._answer(partial(actor.begin.remote, order), watch)
-        have, offset, started = Have(), 0, False
+        epoch = self._answer(partial(actor.begin.remote, order), watch)
+        have, offset, started = Have(checkpoint=epoch), 0, False
         while True:
-            news: News = self._answer(partial(actor.news.remote, have), watch, SILENT_SECONDS)
+            ask = partial(actor.news.remote, have, self._news_seconds)
+            news: News = self._answer(ask, watch, SILENT_SECONDS)
             if news.worker is not None and not started:
                 started = True
-                watch.started(replace(news.worker, node=about.node))
+                watch.started(replace(news.worker, node=about.node, after=epoch))
             _mirror(run, have, news)
             have = news.have
             records, offset = run.read_metrics(offset)
@@ -331,7 +338,7 @@ def _kept_at(run: RunDir, folder: str) -> str:
 
 def _mirror(run: RunDir, had: Have, news: News) -> None:
     """Add to a run folder what the one on the node has beyond it; raises ProtocolError."""
-    if had == Have():  # what a checkpoint came after is among them
+    if had.metrics == 0:  # what a checkpoint came after is among them
         _put(run.metrics, news.metrics)
     elif news.metrics:
         with run.metrics.open("ab") as file:

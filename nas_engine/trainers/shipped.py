@@ -17,6 +17,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from data.registry import NAME, RECORD, DataError, find, own_folder
+from informer.commit import note_commit
 from informer.files import digest_of
 from nas_engine.workspace import PROJECT
 
@@ -24,11 +25,12 @@ PACKAGES = ("informer", "nas_engine", "data")
 
 
 def copy_code(folder: Path) -> None:
-    """Copy what a node needs of the project into a folder."""
+    """Copy what a node needs of the project into a folder, and of which commit it is."""
     for package in PACKAGES:
         ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
         shutil.copytree(PROJECT / package, folder / package, ignore=ignored)
     shutil.copy2(PROJECT / "pyproject.toml", folder)
+    note_commit(PROJECT, folder)
 
 
 @dataclass(frozen=True)

@@ -116,11 +116,10 @@ def members_frame(
     Columns are "Trial", "Source", and for each figure of the search its name and its name with
     " vs 0 %", then "Changes" to trial 0.
     """
-    names = dict.fromkeys((*spec.objectives, *spec.at_most))
     rows = []
     for row in members:
         line: dict[str, Any] = {"Trial": row.number, "Source": SOURCES.get(row.source, row.source)}
-        for name in names:
+        for name in spec.counted:
             line[name] = value = getattr(row, name)
             change = relative_change(value, getattr(start, name, None))
             line[f"{name} vs 0 %"] = None if change is None else 100 * change

@@ -236,8 +236,9 @@ def _markers(
 
 def hover(row: Outcome, spec: SearchSpec) -> str:
     """Return a trial's number, source and figures, a line each."""
-    names = dict.fromkeys((*spec.objectives, *spec.at_most))
-    told = [amount(name, value) for name in names if (value := getattr(row, name)) is not None]
+    told = [
+        amount(name, value) for name in spec.counted if (value := getattr(row, name)) is not None
+    ]
     return "<br>".join([f"trial {row.number}, {SOURCES.get(row.source, row.source)}", *told])
 
 

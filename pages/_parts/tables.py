@@ -72,8 +72,7 @@ def costs_shown(specs: Iterable[SearchSpec]) -> list[str]:
     found: dict[str, None] = {}
     for spec in specs:
         found |= dict.fromkeys(["Bounds"] if spec.at_most else [])
-        wanted = (*spec.objectives, *spec.at_most)
-        found |= dict.fromkeys(name for name, cost in _COSTS.items() if cost in wanted)
+        found |= dict.fromkeys(name for name, cost in _COSTS.items() if cost in spec.counted)
     return list(found)
 
 

@@ -258,7 +258,7 @@ def test_the_front_can_be_looked_up_with_its_costs_gaps_and_bounds(workspace: Wo
             found = tool.look(read, search)
     assert [row[0] for row in found.rows] == [3, 2, 0]
     assert [row[2] for row in found.rows] == [40_000, 30_000, 10_000]
-    assert "under 60,000 parameters" in found.note
+    assert "under 60k parameters" in found.note
     assert "Nothing between 10,000 and 30,000 parameters (trials 0 and 2)" in found.note
     assert "of the box" in found.note
 

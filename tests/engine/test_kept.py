@@ -23,11 +23,11 @@ from nas_engine.cli.backend import backend_of
 from nas_engine.cli.common import Refused
 from nas_engine.commands import Change, changed, started_again
 from nas_engine.search import Backend, SearchSpec
-from nas_engine.trainers import cluster, node, ray
+from nas_engine.trainers import cluster, messages, node, ray
 from nas_engine.trainers.base import Ended
 from nas_engine.trainers.cluster import Needs
 from nas_engine.trainers.kept import Kept, KeptError
-from nas_engine.trainers.node import FILES, Have, Machine, News, Order
+from nas_engine.trainers.messages import FILES, Have, Machine, News, Order
 from nas_engine.trainers.shipped import copy_code, shipment_of, unpack
 from tests.data.test_own import add
 
@@ -163,10 +163,10 @@ def test_a_node_gets_a_data_set_of_ones_own_once_and_checks_it(
 def test_the_code_that_is_sent_is_the_packages_alone(tmp_path: Path) -> None:
     copy_code(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {
-        *("informer", "nas_engine", "data", "pyproject.toml"),
+        *("informer", "nas_engine", "data", "pyproject.toml", "commit.json"),
     }
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert {path.suffix for path in files} == {".py", ".md", ".toml"}
+    assert {path.suffix for path in files} == {".py", ".md", ".toml", ".json"}
     assert sum(path.stat().st_size for path in files) < 5_000_000
 
 
@@ -238,7 +238,7 @@ def test_a_training_fits_on_a_node_that_has_all_that_it_asks_for(needs: Needs, f
 
 
 def test_another_version_of_what_decides_results_is_told_and_another_build_is_not() -> None:
-    here = node.versions()
+    here = messages.versions()
     assert all("+" not in version for version in here.values())
     assert ray._differences(here) == ""
     said = ray._differences({**here, "torch": "1.0.0"})
@@ -247,14 +247,62 @@ def test_another_version_of_what_decides_results_is_told_and_another_build_is_no
 
 def test_the_log_of_a_node_is_followed_and_only_its_end_where_it_is_long(tmp_path: Path) -> None:
     run = new_folder(tmp_path / "run")
+    assert node._log_beyond(run, Have()) == (b"", 0)
     run.log.write_bytes(b"a" * 100)
-    assert node._beyond(run, Have())[1] == b"a" * 100
+    assert node._log_beyond(run, Have()) == (b"a" * 100, 100)
     run.log.write_bytes(b"a" * 100 + b"b" * 10)
-    assert node._beyond(run, Have(log=100))[1] == b"b" * 10
+    assert node._log_beyond(run, Have(log=100)) == (b"b" * 10, 110)
     run.log.write_bytes(b"c" * 50)  # it was cut
-    assert node._beyond(run, Have(log=110))[1] == b"c" * 50
+    assert node._log_beyond(run, Have(log=110)) == (b"c" * 50, 50)
     run.log.write_bytes(b"d" * 10**6)
-    assert node._beyond(run, Have(log=50))[1] == b"d" * node.SENT_BYTES
+    assert node._log_beyond(run, Have(log=50)) == (b"d" * node.SENT_BYTES, 10**6)
+
+
+def test_an_epoch_is_told_no_earlier_than_its_checkpoint_is_safe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = trained_to(tmp_path / "run", 3)
+    lines = run.metrics.read_bytes().splitlines(keepends=True)
+    assert node._records_beyond(run, Have(), 2) == b"".join(lines[:2])
+    assert node._records_beyond(run, Have(metrics=len(lines[0])), 3) == b"".join(lines[1:])
+    safe, checkpoint = node._checkpoint_beyond(run, Have(checkpoint=2))
+    assert safe == 3 and checkpoint is not None and checkpoint[1] == b"after epoch 3"
+    assert node._checkpoint_beyond(run, Have(checkpoint=3)) == (3, None)
+    monkeypatch.setattr(node, "SENT_CHECKPOINT_BYTES", 3)
+    assert node._checkpoint_beyond(run, Have()) == (3, None), "it waits for what cannot come"
+
+
+def test_what_is_kept_of_another_configuration_is_removed_and_does_not_hide_what_is_new(
+    tmp_path: Path,
+) -> None:
+    kept = Kept(f"file://{tmp_path}/kept")
+    keep_each(kept, tmp_path / "there", 4)
+    other = CONFIG.with_changes({"training.seed": 7})
+    run = trained_to(tmp_path / "run", 1, other)
+    kept.restore(run)
+    found = run.checkpoint()
+    assert found is not None
+    kept.keep(run, *found)
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {
+        "epoch-000000001.json",
+        found[1].name,
+    }
+    again = new_folder(tmp_path / "again", other)
+    kept.restore(again)
+    assert again.create(other) == 1
+
+
+def test_the_same_trial_of_two_workspaces_keeps_its_checkpoints_apart(tmp_path: Path) -> None:
+    here, there = (new_folder(tmp_path / name / "nas.runs" / "1" / "0") for name in "ab")
+    folders = [ray._kept_at(run, f"file://{tmp_path}/kept") for run in (here, there)]
+    first, second = (Kept(folder) for folder in folders)
+    keep_each(first, tmp_path / "first", 2)
+    second.restore(there)
+    assert there.create(CONFIG) == 0
+    keep_each(second, tmp_path / "second", 3)
+    second.clear()
+    first.restore(here)
+    assert here.create(CONFIG) == 2
 
 
 # -- the backend of a search --------------------------------------------------------------------

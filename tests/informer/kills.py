@@ -21,8 +21,8 @@ import torch
 from data.registry import DATASETS
 from data.series import series
 from informer.__main__ import serve
+from informer.commit import PROJECT, commit_of
 from informer.config import RunConfig
-from informer.environment import PROJECT, commit_of
 from informer.files import checkpoints
 from informer.rundir import Epoch, RunDir, Success
 from informer.training import Training

@@ -17,8 +17,9 @@ from data.registry import DATASETS
 from data.series import series
 from data.source import load
 from data.windows import Windows
+from informer.commit import commit_of, note_commit
 from informer.config import RunConfig
-from informer.environment import commit_of, environment
+from informer.environment import environment
 from informer.files import digest_of
 from informer.forecasts import COLUMNS, forecasts
 from informer.metrics import Errors
@@ -153,6 +154,10 @@ def test_the_commit_is_that_of_the_project_and_a_changed_file_shows(tmp_path: Pa
     inside = tmp_path / "inside"
     inside.mkdir()
     assert commit_of(inside) == (None, None), "the clone is another project's"
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    note_commit(tmp_path, copy)
+    assert commit_of(copy) == (commit, True), "a copy on another machine has no git"
 
 
 def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,7 +284,10 @@ def test_show_and_list_print_the_front_and_the_bounds(workspace: Workspace) -> N
     lines = [line.split() for line in shown.splitlines()]
     assert ["trial", "val_mse", "parameters", "latency_ms", "source"] in lines
     assert ["5", "0.3876", "188000", "6.3", "tpe"] in lines
-    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in said("show", "2")
+    bounded = said("show", "2")
+    assert "Trial 2 comes nearest: 9,800 parameters (+40 %)" in bounded
+    line = next(line.split() for line in bounded.splitlines() if line.startswith("2 "))
+    assert line[:6] == ["2", "completed", "accepted", "0.521", "9800", "broken"]
     assert "none yet under 7k parameters" in said("list")
     assert "front of 3" in json.loads(said("list", "--json"))[1]["front"]
 
