@@ -8,14 +8,16 @@ the folder that the backend names, or in the run folder, to which small ones are
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError, RayTaskError
@@ -154,11 +156,12 @@ class RayTrainer:
         self.close()
         cluster, dataset = self._cluster, config.data.dataset
         cluster.demand_room(needs)
-        self._actor = cluster.actor(needs, self._slot, dataset, self._environment, self._command)
+        wanted = (needs, self._slot, dataset, self._environment, self._command)
+        self._actor = self._answer(lambda: _apart(partial(cluster.actor, *wanted)), watch)
         self._memory = needs.memory
         try:
             about: About = self._answer(
-                self._actor.about.remote, watch, meanwhile=lambda: cluster.demand_room(needs)
+                _calling(self._actor.about), watch, meanwhile=lambda: cluster.demand_room(needs)
             )
         except RayActorError as error:
             if "creation task" not in str(error):
@@ -185,10 +188,10 @@ class RayTrainer:
         needs = Needs(self._backend.cpus, self._backend.gpus, self._memory)
         memory = int(SHARE * about.memory * cluster.share(about.node, needs))
         order = _order(run, watch, self._backend, min(memory, watch.memory_bytes))
-        epoch = self._answer(partial(actor.begin.remote, order), watch)
+        epoch = self._answer(_calling(actor.begin, order), watch)
         have, offset, started = Have(checkpoint=epoch), 0, False
         while True:
-            ask = partial(actor.news.remote, have, self._news_seconds)
+            ask = _calling(actor.news, have, self._news_seconds)
             news: News = self._answer(ask, watch, SILENT_SECONDS)
             if news.worker is not None and not started:
                 started = True
@@ -232,17 +235,17 @@ class RayTrainer:
 
     def _answer(
         self,
-        ask: Callable[[], Any],
+        ask: Callable[[], Future[Any]],
         watch: Watch,
         silent: float | None = None,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Any:
-        """Return what the actor answers, and see to it meanwhile that the training may end.
+        """Return what is answered, and see to it meanwhile that the training may end.
 
         Raises:
             RayActorError: the actor is lost, or has been silent for too long.
         """
-        future, began = ask().future(), time.monotonic()
+        future, began = ask(), time.monotonic()
         while True:
             try:
                 return future.result(POLL_SECONDS)
@@ -252,7 +255,7 @@ class RayTrainer:
                 if time.monotonic() - began > SILENT_SECONDS:
                     raise
                 time.sleep(1.0)
-                future = ask().future()
+                future = ask()
             self._heed(watch)
             meanwhile()
             if silent is not None and time.monotonic() - began > silent:
@@ -294,6 +297,25 @@ class RayTrainer:
         if actor is not None and not self._cluster_lost():
             with suppress(RayError, ValueError):
                 ray.kill(actor)
+
+
+def _calling(method: Any, *arguments: object) -> Callable[[], Future[Any]]:
+    """Return what calls a method of an actor."""
+    return lambda: cast(Future[Any], method.remote(*arguments).future())
+
+
+def _apart(work: Callable[[], Any]) -> Future[Any]:
+    """Do something in a thread of its own: Ray may never return where its head is lost."""
+    future = Future[Any]()
+
+    def done() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # it is for whoever waits
+            future.set_exception(error)
+
+    threading.Thread(target=done, daemon=True, name="ray").start()
+    return future
 
 
 def _differences(there: Mapping[str, str]) -> str:
