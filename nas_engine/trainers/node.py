@@ -104,6 +104,7 @@ class Node:
         )
         # A worker ends with the thread that has started it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="training")
+        self._turn = threading.Lock()  # a training may begin while the one before is left
         self._changed = threading.Condition()
         self._told = 0
         self._count = 0
@@ -121,7 +122,11 @@ class Node:
         Raises:
             KeptError: the folder of the checkpoints cannot be read.
         """
-        self.leave()
+        with self._turn:
+            self._clear_up()
+            return self._begun(order)
+
+    def _begun(self, order: Order) -> int:
         self._count += 1
         run = RunDir(self._folder / f"training-{self._count}")
         run.path.mkdir()
@@ -187,8 +192,13 @@ class Node:
         if self._training is not None:
             self._training.ending = how
 
-    def leave(self) -> None:
+    def leave(self, folder: str) -> None:
         """Take away the run folder of a training that has ended, and what is kept of it."""
+        with self._turn:
+            if self._training is not None and str(self._training.run.path) == folder:
+                self._clear_up()
+
+    def _clear_up(self) -> None:
         training, self._training = self._training, None
         if training is None:
             return

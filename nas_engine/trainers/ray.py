@@ -212,7 +212,7 @@ class RayTrainer:
             time.sleep(REST_SECONDS)
             self._heed(watch)
         outcome = self._outcome(run, news)
-        actor.leave.remote()
+        actor.leave.remote(news.folder)
         return outcome
 
     def _outcome(self, run: RunDir, news: News) -> Success | Ended:
