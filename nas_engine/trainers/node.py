@@ -127,6 +127,7 @@ class Node:
             return self._begun(order)
 
     def _begun(self, order: Order) -> int:
+        """Make a run folder and have it trained."""
         self._count += 1
         run = RunDir(self._folder / f"training-{self._count}")
         run.path.mkdir()
