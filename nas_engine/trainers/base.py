@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
@@ -35,7 +35,7 @@ class Worker:
     process_start: float  # see liveness.process_start
     slot: int
     node: str = ""  # the machine of a cluster that it runs on; empty: this one
-    after: int = 0  # the epoch of the checkpoint that was found there
+    after: int = field(default=0, compare=False)  # epoch of the checkpoint that was found there
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ class Node:
         )
         # A worker ends with the thread that has started it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="training")
+        self._turn = threading.Lock()  # a training may begin while the one before is left
         self._changed = threading.Condition()
         self._told = 0
         self._count = 0
@@ -121,7 +122,12 @@ class Node:
         Raises:
             KeptError: the folder of the checkpoints cannot be read.
         """
-        self.leave()
+        with self._turn:
+            self._clear_up()
+            return self._begun(order)
+
+    def _begun(self, order: Order) -> int:
+        """Make a run folder and have it trained."""
         self._count += 1
         run = RunDir(self._folder / f"training-{self._count}")
         run.path.mkdir()
@@ -187,17 +193,16 @@ class Node:
         if self._training is not None:
             self._training.ending = how
 
-    def leave(self, folder: str | None = None) -> None:
-        """Take away the run folder of a training that has ended, and what is kept of it.
+    def leave(self, folder: str) -> None:
+        """Take away the run folder of a training that has ended, and what is kept of it."""
+        with self._turn:
+            if self._training is not None and str(self._training.run.path) == folder:
+                self._clear_up()
 
-        Args:
-            folder: of that training, where the next one may have begun meanwhile: an actor answers
-                several calls at once.
-        """
-        training = self._training
-        if training is None or folder not in (None, str(training.run.path)):
+    def _clear_up(self) -> None:
+        training, self._training = self._training, None
+        if training is None:
             return
-        self._training = None
         training.ending = training.ending or CLOSED
         ended, _ = _outcome(training.outcome)
         if training.kept is not None and isinstance(ended, Success):

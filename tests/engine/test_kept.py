@@ -16,7 +16,7 @@ from data.registry import DataError
 from informer.config import RunConfig
 from informer.files import keep_checkpoint
 from informer.orders import Orders
-from informer.rundir import Epoch, RunDir
+from informer.rundir import Epoch, RunDir, Success
 from nas_engine import backends
 from nas_engine.backends import backend_problems
 from nas_engine.cli.backend import backend_of
@@ -29,7 +29,9 @@ from nas_engine.trainers.cluster import Needs
 from nas_engine.trainers.kept import Kept, KeptError
 from nas_engine.trainers.messages import FILES, Have, Machine, News, Order
 from nas_engine.trainers.shipped import copy_code, shipment_of, unpack
+from nas_engine.workspace import PROJECT
 from tests.data.test_own import add
+from tests.fakes.worker import COMMAND
 
 CONFIG = RunConfig().with_changes({"training.epochs": 9})
 
@@ -243,6 +245,34 @@ def test_another_version_of_what_decides_results_is_told_and_another_build_is_no
     assert ray._differences(here) == ""
     said = ray._differences({**here, "torch": "1.0.0"})
     assert said == f"torch 1.0.0 and not {here['torch']}"
+
+
+def test_one_training_after_another_on_a_node_is_told_to_its_end_and_taken_away_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    there = node.Node(0, 1, 1.0, None, [], {"PYTHONPATH": str(PROJECT)}, COMMAND)
+    folders = []
+    for name in ("first", "second"):
+        order = ray._order(new_folder(tmp_path / name), _watch(), Backend(name="ray"), 2**40)
+        assert there.begin(order) == 0
+        if folders:
+            there.leave(folders[0])  # late: the engine does not wait for it
+        mirror, have, said = new_folder(tmp_path / f"{name}-here"), Have(), news()
+        while said.ended is None:
+            said = there.news(have, 0.1)
+            ray._mirror(mirror, have, said)
+            have = said.have
+        folders.append(said.folder)
+        result = mirror.read_result()
+        assert result == said.ended and isinstance(result, Success)
+        assert [r.epoch for r in mirror.read_metrics()[0] if isinstance(r, Epoch)] == [
+            *range(1, 10)
+        ]
+    assert not Path(folders[0]).exists()
+    there.leave(folders[1])
+    assert not Path(folders[1]).exists()
+    there.close()
 
 
 def test_the_log_of_a_node_is_followed_and_only_its_end_where_it_is_long(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def trainer(cluster: Any) -> Iterator[Callable[..., Any]]:
         backend = Backend(name="ray", address=cluster.address, checkpoints=checkpoints)
         where = {"PYTHONPATH": str(PROJECT), **environment}
         if "FAKE_EPOCH_SECONDS" in where:  # news come about twice a second
-            where["FAKE_EPOCH_SECONDS"] = str(5 * float(where["FAKE_EPOCH_SECONDS"]))
+            where["FAKE_EPOCH_SECONDS"] = str(7 * float(where["FAKE_EPOCH_SECONDS"]))
         local = LocalTrainer(dict(os.environ), Path(os.devnull))
         connection = lambda: cluster.connection  # noqa: E731
         made.append(RayTrainer(connection, backend, local, 3, where, command, NEWS_SECONDS))
