@@ -31,6 +31,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, interrupt
 from pydantic import TypeAdapter
 
+from data.registry import DataError
 from informer.config import SEEDS, RunConfig, from_flat
 from informer.estimate import forecast_flops
 from informer.failpoint import failpoint
@@ -317,9 +318,7 @@ def _train(
         level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
         writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        writer.complete(
-            use.search_id, number, run_id, outcome, _data_of(folder), forecast_flops(config)
-        )
+        writer.complete(use.search_id, number, run_id, outcome, _data_of(folder), _flops_of(config))
     failpoint("train.after_result")
 
 
@@ -467,6 +466,14 @@ def _finished_before(folder: RunDir, config: RunConfig) -> Success | None:
 def _data_of(folder: RunDir) -> UsedData | None:
     found = folder.read_environment()
     return None if found is None else found.data
+
+
+def _flops_of(config: RunConfig) -> int | None:
+    """Return the FLOPs of a forecast; None where the data set has gone, which shapes it."""
+    try:
+        return forecast_flops(config)
+    except DataError:
+        return None
 
 
 def _on_other_data(folder: RunDir, seen: UsedData | None) -> Ended | None:

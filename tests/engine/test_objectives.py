@@ -13,10 +13,10 @@ from nas_engine.objectives import (
     MEASURES,
     BoundsError,
     Objective,
+    exact_figures,
     parse_bounds,
     written,
 )
-from nas_engine.proposals import EXACT
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_round_figures_are_written_short() -> None:
 
 
 def test_what_arithmetic_knows_is_known_of_any_configuration() -> None:
-    figures = {name: figure(RunConfig()) for name, figure in EXACT.items()}
+    figures = exact_figures(RunConfig())
     assert figures["parameters"] == parameters(RunConfig())
     assert figures["flops"] > figures["parameters"]
     assert figures.keys() == {name for name, measure in MEASURES.items() if measure.exact}

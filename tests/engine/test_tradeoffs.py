@@ -323,7 +323,7 @@ def test_the_question_tells_front_gaps_costs_and_bounds() -> None:
     view = dataclasses.replace(view, noises={"latency_ms": Noise(0.03, 2)})
     text = ask_text(view, "Plan.")
     for told in (
-        "It trades the error against parameters, under 5 ms, 60,000 parameters.",
+        "It trades the error against parameters, under 5 ms, 60k parameters.",
         "Latency is that of 1 window at once on the device that trains",
         "measured again it differs by 3.000% (standard deviation)",
         "- at most 5 ms: measured before the first epoch; what is slower is not trained",
