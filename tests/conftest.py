@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,26 @@ def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setenv("NAS_DATA_DIRS", os.environ.get("NAS_DATA_DIRS", ""))
     monkeypatch.setitem(Settings.model_config, "env_file", None)
     yield
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give one worker all tests of a file that marks them as a group, which share what is costly.
+
+    The group that pytest-xdist 3.8 appends to the names of tests is lost in pytest 9.2.
+    """
+    from xdist.scheduler import LoadGroupScheduling
+
+    @functools.cache
+    def is_grouped(file: str) -> bool:
+        return "xdist_group" in (config.rootpath / file).read_text("utf-8")
+
+    class ByGroupedFile(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if is_grouped(file) else nodeid
+
+    return ByGroupedFile(config, log)
 
 
 @pytest.hookimpl(trylast=True)

@@ -215,6 +215,7 @@ def test_the_rules_walk_the_known_order_of_gain(
     assert changed.count("model.normalisation") == 3
 
 
+@pytest.mark.long
 def test_the_rules_end_when_every_change_was_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,6 +119,7 @@ def full_sizes(seed: int) -> Iterator[RunConfig]:
             yield from_flat(values)
 
 
+@pytest.mark.long
 def test_full_sizes_do_and_keep_what_is_foretold() -> None:
     for config in itertools.islice(full_sizes(1), 60):
         told = f"{config.model!r} {config.data!r}"
