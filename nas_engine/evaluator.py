@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import TypeAdapter
 
-from nas_engine.amounts import amount
+from nas_engine.amounts import amount, in_a_sentence
 from nas_engine.front import Point, dominates, excess_of
 from nas_engine.noise import Noise as Noise
 from nas_engine.noise import margin, relative
@@ -245,7 +245,7 @@ def _by_bounds(figures: Figures, compared: Compared, rules: Rules) -> Verdict | 
 
     wanted = {*compared.objectives, *compared.at_most} & set(COSTS)
     if unknown := [name for name in COSTS if name in wanted and not _known(compared.values, name)]:
-        what = " and ".join(_title(name) for name in unknown)
+        what = " and ".join(in_a_sentence(name) for name in unknown)
         reason = f"{_value(figures)}, but not known in {what}, which this search weighs."
         return verdict(False, "not measured", reason)
     own, best = compared.excess, compared.incumbent_excess
@@ -405,7 +405,7 @@ def _beside(weighed: _Weighed, compared: Compared) -> str:
         f"{', '.join(amount(name, value) for name, value in costs)}: "
         f"{_spread(weighed.improvement, weighed.margin)}"
         + "".join(
-            f"; {_title(name)} is {difference:.2%} lower, which may be noise (±{noise:.2%})"
+            f"; {in_a_sentence(name)} is {difference:.2%} lower, which may be noise (±{noise:.2%})"
             for name, difference, noise in weighed.lower
         )
     )
@@ -419,11 +419,6 @@ def _all(compared: Compared) -> str:
         for name in COSTS
         if name in counted and (value := compared.values.get(name)) is not None
     )
-
-
-def _title(name: Objective) -> str:
-    title = MEASURES[name].title
-    return title if title.isupper() or title[:2].isupper() else title.lower()
 
 
 def _known(values: dict[Objective, float | None], name: Objective) -> bool:
