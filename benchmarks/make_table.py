@@ -10,7 +10,8 @@ from __future__ import annotations
 import multiprocessing
 import random
 import tempfile
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,10 +21,12 @@ from tqdm import tqdm
 
 from informer.baselines import Baseline, compute
 from informer.config import Value
-from informer.rundir import Epoch, Failure, RunDir, replace_text
+from informer.files import replace_text
+from informer.rundir import Epoch, Failure, RunDir
 from informer.training import train, use_threads
 from tests.recorded.table import (
     BASELINES,
+    CORE,
     GRID,
     TABLE,
     Row,
@@ -35,8 +38,10 @@ from tests.recorded.table import (
     write_rows,
 )
 
-MORE_SEEDS = 2
-REPEATED = 60  # configurations that are trained with more seeds, besides that of trial 0
+REPEATED = 60
+"""Configurations that are trained with more seeds: as many of `CORE`, and of what lies outside."""
+MORE_SEEDS = 2  # of those of `CORE` and of trial 0
+MORE_OUTSIDE = 1
 
 Task = tuple[Settings, int]
 
@@ -45,27 +50,43 @@ def tasks() -> list[Task]:
     """Return the trainings of the table: the settings that vary, and the seed."""
     first = start().training.seed
     grid = combinations()
+    core = combinations(CORE)
     values = start().flat()
     begins = {key: values[key] for key in GRID}
     repeated = [
         begins,
-        *random.Random(0).sample([each for each in grid if each != begins], REPEATED),
+        *random.Random(0).sample([each for each in core if each != begins], REPEATED),
     ]
-    return [(settings, first) for settings in grid] + [
-        (settings, first + more) for settings in repeated for more in range(1, MORE_SEEDS + 1)
+    outside = random.Random(0).sample([each for each in grid if each not in core], REPEATED)
+    return [
+        *((settings, first) for settings in grid),
+        *_again(repeated, MORE_SEEDS),
+        *_again(outside, MORE_OUTSIDE),
     ]
+
+
+def _again(repeated: Iterable[Settings], times: int) -> list[Task]:
+    first = start().training.seed
+    return [(settings, first + more) for settings in repeated for more in range(1, times + 1)]
 
 
 def trained(task: Task, others: Mapping[str, Value] = MappingProxyType({})) -> Row:
-    """Train once, in a folder of its own; `others` are settings that the grid leaves alone."""
+    """Train once, in a folder of its own; `others` are settings that the grid leaves alone.
+
+    The seconds of the epochs are those of the processor: other work on the machine prolongs a
+    training, but leaves them much as they are.
+    """
     settings, seed = task
     config = configuration(settings, seed).with_changes(others)
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(Path(folder))
         run.create(config)
+        began, used = time.monotonic(), time.process_time()
         outcome = train(config, run)
+        busy = (time.process_time() - used) / (time.monotonic() - began)
         epochs = [record for record in run.read_metrics()[0] if isinstance(record, Epoch)]
-    return Row(settings, seed, tuple(epochs), outcome)
+    timed = (epoch.model_copy(update={"seconds": epoch.seconds * busy}) for epoch in epochs)
+    return Row(settings, seed, tuple(timed), outcome)
 
 
 @click.command()
@@ -73,9 +94,10 @@ def trained(task: Task, others: Mapping[str, Value] = MappingProxyType({})) -> R
 @click.option("--table", type=click.Path(path_type=Path), default=TABLE, show_default=True)
 @click.option("--baselines", type=click.Path(path_type=Path), default=BASELINES, show_default=True)
 def main(workers: int, table: Path, baselines: Path) -> None:
-    """Fill the table, and write the forecasts without training beside it."""
-    found = TypeAdapter(list[Baseline]).dump_json(compute(start()), indent=2)
-    replace_text(baselines, found.decode() + "\n")
+    """Fill the table, and write the forecasts without training beside it if they are not there."""
+    if not baselines.exists():
+        found = TypeAdapter(list[Baseline]).dump_json(compute(start()), indent=2)
+        replace_text(baselines, found.decode() + "\n")
     rows = {row.key: row for row in read_rows(table)}
     left = [task for task in tasks() if (*task[0].values(), task[1]) not in rows]
     spawn = multiprocessing.get_context("spawn")

@@ -27,24 +27,24 @@ from tqdm import tqdm
 from benchmarks.transfer_tables import FAR, NEAR, RECORDED, Recorded, add_walks
 from data.registry import find
 from data.traits import traits
-from informer.config import Value, from_flat
+from informer.config import from_flat
 from informer.rundir import Success
 from nas_engine.lessons import Lessons, Source, lessons_of
 from nas_engine.planners.base import View, first_proposal
 from nas_engine.planners.earlier import past_proposal
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Proposal
-from nas_engine.search import Narrowing, SearchSpec
+from nas_engine.search import SearchSpec
 from nas_engine.similarity import Similarity, Task, similarity
 from nas_engine.store.reader import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
-from tests.recorded.table import GRID, TABLE, read_rows, start
+from tests.recorded.table import GRID, TABLE, Key, combinations, read_rows, start
 
 WITHIN = 0.01
 """Of the best val_mse of the table: the quality that is waited for."""
 
-Errors = Mapping[tuple[Value, ...], float]
+Errors = Mapping[Key, float]
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,20 @@ class Landscape:
     path: Path
     upside_down: bool = False  # the best configuration has the error of the worst, and so on
 
+    @property
+    def recorded(self) -> Recorded:
+        """The task, and which part of the table is searched."""
+        return RECORDED.get(self.path, Recorded({}, {}))
+
     @functools.cached_property
     def errors(self) -> Errors:
         """val_mse by the values of the settings, at the seed of the defaults."""
         seed = start().training.seed
+        searched = {tuple(settings.values()) for settings in combinations(self.recorded.grid)}
         found = {
-            tuple(row.settings.values()): row.outcome.val_mse
+            row.key[:-1]: row.outcome.val_mse
             for row in read_rows(self.path)
-            if row.seed == seed and isinstance(row.outcome, Success)
+            if row.seed == seed and row.key[:-1] in searched and isinstance(row.outcome, Success)
         }
         if not self.upside_down:
             return found
@@ -72,15 +78,9 @@ class Landscape:
 
     def spec(self, seed: int, trials: int, lessons: tuple[int, ...] = ()) -> SearchSpec:
         """Return a search of which every trial is in the table."""
-        spec = recorded_spec(seed, max_trials=trials)
-        what = RECORDED.get(self.path, Recorded({}, {}))
-        narrowed = {key: Narrowing(values=values) for key, values in what.narrowed.items()}
+        spec = recorded_spec(seed, self.recorded.grid, max_trials=trials)
         return spec.model_copy(
-            update={
-                "settings": {**spec.settings, **what.task},
-                "space": {**spec.space, **narrowed},
-                "lessons": lessons,
-            }
+            update={"settings": {**spec.settings, **self.recorded.task}, "lessons": lessons}
         )
 
     @functools.cached_property

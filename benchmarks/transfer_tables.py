@@ -8,7 +8,6 @@ a table is not done again. Takes ten minutes on two idle cores.
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import os
 import tempfile
@@ -27,7 +26,7 @@ from data import intake, own
 from data.choices import Choices
 from informer.config import Value
 from informer.training import use_threads
-from tests.recorded.table import FOLDER, GRID, Settings, read_rows, start, write_rows
+from tests.recorded.table import CORE, FOLDER, Grid, combinations, read_rows, start, write_rows
 
 WALKS = "walks"
 NEAR, FAR = FOLDER / "etth1_96.csv", FOLDER / "walks.csv"
@@ -35,15 +34,15 @@ NEAR, FAR = FOLDER / "etth1_96.csv", FOLDER / "walks.csv"
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was trained: the task, and to what the grid is narrowed, which makes a smaller space."""
+    """What was trained: the task, and to what `CORE` is narrowed, which makes a smaller space."""
 
     task: Mapping[str, Value]
-    narrowed: Mapping[str, tuple[Value, ...]]
+    narrowed: Grid
 
     @property
-    def grid(self) -> Mapping[str, tuple[Value, ...]]:
+    def grid(self) -> Grid:
         """The values of each setting that varies."""
-        return {**GRID, **self.narrowed}
+        return {**CORE, **self.narrowed}
 
 
 RECORDED: Mapping[Path, Recorded] = {
@@ -53,11 +52,6 @@ RECORDED: Mapping[Path, Recorded] = {
         {"model.d_model": (64,), "data.seq_len": (96,)},
     ),
 }
-
-
-def combinations(grid: Mapping[str, tuple[Value, ...]]) -> list[Settings]:
-    """Return the settings of every configuration of a grid."""
-    return [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
 
 
 def add_walks() -> None:

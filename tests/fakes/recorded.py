@@ -7,22 +7,25 @@ import functools
 import math
 import random
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from pydantic import TypeAdapter
 
-from informer.config import RunConfig, Value
+from informer.config import RunConfig
 from informer.rundir import Failure, Progress, Record, RunDir, Success
 from nas_engine.store.reader import BaselineRow
 from nas_engine.trainers.base import Ended, Watch
 from tests.fakes.trainer import this_process
 from tests.recorded.table import (
     BASELINES,
+    CORE,
     CURVES,
     ERRORS,
     GRID,
     START,
     TABLE,
+    Key,
     Row,
     Settings,
     combinations,
@@ -31,15 +34,29 @@ from tests.recorded.table import (
     start,
 )
 
-__all__ = ["GRID", "START", "RecordedTrainer", "noise", "ranked", "recorded", "replay", "value"]
+__all__ = [
+    "CORE",
+    "GRID",
+    "START",
+    "Mean",
+    "RecordedTrainer",
+    "best",
+    "means",
+    "noise",
+    "place",
+    "ranked",
+    "recorded",
+    "replay",
+    "value",
+]
 
 _BASELINES = TypeAdapter(list[BaselineRow])
 
 
 @functools.cache
-def recorded() -> Mapping[tuple[Value, ...], Sequence[Row]]:
+def recorded() -> Mapping[Key, Sequence[Row]]:
     """Return the rows of the table by the values of their settings, in the order of their seeds."""
-    rows: dict[tuple[Value, ...], list[Row]] = {}
+    rows: dict[Key, list[Row]] = {}
     for row in read_rows(TABLE):
         rows.setdefault(tuple(row.settings.values()), []).append(row)
     return rows
@@ -66,15 +83,15 @@ def replay(config: RunConfig) -> Row:
     Raises:
         LookupError: the configuration lies outside the grid.
     """
-    settings, seed = _place(config), config.training.seed
-    rows = recorded()[tuple(settings.values())]
+    key, seed = place(config), config.training.seed
+    rows = recorded()[key]
     for row in rows:
         if row.seed == seed:
             return row
     trained = [row for row in rows if isinstance(row.outcome, Success)]
     if not trained:
         return dataclasses.replace(rows[0], seed=seed)
-    draw = random.Random(repr((settings, seed))).gauss(0, noise())
+    draw = random.Random(_name(key, seed)).gauss(0, noise())
     wanted = statistics.fmean(_errors(rows)) * math.exp(draw)
     return _scaled(trained[0], seed, wanted / _errors(trained)[0])
 
@@ -87,18 +104,54 @@ def value(config: RunConfig) -> float:
 
 @functools.cache
 def ranked() -> Sequence[tuple[Settings, float]]:
-    """Return all settings of the grid with their val_mse at the default seed, the best first."""
+    """Return all settings of `CORE` with their val_mse at the default seed, the best first."""
     seed = start().training.seed
-    found = [(settings, value(configuration(settings, seed))) for settings in combinations()]
+    found = [(settings, value(configuration(settings, seed))) for settings in combinations(CORE)]
     return sorted(found, key=lambda pair: pair[1])
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A configuration of the table: means over the trainings with the recorded seeds."""
+
+    key: Key
+    val_mse: float  # of the trainings that succeeded, infinite where none did
+    seconds: float  # of training, whether it succeeded or not
+
+    @property
+    def settings(self) -> Settings:
+        """What was varied."""
+        return dict(zip(GRID, self.key, strict=True))
+
+
+@functools.cache
+def means() -> Sequence[Mean]:
+    """Return every configuration of the whole table, the best first."""
+    found = [
+        Mean(
+            key,
+            statistics.fmean(_errors(rows) or [math.inf]),
+            statistics.fmean(sum(epoch.seconds for epoch in row.epochs) for row in rows),
+        )
+        for key, rows in recorded().items()
+    ]
+    return sorted(found, key=lambda mean: mean.val_mse)
+
+
+def best(share: float) -> Set[Key]:
+    """Return the best `share` of the configurations of the whole table, rounded up.
+
+    `place` tells whether a configuration is one of them.
+    """
+    return {mean.key for mean in means()[: math.ceil(share * len(means()))]}
 
 
 def _errors(rows: Iterable[Row]) -> list[float]:
     return [row.outcome.val_mse for row in rows if isinstance(row.outcome, Success)]
 
 
-def _place(config: RunConfig) -> Settings:
-    """Return where a configuration lies in the grid; raises LookupError."""
+def place(config: RunConfig) -> Key:
+    """Return which configuration of the table one is; raises LookupError where it is none."""
     flat, fixed = config.flat(), start().flat()
     for key, given in flat.items():
         if given not in GRID.get(key, (fixed[key],)) and key != "training.seed":
@@ -106,7 +159,14 @@ def _place(config: RunConfig) -> Settings:
                 f"No training with {key} {given} was recorded: vary only the settings of GRID in "
                 "tests/recorded/table.py, among its values, and start from START."
             )
-    return {key: flat[key] for key in GRID}
+    return tuple(flat[key] for key in GRID)
+
+
+def _name(key: Key, seed: int) -> str:
+    """Return what a draw is made from: in `CORE` the same, however the table is widened."""
+    settings = zip(GRID, key, strict=True)
+    told = {name: given for name, given in settings if CORE[name] != (given,)}
+    return repr((told, seed))
 
 
 def _scaled(row: Row, seed: int, factor: float) -> Row:
