@@ -2,8 +2,8 @@
 
     python -m benchmarks.foresight
 
-Searches run over the table of real trainings. Before each trial the surrogate, which knows the
-results so far, says between which improvements over its parent it should lie.
+Searches run over the core of the table of real trainings. Before each trial the surrogate, which
+knows the results so far, says between which improvements over its parent it should lie.
 """
 
 from __future__ import annotations

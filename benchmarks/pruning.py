@@ -1,9 +1,9 @@
 """What pruning saves and what it costs: `python -m benchmarks.pruning`.
 
-Searches on the recorded trainings of `tests/recorded` (four epochs each), one trial after another,
-with the planner, the pruner and the noise of a real search. For each method: epochs trained, and
-the best val_mse of the trials trained to their end, against the same searches without pruning; with
-as many trials, and with as many epochs. It takes some minutes, and trains nothing.
+Searches on the core of the recorded table (`tests/recorded`, four epochs each), one trial after
+another, with the planner, the pruner and the noise of a real search. For each method: epochs
+trained, and the best val_mse of the trials trained to their end, against the same searches without
+pruning; with as many trials, and with as many epochs. It takes some minutes, and trains nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Trials needed with and without lessons of an earlier search: `python -m benchmarks.transfer`.
 
-Searches by TPE on tables of real trainings (`tests/recorded`, and `benchmarks/transfer_tables.py`
-for those that are learned from): the same seeds with and without lessons, compared in pairs by
-Wilcoxon's signed-rank test. A search that learns from one whose order is turned around, and which
-is claimed to be the same task, shows what a lesson costs that is as wrong as can be.
+Searches by TPE on tables of real trainings (the core of `tests/recorded`, and
+`benchmarks/transfer_tables.py` for those that are learned from): the same seeds with and without
+lessons, compared in pairs by Wilcoxon's signed-rank test. A search that learns from one whose order
+is turned around, and which is claimed to be the same task, shows what a lesson costs that is as
+wrong as can be.
 """
 
 from __future__ import annotations

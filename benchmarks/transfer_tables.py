@@ -1,9 +1,9 @@
 """Record the trainings that `benchmarks/transfer.py` learns from: `-m benchmarks.transfer_tables`.
 
-The tables have the form of `tests/recorded/etth1.csv` and the same starting point, but another
-task: a horizon of 96 steps on ETTh1, which is much like the 24 of that table, and random walks
-without a season, which are not. Each configuration is trained with one seed. A training that is in
-a table is not done again. Takes ten minutes on two idle cores.
+The tables have the form of `tests/recorded/etth1.csv` and the same starting point, parts of its
+core, but another task: a horizon of 96 steps on ETTh1, which is much like the 24 of that table, and
+random walks without a season, which are not. Each configuration is trained with one seed. A
+training that is in a table is not done again. Takes ten minutes on two idle cores.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.make_table import MORE_SEEDS, REPEATED, main, tasks, trained
+from benchmarks.make_table import MORE_OUTSIDE, MORE_SEEDS, REPEATED, main, tasks, trained
 from informer.baselines import compute
 from informer.config import PRESETS, Value
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
@@ -24,17 +24,28 @@ from nas_engine.settings import load_settings
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
 from tests.fakes.recorded import (
-    GRID,
+    CORE,
     START,
     RecordedTrainer,
+    best,
+    means,
     noise,
+    place,
     ranked,
     recorded,
     replay,
     value,
 )
 from tests.informer.conftest import etth1, one_thread  # noqa: F401
-from tests.recorded.table import TABLE, Row, configuration, read_rows, start, write_rows
+from tests.recorded.table import (
+    TABLE,
+    Row,
+    combinations,
+    configuration,
+    read_rows,
+    start,
+    write_rows,
+)
 
 NEW_SEEDS = range(10_000, 10_200)  # none of which was recorded
 
@@ -65,9 +76,11 @@ def figures(epochs: Sequence[Epoch], result: Success) -> list[float | None]:
 
 def test_the_table_is_a_full_grid_with_further_seeds_of_some_and_no_gaps() -> None:
     rows = read_rows(TABLE)
-    assert len(rows) == math.prod(map(len, GRID.values())) + MORE_SEEDS * (REPEATED + 1)
+    assert len(combinations()) >= 1_000
+    again = MORE_SEEDS * (REPEATED + 1) + MORE_OUTSIDE * REPEATED
+    assert len(rows) == len(combinations()) + again
     assert {row.key for row in rows} == {(*settings.values(), seed) for settings, seed in tasks()}
-    begins = recorded()[tuple(start().flat()[key] for key in GRID)]
+    begins = recorded()[place(start())]
     assert len(begins) == 1 + MORE_SEEDS
 
 
@@ -94,9 +107,28 @@ def test_the_start_names_only_what_differs_from_the_preset() -> None:
 
 
 def test_the_best_is_much_better_than_the_start_and_no_tie() -> None:
-    best, second = ranked()[:2]
-    assert best[1] < 0.8 * value(start())
-    assert best[1] < second[1]
+    first, second = ranked()[:2]
+    assert first[1] < 0.8 * value(start())
+    assert first[1] < second[1]
+
+
+def test_the_best_share_is_rounded_up_and_better_than_all_others_in_the_mean_of_seeds() -> None:
+    among = best(0.01)
+    assert len(among) == 11 and len(best(1.0)) == len(combinations())
+    errors = {
+        key: statistics.fmean(
+            row.outcome.val_mse for row in rows if isinstance(row.outcome, Success)
+        )
+        for key, rows in recorded().items()
+    }
+    assert max(errors[key] for key in among) < min(errors[key] for key in errors.keys() - among)
+    assert place(configuration(means()[0].settings, seed=10_000)) in among
+
+
+def test_what_the_tests_search_is_a_part_of_the_table() -> None:
+    core = {tuple(settings.values()) for settings in combinations(CORE)}
+    assert place(start()) in core and len(core) == 432
+    assert core < best(1.0)
 
 
 def test_the_noise_is_positive_and_small_beside_the_range() -> None:
@@ -193,7 +225,7 @@ def test_a_configuration_that_failed_fails_again(
 
 
 def test_each_recorded_seed_gives_its_own_row() -> None:
-    rows = recorded()[tuple(start().flat()[key] for key in GRID)]
+    rows = recorded()[place(start())]
     for row in rows:
         assert replay(configuration(row.settings, row.seed)) == row
     assert len({row.outcome for row in rows}) == len(rows)
@@ -203,7 +235,7 @@ def test_a_new_seed_is_drawn_around_the_recorded_mean_with_the_measured_noise() 
     configs = [start().with_changes({"training.seed": seed}) for seed in NEW_SEEDS]
     drawn = [value(config) for config in configs]
     assert drawn == [value(config) for config in configs]
-    own = recorded()[tuple(start().flat()[key] for key in GRID)]
+    own = recorded()[place(start())]
     mean = statistics.fmean(row.outcome.val_mse for row in own if isinstance(row.outcome, Success))
     spread = noise() / math.sqrt(len(drawn))
     assert abs(statistics.fmean(math.log(each / mean) for each in drawn)) < 4 * spread
