@@ -101,13 +101,18 @@ class MovingAverage(nn.Module):
 # -- layers -------------------------------------------------------------------------------------
 
 
+def layer_norm(model: ModelConfig) -> nn.Module:
+    """Return the norm of tokens, or what leaves them alone (as RMLP does, Li et al. 2023)."""
+    return nn.Identity() if model.norm == "none" else nn.LayerNorm(model.d_model)
+
+
 class Residual(nn.Module):
-    """x + sublayer(x), normalised after the sum, or the sublayer's input before it."""
+    """x + sublayer(x), normalised after the sum, or the sublayer's input before it, or neither."""
 
     def __init__(self, model: ModelConfig, sublayer: nn.Module) -> None:
         super().__init__()
         self.before = model.norm == "pre"
-        self.norm = nn.LayerNorm(model.d_model)
+        self.norm = layer_norm(model)
         self.sublayer = sublayer
         self.dropout = Dropout(model.dropout)
 
@@ -180,7 +185,7 @@ def encoder(model: ModelConfig) -> nn.Sequential:
             attention = Attention(model.d_model, model.n_heads, mechanism(model))
             layers.append(Residual(model, attention))
         layers.append(Residual(model, _FEED_FORWARD[model.ffn](model)))
-    return nn.Sequential(*layers, nn.LayerNorm(model.d_model))
+    return nn.Sequential(*layers, layer_norm(model))
 
 
 # -- heads --------------------------------------------------------------------------------------
@@ -246,7 +251,7 @@ class DecoderHead(nn.Module):
         length = data.label_len + data.pred_len
         self.embedding = StepEmbedding(model, columns, length, names, known)
         self.layers = nn.ModuleList(DecoderLayer(model) for _ in range(model.d_layers))
-        self.norm = nn.LayerNorm(model.d_model)
+        self.norm = layer_norm(model)
         self.projection = nn.Linear(model.d_model, forecast)
 
     def forward(self, tokens: Tensor, values: Tensor, known: Tensor) -> Tensor:

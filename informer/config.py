@@ -237,8 +237,8 @@ class ModelConfig(Section):
         Only("model.e_layers", tuple(range(2, MOST_LAYERS + 1))),
         Only("model.tokens", ("step", "patch")),
     ] = Field(True, description="Halve the sequence between encoder layers")
-    norm: Annotated[Literal["post", "pre"], Choices("radical", ("post", "pre"))] = Field(
-        "post", description="Layer norm after each residual sum, or before each sublayer"
+    norm: Annotated[Literal["post", "pre", "none"], Choices("radical", ("post", "pre", "none"))] = (
+        Field("post", description="Layer norm after each residual sum, before each part, or none")
     )
     ffn: Annotated[Literal["dense", "gated"], Choices("medium", ("dense", "gated"))] = Field(
         "dense", description="Feed-forward layers: two maps, or a gated one of three"
@@ -491,6 +491,11 @@ def _encoder_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:
         yield (
             "model.e_layers 0 needs model.skip true: without layers the linear maps are all that "
             "forecasts."
+        )
+    if model.norm == "none" and (model.attention != "none" or model.head == "decoder"):
+        yield (
+            "model.norm none needs model.attention none and no decoder: attention without a norm "
+            "grows from layer to layer; take model.norm post or pre."
         )
     if model.attention == "auto_correlation" and model.tokens == "inverted":
         yield (

@@ -95,14 +95,14 @@ def _network(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
 
 
 def _encoder(model: ModelConfig) -> int:
-    width, norm = model.d_model, 2 * model.d_model
+    width, batch_norm = model.d_model, 2 * model.d_model
     attention = 0 if model.attention == "none" else _attention(model)
-    distilling = (_linear(3 * width, width) + norm) * (model.e_layers - 1) * model.distils
-    return model.e_layers * (attention + _feed_forward(model)) + distilling + norm
+    distilling = (_linear(3 * width, width) + batch_norm) * (model.e_layers - 1) * model.distils
+    return model.e_layers * (attention + _feed_forward(model)) + distilling + _norm(model)
 
 
 def _decoder(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
-    width, norm = model.d_model, 2 * model.d_model
+    width = model.d_model
     embedding = (
         _linear(3 * shape.columns, width)
         + _position(model, data.label_len + data.pred_len)
@@ -110,18 +110,23 @@ def _decoder(data: DataConfig, model: ModelConfig, shape: Shape) -> int:
     )
     attention = _attention(model) * (1 if model.attention == "none" else 2)
     layer = attention + _feed_forward(model)
-    return embedding + model.d_layers * layer + norm + _linear(width, shape.forecast)
+    return embedding + model.d_layers * layer + _norm(model) + _linear(width, shape.forecast)
 
 
 def _attention(model: ModelConfig) -> int:
     """Return the parameters of the four projections and their norm."""
-    return 4 * _linear(model.d_model, model.d_model) + 2 * model.d_model
+    return 4 * _linear(model.d_model, model.d_model) + _norm(model)
 
 
 def _feed_forward(model: ModelConfig) -> int:
     """Return the parameters of a feed-forward sublayer and its norm."""
     inner = _linear(model.d_model, model.d_ff) * (2 if model.ffn == "gated" else 1)
-    return inner + _linear(model.d_ff, model.d_model) + 2 * model.d_model
+    return inner + _linear(model.d_ff, model.d_model) + _norm(model)
+
+
+def _norm(model: ModelConfig) -> int:
+    """Return the parameters of a layer norm where there is one."""
+    return 0 if model.norm == "none" else 2 * model.d_model
 
 
 def _position(model: ModelConfig, tokens: int) -> int:

@@ -128,7 +128,7 @@ def _encoder(model: ModelConfig, windows: int, tokens: int) -> Work:
         if model.attention != "none":
             work += _self_attention(model, windows, tokens)
         work += _feed_forward(model, windows * tokens)
-    return work + _norm(windows * tokens, model.d_model)
+    return work + _norm(model, windows * tokens)
 
 
 def _distilling(model: ModelConfig, windows: int, tokens: int) -> Work:
@@ -159,7 +159,7 @@ def _decoder(
         work += _cross_attention(model, windows, length, memory, first=number == 0)
         work += _feed_forward(model, windows * length)
     rows = windows * length
-    return work + _norm(rows, width) + _linear(rows, width, shape.forecast)
+    return work + _norm(model, rows) + _linear(rows, width, shape.forecast)
 
 
 # -- sublayers ----------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ def _feed_forward(model: ModelConfig, rows: int) -> Work:
 
 def _around(model: ModelConfig, rows: int) -> Work:
     """Return the work of the dropout, the sum and the norm of a residual."""
-    return _dropout(model, rows * model.d_model) + _norm(rows, model.d_model)
+    return _dropout(model, rows * model.d_model) + _norm(model, rows)
 
 
 # -- operations ---------------------------------------------------------------------------------
@@ -278,8 +278,8 @@ def _dropout(model: ModelConfig, elements: int, kept: int = 1) -> Work:
     return _kept(elements, kept, calls=5) if round(model.dropout * 2**16) else Work()
 
 
-def _norm(rows: int, width: int) -> Work:
-    return _kept(rows * (width + 2))
+def _norm(model: ModelConfig, rows: int) -> Work:
+    return Work() if model.norm == "none" else _kept(rows * (model.d_model + 2))
 
 
 def _kept(elements: int, tensors: int = 1, *, calls: int = 1) -> Work:

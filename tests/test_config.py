@@ -47,6 +47,7 @@ def test_every_field_is_listed_once_with_its_default() -> None:
         ({**INVERTED, "model.channels": "independent"}, "model.tokens inverted needs"),
         ({**INVERTED, "model.temporal": "learned"}, "model.temporal learned does not go"),
         ({**INVERTED, "model.attention": "auto_correlation"}, "does not go with model.tokens"),
+        ({"model.norm": "none"}, "model.norm none needs model.attention none and no decoder"),
         ({**INVERTED, "model.head": "step_linear"}, "model.head step_linear does not go with"),
         ({**AVERAGE, "model.kernel": 4}, "model.kernel (4) must be odd for model.decomposition"),
         ({**AVERAGE, "model.kernel": 99}, "model.kernel (99) must not exceed data.seq_len (96)"),

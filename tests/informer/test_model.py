@@ -231,12 +231,13 @@ def test_distilling_is_equation_5() -> None:
 
 
 @pytest.mark.parametrize("kind", [FeedForward, GatedFeedForward])
-@pytest.mark.parametrize("norm", ["post", "pre"])
+@pytest.mark.parametrize("norm", ["post", "pre", "none"])
 def test_feed_forward_and_norm_placement_are_as_published(
     kind: type[FeedForward], norm: str
 ) -> None:
     torch.manual_seed(0)
-    model = small(model__norm=norm).model
+    bare = {"model__attention": "none", "model__head": "linear"} if norm == "none" else {}
+    model = small(model__norm=norm, **bare).model
     residual = Residual(model, kind(model)).double().eval()
     w = arrays(residual)
 
@@ -250,9 +251,12 @@ def test_feed_forward_and_norm_placement_are_as_published(
             x, *part("gate"), *part("inner"), *part("outer"), restatement.gelu
         )
 
-    placed = restatement.post_norm if norm == "post" else restatement.pre_norm
     x = torch.randn(2, 9, 16, dtype=torch.float64)
-    expected = placed(x.numpy(), sublayer, w["norm.weight"], w["norm.bias"])
+    if norm == "none":
+        expected = x.numpy() + sublayer(x.numpy())
+    else:
+        placed = restatement.post_norm if norm == "post" else restatement.pre_norm
+        expected = placed(x.numpy(), sublayer, w["norm.weight"], w["norm.bias"])
     np.testing.assert_allclose(residual(x).detach(), expected, rtol=1e-9, atol=1e-12)
 
 
@@ -431,6 +435,25 @@ def test_an_itransformer_is_a_point_of_this_space() -> None:
     with torch.no_grad():  # columns have no order: permuted in, permuted out
         permuted = model(values[..., order], known)
         torch.testing.assert_close(permuted, model(values, known)[..., order], rtol=1e-4, atol=1e-4)
+
+
+def test_an_mlp_without_attention_forecasts_each_column_from_its_own_past() -> None:
+    """As RMLP does (Li et al. 2023): the same map for all columns, and no norm between layers."""
+    config = small(
+        model__tokens="inverted",
+        model__attention="none",
+        model__norm="none",
+        model__temporal="none",
+        model__head="linear",
+        model__distil=False,
+    )
+    model, (values, known) = built(config).eval(), inputs(config)
+    other = values.clone()
+    other[..., 1:] += torch.randn_like(other[..., 1:])
+    with torch.no_grad():
+        forecast, turned = model(values, known), model(values.flip(-1), known)
+        assert torch.equal(model(other, known)[..., 0], forecast[..., 0])
+        assert torch.allclose(turned.flip(-1), forecast, atol=1e-6)
 
 
 def test_without_normalisation_the_level_is_left_alone() -> None:
