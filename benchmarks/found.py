@@ -20,7 +20,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -174,6 +174,11 @@ def workspace_in(folder: Path | None) -> Iterator[Workspace]:
         yield Workspace(Path(temporary) / "nas.db")
 
 
+def leave_out_what_is_set() -> None:
+    """Take keys and what else a person may have set out of this process and all that it starts."""
+    os.environ.update(dict.fromkeys(UNSET, ""))
+
+
 def hold_to(cores: int) -> int:
     """Let this process, and all that it starts, use so many CPU cores; return how many it has."""
     if not hasattr(os, "sched_setaffinity"):  # no Linux
@@ -185,14 +190,14 @@ def hold_to(cores: int) -> int:
 # -- what is judged -----------------------------------------------------------------------------
 
 
-def small_of(state: AgentState, most: int) -> TrialRow | None:
+def small_of(trials: Iterable[TrialRow], spec: SearchSpec, most: int) -> TrialRow | None:
     """Return the trial of the front with the lowest val_mse among those of at most `most` weights.
 
     None where the front has none.
     """
     fitting = [
         trial
-        for trial in front(state.trials, state.search.spec)
+        for trial in front(trials, spec)
         if trial.parameters is not None and trial.parameters <= most
     ]
     return min(fitting, key=lambda trial: (trial.val_mse, trial.number), default=None)
@@ -205,7 +210,7 @@ def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
         raise click.ClickException("No trial of the search is accepted: there is nothing to judge.")
     if small is None:
         return {"found": best}
-    least = small_of(state, small)
+    least = small_of(state.trials, state.search.spec, small)
     if least is None:
         raise click.ClickException(f"The front has no model of at most {small:,} parameters.")
     return {"found": best, "small": least}
@@ -345,7 +350,7 @@ def main(
     if small is not None and "parameters" not in aims["objectives"]:
         raise click.UsageError("--small needs --objective parameters: it chooses from the front.")
     announce()
-    os.environ.update(dict.fromkeys(UNSET, ""))
+    leave_out_what_is_set()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     click.echo(f"cores     {hold_to(cores)}\n")
     task = {
