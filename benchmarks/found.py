@@ -76,6 +76,8 @@ UNSET = (
 )
 """What a person may have set, and would have a part in the search; empty overrules `.env`."""
 
+TRIAL_MINUTES = 5.0
+"""Of one training, at most: a few of them must not take the whole search."""
 MOST_TRIALS = 10_000
 PROGRESS_SECONDS = 30.0
 
@@ -118,6 +120,7 @@ def searched(workspace: Workspace, spec: SearchSpec, keeps: bool) -> AgentState:
     except KeyboardInterrupt:
         kind: Literal["pause", "cancel"] = "pause" if keeps else "cancel"
         click.echo(request(workspace, Control(kind=kind), answer.search_id).text, err=True)
+        click.echo("Waiting for that; Ctrl-C leaves it to the engine.", err=True)
         _await_end(workspace, answer.search_id)
         raise click.Abort from None
 
@@ -369,15 +372,17 @@ def main(
         slots=slots,
         max_trials=MOST_TRIALS,
         pruning=Pruning(method=pruning),
-        limits=Limits.model_validate({**assignments(limits), "hours": minutes / 60}),
+        limits=Limits.model_validate(
+            {"trial_minutes": TRIAL_MINUTES, **assignments(limits), "hours": minutes / 60}
+        ),
         rules=Rules.model_validate(assignments(rules)),
         **aims,
     )
+    click.echo(space_text(spec))
     with workspace_in(workspace) as kept:
         state = (
             known(kept, spec) if only_judge else searched(kept, spec, keeps=workspace is not None)
         )
-        click.echo(space_text(state.search.spec))
         found = end_of(kept, state, seeds, small, also, assignments(final))
     for part in report(found):
         click.echo(part)

@@ -176,15 +176,18 @@ def configuration_text(name: str, trial: TrialRow, found: Found) -> str:
             f"### The model `{name}`: trial {trial.number} ({trial.source})\n",
             f"val MSE {trial.val_mse:.4f} over {trial.seeds} seeds of the search, "
             f"{trial.parameters or 0:,} parameters.\n",
-            "| setting | trial 0 | as judged |\n|---|---|---|",
-            *(
-                f"| `{key}` | {_shown(before)} | {_shown(after)} |"
-                for key, before, after in _differences(base, config)
-            ),
+            *_differences_table(_differences(base, config)),
             "\nIn full, without settings that change nothing in it:\n",
             f"```\n{textwrap.fill(in_full, 100, break_long_words=False)}\n```\n",
         ]
     )
+
+
+def _differences_table(differences: Sequence[tuple[str, Value, Value]]) -> list[str]:
+    if not differences:
+        return ["It is trained as trial 0 is."]
+    rows = (f"| `{key}` | {_shown(old)} | {_shown(new)} |" for key, old, new in differences)
+    return ["| setting | trial 0 | as judged |\n|---|---|---|", *rows]
 
 
 def _differences(before: RunConfig, after: RunConfig) -> list[tuple[str, Value, Value]]:
