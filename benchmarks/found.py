@@ -20,7 +20,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -193,17 +193,21 @@ def hold_to(cores: int) -> int:
 # -- what is judged -----------------------------------------------------------------------------
 
 
-def small_of(trials: Iterable[TrialRow], spec: SearchSpec, most: int) -> TrialRow | None:
-    """Return the trial of the front with the lowest val_mse among those of at most `most` weights.
+def small_of(trials: Sequence[TrialRow], spec: SearchSpec, most: int) -> TrialRow | None:
+    """Return the trial with the lowest val_mse among those of at most `most` weights, or None.
 
-    None where the front has none.
+    Where the search trades the error against weights it is one of its front; else of all trials
+    with a result, of which none is then better in one of the two and as good in the other.
     """
+    traded = "parameters" in spec.objectives
+    among = front(trials, spec) if traded else trials
     fitting = [
-        trial
-        for trial in front(trials, spec)
+        (trial.val_mse, trial.parameters, trial.number, trial)
+        for trial in among
+        if trial.state == "completed" and trial.val_mse is not None
         if trial.parameters is not None and trial.parameters <= most
     ]
-    return min(fitting, key=lambda trial: (trial.val_mse, trial.number), default=None)
+    return min(fitting)[-1] if fitting else None
 
 
 def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
@@ -215,7 +219,7 @@ def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
         return {"found": best}
     least = small_of(state.trials, state.search.spec, small)
     if least is None:
-        raise click.ClickException(f"The front has no model of at most {small:,} parameters.")
+        raise click.ClickException(f"No model of the search has at most {small:,} parameters.")
     return {"found": best, "small": least}
 
 
@@ -350,8 +354,6 @@ def main(
     """Search, judge what was found, and print it all as Markdown."""
     if only_judge and workspace is None:
         raise click.UsageError("--only-judge needs the --workspace of the search.")
-    if small is not None and "parameters" not in aims["objectives"]:
-        raise click.UsageError("--small needs --objective parameters: it chooses from the front.")
     announce()
     leave_out_what_is_set()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

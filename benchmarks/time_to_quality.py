@@ -39,22 +39,22 @@ from nas_engine.cli.common import assignments, plainly
 CONFIGURATION: Mapping[str, Value] = {
     "data.pred_len": 24,
     "data.seq_len": 96,
-    "data.batch_size": 32,
+    "data.batch_size": 64,
     "model.normalisation": "standardise",
     "model.tokens": "inverted",
     "model.attention": "full",
     "model.head": "linear",
     "model.distil": False,
-    "model.e_layers": 2,
-    "model.d_model": 128,
+    "model.e_layers": 1,
+    "model.d_model": 64,
     "model.d_ff": 128,
-    "model.dropout": 0.1,
-    "training.epochs": 10,
+    "model.dropout": 0.2,
+    "training.epochs": 8,
     "training.optimizer_params.lr": 1e-3,
     "training.scheduler_class": "CosineAnnealingLR",
     "training.device": "cpu",
 }
-"""An iTransformer (Liu et al. 2024) of width 128: seven tokens make its steps cheap."""
+"""An iTransformer (Liu et al. 2024) of one layer: seven tokens of width 64 make cheap steps."""
 
 BOUND, SECONDS = 0.305, 20.0
 """Test MSE, and the seconds of training on one core within which it is to be reached."""

@@ -111,6 +111,18 @@ def test_the_small_model_is_the_best_of_the_front_within_its_weights() -> None:
     assert found.small_of(trials, traded, 10_000) is None
 
 
+def test_a_search_after_the_error_alone_has_its_small_model_among_all_that_were_trained() -> None:
+    trials = [
+        accepted(0, 0.50, parameters=900_000),
+        trial_row(1, {}, val_mse=0.52, parameters=150_000),  # rejected: no better than trial 0
+        trial_row(2, {}, val_mse=0.52, parameters=90_000),
+        trial_row(3, {}, val_mse=None, parameters=90_000, state="failed"),
+    ]
+    small = found.small_of(trials, spec(96), 200_000)
+    assert small is not None
+    assert small.number == 2
+
+
 def test_further_horizons_have_all_else_as_found() -> None:
     best, small = accepted(3, 0.4), accepted(5, 0.5)
     configs = found.configurations({"found": best, "small": small}, (48, 24, 48), {})
