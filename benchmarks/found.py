@@ -1,0 +1,398 @@
+"""How good the models are that a search finds: `python -m benchmarks.found`.
+
+A search of the product, without any key, in a workspace of its own: its engine in a process of its
+own, its trainings on as many CPU cores as `--cores` says. It chooses by validation alone. When its
+minutes are used up and the trainings under way have ended, its incumbent is trained with seeds that
+the search has not used, and judged on all windows of the test part, beside forecasts that need no
+training. Trainings of the search record test errors, too; nothing here reads them.
+
+With `--workspace` the search is kept, can be looked at in the dashboard, and goes on where it was
+when the same command is given again; `--only-judge` makes its end anew.
+
+What this does not show: another data set, whether a second search finds the same (give `--seed`),
+or how the published models would do with the same care: their figures are as published.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, get_args
+
+import click
+
+from benchmarks.found_models import judged, untrained
+from benchmarks.found_report import Found, marks_of, report, space_text
+from benchmarks.marks import announce, conditions, judge
+from data.registry import find
+from informer.config import PRESETS, Choices, RunConfig, Value, from_flat
+from nas_engine.api import AgentState, SearchError, follow, get_best_run, load_agent_state
+from nas_engine.cli.aims import Aims, aims_options
+from nas_engine.cli.common import assignments, plainly
+from nas_engine.commands import Control
+from nas_engine.front import front
+from nas_engine.search import (
+    Limits,
+    Narrowing,
+    PlannerName,
+    Pruning,
+    Rules,
+    SearchSpec,
+    default_planner,
+)
+from nas_engine.space import dimensions, parse_all
+from nas_engine.store.reader import EventRow, TrialRow, reading
+from nas_engine.supervisor import request, start_search
+from nas_engine.workspace import Workspace
+
+TRAINING: Mapping[str, Value] = {
+    "training.epochs": 10,
+    "training.patience": 3,
+    "training.scheduler_class": "CosineAnnealingLR",
+    "training.optimizer_params.lr": 1e-3,
+    "training.device": "cpu",
+    "data.batch_size": 64,
+    "model.distil": False,
+    "model.dropout": 0.2,
+}
+"""In which trial 0 differs from the preset: a CPU trains it in a minute or two."""
+
+LOOK_BACKS = (96, 168, 336, 720)
+"""That planners may choose from where none is given; trial 0 has the first."""
+
+SEEDS_APART = 1000
+"""From the seeds of a search to those with which its result is judged."""
+
+UNSET = (
+    *("OPENROUTER_API_KEY", "PLANNER_API_KEY", "EVALUATOR_API_KEY"),
+    *("NAS_RULES", "NAS_WEBHOOK"),
+)
+"""What a person may have set, and would have a part in the search; empty overrules `.env`."""
+
+TRIAL_MINUTES = 5.0
+"""Of one training, at most: a few of them must not take the whole search."""
+MOST_TRIALS = 10_000
+PROGRESS_SECONDS = 30.0
+
+
+# -- the search ---------------------------------------------------------------------------------
+
+
+def spec_of(
+    task: Mapping[str, Value],
+    seq_len: int | None,
+    narrowings: Mapping[str, Narrowing],
+    **fields: object,
+) -> SearchSpec:
+    """Return the search of a task whose look-back is given, or free.
+
+    Args:
+        task: settings of trial 0 beside `TRAINING`, which they overrule.
+        seq_len: look-back of all trials; None lets planners choose among `LOOK_BACKS`.
+        narrowings: of the space, which overrule that.
+        fields: other fields of the search.
+    """
+    look_backs = LOOK_BACKS if seq_len is None else (seq_len,)
+    settings = {**TRAINING, "data.seq_len": look_backs[0], **task}
+    space = {"data.seq_len": Narrowing(values=look_backs), **narrowings}
+    return SearchSpec.model_validate({"settings": settings, "space": space, **fields})
+
+
+def searched(workspace: Workspace, spec: SearchSpec, keeps: bool) -> AgentState:
+    """Run a search until its hours are used up, or let it go on; return it.
+
+    Ctrl-C pauses it where the workspace is kept, else ends it.
+    """
+    answer = start_search(workspace, spec)
+    if not answer.ok or answer.search_id is None:
+        raise click.ClickException(answer.text)
+    try:
+        return follow(workspace, answer.search_id, Progress(workspace, answer.search_id))
+    except SearchError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        kind: Literal["pause", "cancel"] = "pause" if keeps else "cancel"
+        click.echo(request(workspace, Control(kind=kind), answer.search_id).text, err=True)
+        click.echo("Waiting for that; Ctrl-C leaves it to the engine.", err=True)
+        _await_end(workspace, answer.search_id)
+        raise click.Abort from None
+
+
+def _await_end(workspace: Workspace, search_id: int) -> None:
+    """Wait until the engine of a search that was paused or cancelled has ended."""
+    try:
+        follow(workspace, search_id, lambda event: None)
+    except SearchError as told:  # that it is paused
+        click.echo(str(told), err=True)
+
+
+class Progress:
+    """Tells on stderr how far a search is: at each new incumbent, and now and then."""
+
+    def __init__(self, workspace: Workspace, search_id: int) -> None:
+        """Begin to follow a search."""
+        self._workspace, self._search_id = workspace, search_id
+        self._began = self._told = time.monotonic()
+        self._best: float | None = None
+
+    def __call__(self, event: EventRow) -> None:
+        """Look at the search when something has happened in it."""
+        with reading(self._workspace) as reader:
+            search = reader.search(self._search_id) if reader else None
+        now = time.monotonic()
+        if search is None or (search.best == self._best and now - self._told < PROGRESS_SECONDS):
+            return
+        self._best, self._told = search.best, now
+        minutes, seconds = divmod(round(now - self._began), 60)
+        best = "-" if search.best is None else f"{search.best:.4f} (trial {search.incumbent})"
+        click.echo(
+            f"{minutes:>3}:{seconds:02}  {search.finished} trials, best val_mse {best}", err=True
+        )
+
+
+def known(workspace: Workspace, spec: SearchSpec) -> AgentState:
+    """Return the search of a kept workspace that has these settings, whatever its budget."""
+    with reading(workspace) as reader:
+        same = reader.search_like(spec) if reader else None
+    if same is None:
+        raise click.ClickException(f"{workspace.db} has no search with these settings.")
+    return load_agent_state(workspace.db, same.id)
+
+
+@contextmanager
+def workspace_in(folder: Path | None) -> Iterator[Workspace]:
+    """Give the workspace of a folder that is kept, or one that is removed in the end."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield Workspace(folder.absolute() / "nas.db")
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        yield Workspace(Path(temporary) / "nas.db")
+
+
+def leave_out_what_is_set() -> None:
+    """Take keys and what else a person may have set out of this process and all that it starts."""
+    os.environ.update(dict.fromkeys(UNSET, ""))
+
+
+def hold_to(cores: int) -> int:
+    """Let this process, and all that it starts, use so many CPU cores; return how many it has."""
+    if not hasattr(os, "sched_setaffinity"):  # no Linux
+        return os.cpu_count() or 1
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    return len(os.sched_getaffinity(0))
+
+
+# -- what is judged -----------------------------------------------------------------------------
+
+
+def small_of(trials: Sequence[TrialRow], spec: SearchSpec, most: int) -> TrialRow | None:
+    """Return the trial with the lowest val_mse among those of at most `most` weights, or None.
+
+    Where the search trades the error against weights it is one of its front; else of all trials
+    with a result, of which none is then better in one of the two and as good in the other.
+    """
+    traded = "parameters" in spec.objectives
+    among = front(trials, spec) if traded else trials
+    fitting = [
+        (trial.val_mse, trial.parameters, trial.number, trial)
+        for trial in among
+        if trial.state == "completed" and trial.val_mse is not None
+        if trial.parameters is not None and trial.parameters <= most
+    ]
+    return min(fitting)[-1] if fitting else None
+
+
+def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
+    """Return the trials that are judged, by name: the incumbent, and a small one if wanted."""
+    best = get_best_run(state)
+    if best is None:
+        raise click.ClickException("No trial of the search is accepted: there is nothing to judge.")
+    if small is None:
+        return {"found": best}
+    least = small_of(state.trials, state.search.spec, small)
+    if least is None:
+        raise click.ClickException(f"No model of the search has at most {small:,} parameters.")
+    return {"found": best, "small": least}
+
+
+def configurations(
+    trials: Mapping[str, TrialRow], also: Sequence[int], final: Mapping[str, Value]
+) -> dict[str, RunConfig]:
+    """Return what is trained in the end, by name.
+
+    Args:
+        trials: those that were chosen; one that was chosen twice is trained once.
+        also: further horizons, for which all else is as found.
+        final: settings in which the trainings differ from those of the search.
+    """
+    configs = {
+        name: from_flat({**trial.config, **final})
+        for name, trial in trials.items()
+        if name == "found" or trial.number != trials["found"].number
+    }
+    found = configs["found"]
+    further = {horizon for horizon in also if horizon != found.data.pred_len}
+    return configs | {
+        f"found-{horizon}": found.with_changes({"data.pred_len": horizon})
+        for horizon in sorted(further)
+    }
+
+
+def end_of(
+    workspace: Workspace,
+    state: AgentState,
+    seeds: int,
+    small: int | None,
+    also: Sequence[int],
+    final: Mapping[str, Value],
+) -> Found:
+    """Train and judge what a search has found."""
+    trials = chosen(state, small)
+    configs = configurations(trials, also, final)
+    first = state.search.spec.base().training.seed + SEEDS_APART
+    models = judged(configs, range(first, first + seeds), workspace.db.with_suffix(".judged"))
+    offered = dimensions(state.search.spec)["data.seq_len"]
+    assert isinstance(offered, Choices), "look-backs are listed"
+    look_backs = tuple(int(value) for value in offered.values)
+    by_horizon = {config.data.pred_len: config for config in configs.values()}
+    rivals = {horizon: untrained(by_horizon[horizon], look_backs) for horizon in sorted(by_horizon)}
+    with reading(workspace) as reader:
+        assert reader is not None, "the search was read from it"
+        seconds = reader.training_seconds(state.search.id)
+    return Found(state, seconds, trials, models, rivals, look_backs)
+
+
+def figures(found: Found) -> dict[str, object]:
+    """Return all figures, for a file: of the trials all but test errors, which nobody looks at."""
+    return {
+        "conditions": conditions(),
+        "spec": found.state.search.spec.model_dump(mode="json"),
+        "active_seconds": found.state.search.active_seconds,
+        "training_seconds": found.training_seconds,
+        "trials": [
+            {name: value for name, value in asdict(trial).items() if not name.startswith("test_")}
+            for trial in found.state.trials
+        ],
+        "chosen": {name: trial.number for name, trial in found.trials.items()},
+        "judged": {
+            name: {
+                "config": model.config.flat(),
+                "seeds": model.seeds,
+                "results": [result.model_dump() for result in model.results],
+                "by_window": model.by_window.tolist(),
+            }
+            for name, model in found.models.items()
+        },
+        "untrained": {
+            horizon: [asdict(rival) | {"by_window": rival.by_window.tolist()} for rival in rivals]
+            for horizon, rivals in found.rivals.items()
+        },
+    }
+
+
+# -- the command --------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--dataset", default="ETTh1", show_default=True)
+@click.option("--horizon", type=click.IntRange(1), default=24, show_default=True)
+@click.option("--seq-len", type=click.IntRange(8), help="Look-back of all trials; default: free.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True)
+@click.option("--cores", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--slots", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--planner", type=click.Choice(get_args(PlannerName)), help="Default: no-key one.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="small", show_default=True)
+@click.option(
+    "--pruning", type=click.Choice(["none", "successive_halving", "hyperband"]), default="none"
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Of trial 0.")
+@click.option("--space", "narrowings", multiple=True, metavar="KEY=...", help="As of the search.")
+@click.option("--limit", "limits", multiple=True, metavar="NAME=VALUE", help="As of the search.")
+@click.option("--rule", "rules", multiple=True, metavar="NAME=VALUE", help="As of the search.")
+@aims_options
+@click.option("--seed", default=2021, show_default=True, help="Of the search and its trainings.")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="In the end.")
+@click.option("--also", type=click.IntRange(1), multiple=True, help="Further horizons in the end.")
+@click.option("--small", type=click.IntRange(1), help="Judge the best with so few weights, too.")
+@click.option("--final", multiple=True, metavar="KEY=VALUE", help="Of the trainings in the end.")
+@click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), help="Is kept.")
+@click.option("--only-judge", is_flag=True, help="Make the end of a kept search anew.")
+@click.option("--json", "path", type=click.Path(path_type=Path), help="File for all figures.")
+@plainly
+def main(
+    dataset: str,
+    horizon: int,
+    seq_len: int | None,
+    minutes: float,
+    cores: int,
+    slots: int,
+    planner: PlannerName | None,
+    preset: Literal["small", "paper"],
+    pruning: Literal["none", "successive_halving", "hyperband"],
+    settings: tuple[str, ...],
+    narrowings: tuple[str, ...],
+    limits: tuple[str, ...],
+    rules: tuple[str, ...],
+    aims: Aims,
+    seed: int,
+    seeds: int,
+    also: tuple[int, ...],
+    small: int | None,
+    final: tuple[str, ...],
+    workspace: Path | None,
+    only_judge: bool,
+    path: Path | None,
+) -> None:
+    """Search, judge what was found, and print it all as Markdown."""
+    if only_judge and workspace is None:
+        raise click.UsageError("--only-judge needs the --workspace of the search.")
+    announce()
+    leave_out_what_is_set()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    click.echo(f"cores     {hold_to(cores)}\n")
+    task = {
+        "data.dataset": dataset,
+        "data.target": find(dataset).target,
+        "data.pred_len": horizon,
+        "training.seed": seed,
+        **assignments(settings),
+    }
+    spec = spec_of(
+        task,
+        seq_len,
+        parse_all(narrowings),
+        preset=preset,
+        planner=planner or default_planner(has_key=False),
+        slots=slots,
+        max_trials=MOST_TRIALS,
+        pruning=Pruning(method=pruning),
+        limits=Limits.model_validate(
+            {"trial_minutes": TRIAL_MINUTES, **assignments(limits), "hours": minutes / 60}
+        ),
+        rules=Rules.model_validate(assignments(rules)),
+        **aims,
+    )
+    click.echo(space_text(spec))
+    with workspace_in(workspace) as kept:
+        state = (
+            known(kept, spec) if only_judge else searched(kept, spec, keeps=workspace is not None)
+        )
+        found = end_of(kept, state, seeds, small, also, assignments(final))
+    for part in report(found):
+        click.echo(part)
+    marks = judge(marks_of(found))
+    if path is not None:
+        facts = figures(found) | {"marks": [asdict(mark) for mark in marks]}
+        path.write_text(json.dumps(facts, default=str), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

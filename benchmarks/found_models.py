@@ -1,0 +1,210 @@
+"""What `benchmarks.found` judges: models trained once more, forecasts that need no training.
+
+A model is trained from scratch with seeds that its search has not used, each training with one
+thread in a worker of the product, two at once. Its test figures are those of the weights that were
+best on validation. The error of each test window, which the paired tests need, is computed from the
+forecasts that the product makes of all windows, and must come to what the training has told.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from data.series import series
+from data.splits import Floats
+from informer.baselines import errors
+from informer.config import RunConfig
+from informer.files import ProtocolError
+from informer.rundir import RunDir, Success
+from nas_engine.hindcasts import Hindcast, Working, begin, of_run, standing
+from nas_engine.settings import load_settings
+from nas_engine.workspace import PROJECT
+
+AT_ONCE = 2
+AGREES = 1e-5
+"""Relative: how far forecasts made later, in other batches, may lie from what training told."""
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A configuration trained with several seeds, and its errors on the test part."""
+
+    name: str
+    config: RunConfig
+    seeds: tuple[int, ...]
+    results: tuple[Success, ...]  # by seed
+    by_window: Floats  # (N,) MSE of each test window, the mean over the seeds
+
+    @property
+    def mse(self) -> float:
+        """Test MSE, the mean over the seeds."""
+        return statistics.mean(result.test_mse for result in self.results)
+
+    @property
+    def mae(self) -> float:
+        """Test MAE, the mean over the seeds."""
+        return statistics.mean(result.test_mae for result in self.results)
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the test MSE between the seeds (n - 1); NaN for one."""
+        each = [result.test_mse for result in self.results]
+        return statistics.stdev(each) if len(each) > 1 else math.nan
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A forecast that needs no training, and its errors."""
+
+    name: str
+    seq_len: int  # of which the linear map makes its forecast
+    val_mse: float
+    mse: float  # on the test part, as are the next
+    mae: float
+    by_window: Floats  # (N,)
+
+
+# -- models -------------------------------------------------------------------------------------
+
+
+def judged(
+    configs: Mapping[str, RunConfig], seeds: Sequence[int], folder: Path
+) -> dict[str, Judged]:
+    """Train configurations with each of the seeds and judge them on the test part.
+
+    Finished trainings that are in the folder already are not made again, unfinished ones go on.
+
+    Args:
+        configs: by the name under which they are told.
+        seeds: of the trainings.
+        folder: in which their run folders and forecasts are kept.
+
+    Raises:
+        click.ClickException: a training has failed, or its forecasts are not what it told.
+    """
+    runs = {
+        (name, seed): (
+            RunDir(folder / f"{name}-seed-{seed}"),
+            config.with_changes({"training.seed": seed}),
+        )
+        for name, config in configs.items()
+        for seed in seeds
+    }
+    _train([_ready(run, config) for run, config in runs.values() if not _is_finished(run, config)])
+    found = {}
+    for name, config in configs.items():
+        of_name = [runs[name, seed][0] for seed in seeds]
+        errors_of_seeds = np.stack([_by_window(run, folder / "forecasts") for run in of_name])
+        results = tuple(_success(run) for run in of_name)
+        found[name] = Judged(name, config, tuple(seeds), results, errors_of_seeds.mean(axis=0))
+    return found
+
+
+def _is_finished(run: RunDir, config: RunConfig) -> bool:
+    try:
+        return isinstance(run.read_result(), Success) and run.read_config() == config
+    except (OSError, ValueError, ProtocolError):
+        return False
+
+
+def _ready(run: RunDir, config: RunConfig) -> RunDir:
+    run.create(config)
+    return run
+
+
+def _train(runs: Sequence[RunDir]) -> None:
+    """Have run folders trained, `AT_ONCE` at a time, with one thread each."""
+    workers = [_worker(runs[first::AT_ONCE]) for first in range(min(AT_ONCE, len(runs)))]
+    try:
+        with tqdm(total=len(runs), unit="training", disable=None, leave=False) as bar:
+            while any(worker.poll() is None for worker in workers):
+                time.sleep(POLL_SECONDS)
+                bar.update(sum(run.result.exists() for run in runs) - bar.n)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _worker(runs: Iterable[RunDir]) -> subprocess.Popen[str]:
+    """Start a worker of the product that trains these folders one after another."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "informer", "--threads", "1"],
+        cwd=PROJECT,
+        env=load_settings().worker_environment(),
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    assert worker.stdin is not None
+    with worker.stdin as pipe:
+        pipe.writelines(f"{run.path.absolute()}\n" for run in runs)
+    return worker
+
+
+def _success(run: RunDir) -> Success:
+    result = run.read_result()
+    if not isinstance(result, Success):
+        why = result.message if result else f"its worker was lost; {run.log} may say why"
+        raise click.ClickException(f"The training in {run.path} has come to no result: {why}")
+    return result
+
+
+def _by_window(run: RunDir, folder: Path) -> Floats:
+    """Return the MSE of a run on each window of the test part, (N,)."""
+    told = _success(run)
+    wanted = of_run(run, "test")
+    if isinstance(wanted, str):
+        raise click.ClickException(f"{run.path} cannot forecast: {wanted}")
+    if not isinstance(found := standing(folder, wanted), Hindcast):
+        if problem := begin(folder, wanted, load_settings()):
+            raise click.ClickException(f"{run.path} cannot forecast: {problem}")
+        while isinstance(found := standing(folder, wanted), Working):
+            time.sleep(POLL_SECONDS)
+    if not isinstance(found, Hindcast):
+        raise click.ClickException(f"{run.path} cannot forecast: {found}")
+    if found.facts.every != 1:
+        raise click.ClickException(f"The forecasts of {run.path} take too much room to keep all.")
+    squared = (found.forecast.astype(np.float64) - found.truth) ** 2
+    by_window: Floats = squared.mean(axis=(1, 2))
+    if not math.isclose(by_window.mean(), told.test_mse, rel_tol=AGREES):
+        raise click.ClickException(
+            f"The forecasts of {run.path} have MSE {by_window.mean():.6f}, and its training told "
+            f"{told.test_mse:.6f}."
+        )
+    return by_window
+
+
+# -- what needs no training ---------------------------------------------------------------------
+
+
+def untrained(config: RunConfig, look_backs: Sequence[int]) -> list[Untrained]:
+    """Return the forecasts that need no training for the task of a configuration.
+
+    The linear map has the look-back with the lowest error on validation, as the model has.
+
+    Args:
+        config: of which the data section counts.
+        look_backs: those that the linear map may have.
+    """
+    data = config.data
+    source = series(data.dataset, data.features, data.target)
+    best: dict[str, Untrained] = {}
+    for seq_len in look_backs:
+        parts = errors(source, seq_len, data.pred_len, drop_last=data.drop_last)
+        for name, sums in parts["test"].items():
+            val_mse = parts["val"][name].mse
+            if name not in best or val_mse < best[name].val_mse:
+                best[name] = Untrained(name, seq_len, val_mse, sums.mse, sums.mae, sums.by_window)
+    return list(best.values())
