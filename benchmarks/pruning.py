@@ -15,6 +15,7 @@ from typing import Literal
 
 import click
 
+from benchmarks.marks import announce
 from informer.config import from_flat
 from informer.rundir import Success
 from nas_engine.planners.base import View, first_proposal
@@ -129,6 +130,7 @@ def compared(values: Sequence[float], against: Sequence[float]) -> str:
 @click.option("--planner", type=click.Choice(["tpe", "random"]), default="tpe", show_default=True)
 def main(seeds: int, trials: int, planner: Literal["tpe", "random"]) -> None:
     """Print a line for each method."""
+    announce()
     epochs = recorded_spec().base().training.epochs
     click.echo(f"{planner}, {seeds} seeds, {trials} trials of {epochs} epochs at most")
     click.echo(

@@ -17,13 +17,14 @@ import os
 import statistics
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from benchmarks.marks import Mark, announce, judge
 from benchmarks.transfer_tables import FAR, NEAR, RECORDED, Recorded, add_walks
 from data.registry import find
 from data.traits import traits
@@ -263,6 +264,7 @@ def transfers() -> list[Transfer]:
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
 def main(seeds: int, trials: int, workers: int) -> None:
     """Compare searches with and without lessons."""
+    announce()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder
         add_walks()
@@ -278,6 +280,22 @@ def main(seeds: int, trials: int, workers: int) -> None:
     )
     for at, transfer in enumerate(compared):
         show(transfer, [by_transfer[at] for by_transfer in found])
+    judge(marks(compared, found))
+
+
+def marks(
+    compared: Sequence[Transfer], found: Sequence[Sequence[Mapping[str, Outcome]]]
+) -> Iterator[Mark]:
+    """Yield a mark for lessons of each other task: they cost no trials in the median."""
+    for at, transfer in enumerate(compared):
+        if transfer.source.upside_down:
+            continue
+        with_them, without = (
+            statistics.median(by_transfer[at][part].needed for by_transfer in found)
+            for part in (PARTS[0], "none")
+        )
+        told = f"{transfer.target.name}, trials with lessons of {transfer.source.name}; without"
+        yield Mark(told, with_them, without)
 
 
 if __name__ == "__main__":
