@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -91,9 +92,10 @@ def conditions() -> list[str]:
     """Return what a figure depends on beside the code that made it, a line each."""
     name = Path(sys.argv[0])
     module = f"benchmarks.{name.stem}" if name.stem != "__main__" else "benchmarks"
+    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     memory = psutil.virtual_memory().total / 2**30
     return [
-        f"command   python -m {' '.join([module, *sys.argv[1:]])}",
+        f"command   {command}",
         f"machine   {processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
         f"load {os.getloadavg()[0]:.1f} at the start; {platform.system()}",
         f"versions  Python {platform.python_version()}, {', '.join(_versions())}",

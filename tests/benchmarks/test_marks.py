@@ -84,4 +84,4 @@ def test_every_benchmark_tells_on_what_it_was_run() -> None:
     for name in PLAN:
         path = BENCHMARKS / f"{name}.py"
         if path.exists():
-            assert "    announce()\n" in path.read_text("utf-8"), name
+            assert "announce()\n" in path.read_text("utf-8"), name
