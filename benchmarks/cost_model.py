@@ -116,10 +116,10 @@ def fitted(counts: Sequence[Mapping[str, float]], seconds: Sequence[float]) -> d
     def error() -> torch.Tensor:
         optimizer.zero_grad()
         loss = (((table / scale) @ shares.exp()).log() - measured).square().mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(error)
+    optimizer.step(error)  # type: ignore[no-untyped-call]
     return dict(zip(counts[0], (shares.exp() / scale).tolist(), strict=True))
 
 

@@ -112,7 +112,7 @@ def _errors(
         with torch.inference_mode():
             made = model(torch.tensor(windows[:, :seq_len]), torch.tensor(ahead)).double().numpy()
         errors.append(windows[:, seq_len:, source.outputs] - made)
-        spreads.append(spread(windows[:, :seq_len, source.outputs]))
+        spreads.append(spread(windows[:, :seq_len, source.outputs].astype(np.float64)))
     return np.concatenate(errors), np.concatenate(spreads), 1
 
 

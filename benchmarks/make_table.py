@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from informer.baselines import Baseline, compute
 from informer.config import Value
-from informer.rundir import Epoch, Failure, RunDir, replace_text
+from informer.files import replace_text
+from informer.rundir import Epoch, Failure, RunDir
 from informer.training import train, use_threads
 from tests.recorded.table import (
     BASELINES,

@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import click
 import streamlit as st
@@ -239,11 +240,8 @@ def timed_fragments() -> Iterator[dict[str, list[float]]]:
 
         return original(timed, run_every=run_every, **options)
 
-    st.fragment = fragment
-    try:
+    with mock.patch.object(st, "fragment", fragment):
         yield spent
-    finally:
-        st.fragment = original
 
 
 def scripts(last: int, names: Iterable[str] = PAGES) -> Iterator[Figure]:

@@ -101,7 +101,8 @@ def difference(config: RunConfig, seed: int) -> tuple[float, float]:
     ) -> Tensor:
         if generator is not None:  # it is this project that draws
             return draw(high, size, generator=generator)
-        return sampled_keys(size[0], high, size[1], torch.device("cpu"))
+        keys: Tensor = sampled_keys(size[0], high, size[1], torch.device("cpu"))
+        return keys
 
     mine, other = values.clone().requires_grad_(), values.clone().requires_grad_()
     with mock.patch("torch.randint", sample):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from informer.config import PRESETS, RunConfig, TrainingConfig, Value
-from informer.rundir import Epoch, Failure, Success, replace_text
+from informer.files import replace_text
+from informer.rundir import Epoch, Failure, Success
 from informer.schedule import learning_rate
 
 FOLDER = Path(__file__).resolve().parent
