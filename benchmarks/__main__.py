@@ -68,18 +68,22 @@ INHERITED = (
 )
 PLAN: Mapping[str, Benchmark] = {
     "found": Benchmark(
-        (f"{DAY} --minutes 2",),
+        (f"{DAY} --minutes 2 --seeds 2",),
         (
             f"{DAY} --minutes 30",
             f"{FOUR_DAYS} --seq-len 96 --minutes 30",
-            f"{FOUR_DAYS} --minutes 30 --also 192 --also 336 --also 720",
+            f"{FOUR_DAYS} --minutes 30 --small 200000 --also 192 --also 336 --also 720",
         ),
         (Need.ETTH1,),
     ),
     "time_to_quality": Benchmark(("--seeds 2",), ("",), (Need.ETTH1,)),
-    "search_efficiency": Benchmark(("--seeds 4 --trials 40 --without-real-model",), ("",)),
+    "search_efficiency": Benchmark(
+        ("--seeds 4 --trials 40 --asked-trials 20 --without-real-model",), ("",)
+    ),
     "trials_per_hour": Benchmark(
-        ("--rounds 1 --trials 2 --widths 64 --steps 20",), ("",), (Need.ETTH1, Need.REFERENCE)
+        ("--rounds 1 --trials 2 --widths 64 --epochs 2 --steps 20 --published-only",),
+        ("",),
+        (Need.ETTH1, Need.REFERENCE),
     ),
     "train_speed": Benchmark(
         ("--rounds 3 --widths 64 --widths 128",), ("--rounds 7",), (Need.ETTH1, Need.REFERENCE)
@@ -195,11 +199,9 @@ def run(name: str, arguments: Sequence[str], output: Path) -> Ran:
         )
         assert process.stdout and process.stderr
         passing = [
-            threading.Thread(target=_pass_on, args=(process.stdout, sys.stdout.buffer, kept)),
-            threading.Thread(target=_pass_on, args=(process.stderr, sys.stderr.buffer, errors)),
+            _passing(process.stdout, sys.stdout.buffer, kept),
+            _passing(process.stderr, sys.stderr.buffer, errors),
         ]
-        for thread in passing:
-            thread.start()
         try:
             status = process.wait()
             failure = f"exit status {status}" if status else ""
@@ -207,21 +209,28 @@ def run(name: str, arguments: Sequence[str], output: Path) -> Ran:
             _end(process)
             failure = INTERRUPTED
         for thread in passing:
-            thread.join()
+            thread.join(ENDING_SECONDS)  # what it left behind may hold its output open
         if failure:
             errors.seek(0)
             last = errors.read().decode(errors="replace").splitlines()[-LAST_LINES:]
             kept.write("\n".join(["", f"**Failed: {failure}**", "```", *last, "```"]).encode())
-            failure = ": ".join([failure, *last[-1:]])
+            failure = failure if failure == INTERRUPTED else ": ".join([failure, *last[-1:]])
         kept.write(b"\n")
         return Ran(name, time.monotonic() - began, gathered(marks), failure)
 
 
-def _pass_on(stream: IO[bytes], *to: BinaryIO) -> None:
-    while chunk := os.read(stream.fileno(), 2**16):
-        for one in to:
-            one.write(chunk)
-            one.flush()
+def _passing(stream: IO[bytes], *to: BinaryIO) -> threading.Thread:
+    """Return a thread that passes on what comes, as soon as it is there."""
+
+    def pass_on() -> None:
+        while chunk := os.read(stream.fileno(), 2**16):
+            for one in to:
+                one.write(chunk)
+                one.flush()
+
+    thread = threading.Thread(target=pass_on, daemon=True)
+    thread.start()
+    return thread
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -294,7 +303,7 @@ def each_run(
             if ran.failure:
                 click.echo(f"\n{name} failed: {ran.failure}")
             click.echo()
-            if ran.failure.startswith(INTERRUPTED):
+            if ran.failure == INTERRUPTED:
                 return
 
 
