@@ -103,7 +103,7 @@ PLAN: Mapping[str, Benchmark] = {
     "coverage": Benchmark(("--model linear-24",), ("",), (Need.ETTH1,)),
     "engine_overhead": Benchmark(
         ("--trials 20 --epoch-seconds 1.5",),
-        ("--trials 140", "--trials 140 --slots 2", "--trials 100 --epoch-seconds 1.5"),
+        ("--trials 140 --epoch-seconds 1.5", "--trials 140 --epoch-seconds 1.5 --slots 2"),
     ),
     "store": Benchmark(("--seconds 20",), ("--minutes 10",)),
     "scale": Benchmark(

@@ -49,10 +49,11 @@ def main(searches: int, trials: int) -> None:
                 part = next(part for part in PARTS if results < part)
                 held[part].append(low <= actual <= high)
                 widths[part].append(high - low)
-    click.echo(f"{LEVEL:.0%} of the intervals should hold the improvement over the parent.")
+    click.echo(f"{LEVEL:.0%} of the intervals should hold the improvement over the parent.\n")
+    click.echo("| results known | held | of | width, median |\n|---|---|---|---|")
     for part in sorted(held):
         share, width = statistics.fmean(held[part]), statistics.median(widths[part])
-        click.echo(f"below {part} results: {share:.0%} of {len(held[part])}, width {width:.2f}")
+        click.echo(f"| below {part} | {share:.0%} | {len(held[part])} | {width:.2f} |")
     every = [inside for part in held.values() for inside in part]
     judge([Mark(f"intervals that held, of {len(every)}", statistics.fmean(every), LEVEL, "", True)])
 

@@ -193,7 +193,7 @@ def main(
         root = Path(folder)
         result, run = trained(spec.base(), root / "trial-0")
         first, best, incumbent, weights = run.weights, spec.base(), result.val_mse, run.weights
-        click.echo(f"{epochs} epochs of {steps} steps; trial 0: {incumbent:.4f}")
+        click.echo(f"```\n{epochs} epochs of {steps} steps; trial 0: {incumbent:.4f}")
         click.echo(" trial  fits  inherited  scratch  expected          incumbent")
         done: list[Trained] = []
         unfit = 0
@@ -237,6 +237,7 @@ def main(
             click.echo(
                 f"{what + f': at least {LEAST_SHARE:.0%} of the weights fit':62}{share:8.0%}"
             )
+    click.echo("```")
     judge(marks(done, rules))
 
 

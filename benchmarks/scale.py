@@ -166,17 +166,20 @@ def visit(workspace: Workspace, minutes: float, ended: threading.Event, told: li
 
 def pages(db: Path) -> None:
     """Print what the pages of search 1 take beside their marks, as rows of a Markdown table."""
-    from benchmarks.pages import scripts
+    from benchmarks.pages import scripts, slowest
 
     os.environ["NAS_DB"] = str(db)
     with reading(Workspace(db)) as reader:
         assert reader is not None
         last = max(reader.numbers(1))
+    drawn = []
     for figure in scripts(last, PAGES):
+        drawn.append(figure)
         click.echo(
             f"| {figure.page} | {figure.what} | {figure.value:,.0f} | {figure.mark.bound:,.0f} "
             f"| {last + 1} |"
         )
+    judge(slowest(drawn))
 
 
 def compared(workspace: Workspace, counts: Counts) -> Iterator[str]:
