@@ -273,8 +273,8 @@ def main(seeds: int, trials: int, workers: int) -> None:
             job = functools.partial(of_seed, compared, trials)
             found = list(tqdm(pool.imap(job, range(seeds)), total=seeds, unit="seed"))
     click.echo(
-        f"```\n{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of the "
-        f"table, {trials + 1} where\nnever (median). Excess: of the best so far over that best, "
+        f"```\n{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of "
+        f"the table, {trials + 1} where\nnever (median). Excess: of the best so far over that best, "
         "mean over the trials (median).\nWins: seeds better and worse than without lessons; p: "
         "Wilcoxon's, two-sided."
     )
