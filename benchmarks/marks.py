@@ -69,8 +69,9 @@ class Mark:
         if self.measured is None or not math.isfinite(self.measured):
             return "MISSED"
         short = abs(self.measured - self.bound)
-        part = f"{100 * short / abs(self.bound):.3g} %" if self.bound else amount(short)
-        return f"MISSED by {part}"
+        if self.bound == 0:
+            return f"MISSED by {amount(short)} {self.unit}".strip()
+        return f"MISSED by {100 * short / abs(self.bound):.3g} %"
 
     @property
     def text(self) -> str:

@@ -274,20 +274,23 @@ def main(seeds: int, trials: int, workers: int) -> None:
             found = list(tqdm(pool.imap(job, range(seeds)), total=seeds, unit="seed"))
     click.echo(
         f"```\n{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of "
-        f"the table, {trials + 1} where\nnever (median). Excess: of the best so far over that best, "
-        "mean over the trials (median).\nWins: seeds better and worse than without lessons; p: "
-        "Wilcoxon's, two-sided."
+        f"the table, {trials + 1} where\nnever (median). Excess: of the best so far over that "
+        "best, mean over the trials (median).\nWins: seeds better and worse than without lessons; "
+        "p: Wilcoxon's, two-sided."
     )
     for at, transfer in enumerate(compared):
         show(transfer, [by_transfer[at] for by_transfer in found])
     click.echo("```")
-    judge(marks(compared, found))
+    judge(marks(compared, found, trials))
 
 
 def marks(
-    compared: Sequence[Transfer], found: Sequence[Sequence[Mapping[str, Outcome]]]
+    compared: Sequence[Transfer], found: Sequence[Sequence[Mapping[str, Outcome]]], trials: int
 ) -> Iterator[Mark]:
-    """Yield a mark for lessons of each other task: they cost no trials in the median."""
+    """Yield a mark for lessons of each other task: they cost no trials in the median.
+
+    There is none where neither median came near the best within so many trials.
+    """
     for at, transfer in enumerate(compared):
         if transfer.source.upside_down:
             continue
@@ -295,6 +298,8 @@ def marks(
             statistics.median(by_transfer[at][part].needed for by_transfer in found)
             for part in (PARTS[0], "none")
         )
+        if min(with_them, without) > trials:
+            continue
         told = f"{transfer.target.name}, trials with lessons of {transfer.source.name}; without"
         yield Mark(told, with_them, without)
 

@@ -19,6 +19,7 @@ def test_a_mark_that_is_missed_says_by_how_much_of_its_bound() -> None:
     assert Mark("speed", 1.68, 2.5, "times", at_least=True).verdict == "MISSED by 32.8 %"
     assert Mark("error", 0.2972, 0.297).verdict == "MISSED by 0.0673 %"
     assert Mark("epochs lost", 3, 0).verdict == "MISSED by 3"
+    assert Mark("time saved", -31.22, 0, "%", at_least=True).verdict == "MISSED by 31.22 %"
 
 
 def test_what_was_not_measured_or_is_no_number_misses_its_mark() -> None:
