@@ -86,11 +86,14 @@ PLAN: Mapping[str, Benchmark] = {
         (Need.ETTH1, Need.REFERENCE),
     ),
     "train_speed": Benchmark(
-        ("--rounds 3 --widths 64 --widths 128",), ("--rounds 7",), (Need.ETTH1, Need.REFERENCE)
+        ("--rounds 3 --widths 64",), ("--rounds 7",), (Need.ETTH1, Need.REFERENCE)
     ),
     "reference_check": Benchmark(("",), needs=(Need.REFERENCE,)),
     "forecast_error": Benchmark(
-        ("--steps 20 --epochs 1 --seeds 2 --threads 1",),
+        (
+            "--steps 20 --epochs 1 --seeds 2 --threads 1 --variant 'as published' "
+            "--variant 'one sample of keys for all queries' --variant 'as published, bfloat16'",
+        ),
         (
             "--steps 100 --epochs 2 --threads 1",
             "--width 512 --steps 40 --epochs 1 --threads 1 --variant 'as published' "
@@ -98,11 +101,11 @@ PLAN: Mapping[str, Benchmark] = {
         ),
         (Need.ETTH1,),
     ),
-    "attention_speed": Benchmark(("--lengths 96 --lengths 384 --lengths 1536",), ("",)),
-    "cost_model": Benchmark(("--count 12",), ("--count 90",), (Need.ETTH1,)),
+    "attention_speed": Benchmark(("--lengths 96 --lengths 1536",), ("",)),
+    "cost_model": Benchmark(("--count 10",), ("--count 90",), (Need.ETTH1,)),
     "coverage": Benchmark(("--model linear-24",), ("",), (Need.ETTH1,)),
     "engine_overhead": Benchmark(
-        ("--trials 20 --epoch-seconds 1.5",),
+        ("--trials 15 --epoch-seconds 1.5",),
         ("--trials 140 --epoch-seconds 1.5", "--trials 140 --epoch-seconds 1.5 --slots 2"),
     ),
     "store": Benchmark(("--seconds 20",), ("--minutes 10",)),
@@ -118,7 +121,9 @@ PLAN: Mapping[str, Benchmark] = {
     "foresight": Benchmark(("--searches 2 --trials 20",), ("",)),
     "transfer": Benchmark(("--seeds 2 --trials 20",), ("--seeds 16",), (Need.ETTH1,)),
     "inheritance": Benchmark(
-        (f"--trials 6 --steps 10 {INHERITED}",), (f"--steps 40 {INHERITED}",), (Need.ETTH1,)
+        (f"--trials 5 --epochs 3 --steps 10 {INHERITED}",),
+        (f"--steps 40 {INHERITED}",),
+        (Need.ETTH1,),
     ),
     "reading": Benchmark(("--megabytes 50",), ("--megabytes 100", "--megabytes 950")),
 }
