@@ -8,12 +8,14 @@ PORT ?= 8501
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
 
-.PHONY: help run test check unit browser long marks screenshots clean
+.PHONY: help run test check unit browser long marks bench bench-full screenshots clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
 	@echo "make test   style, types and all tests but the longest"
 	@echo "make long   the longest tests"
+	@echo "make bench  a short form of all benchmarks, in about a quarter of an hour, and a table of their marks"
+	@echo "make bench-full    their long forms, in some hours (INFORMER2020=DIR: a checkout of Informer2020)"
 	@echo "make screenshots   a picture of every page, light and dark, from a real search"
 	@echo "make clean  remove the environment and caches (never the workspace)"
 
@@ -43,6 +45,13 @@ browser: .venv/.test
 # How fast the pages are with 10,000 trials; a slow machine may take five times as long.
 marks: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m benchmarks.pages --margin 5
+
+# What each prints is kept in results/; docs/results.md says what they measure.
+bench: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m benchmarks
+
+bench-full: .venv/.test
+	$(TEST_ENV) $(BIN)/python -m benchmarks --full
 
 screenshots: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m tests.screenshots screenshots

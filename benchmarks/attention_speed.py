@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.marks import announce
 from benchmarks.train_speed import peak_of_this_process
 from informer.attention import FullAttention, ProbSparse
 from informer.training import use_threads
@@ -47,7 +48,7 @@ def measure(kind: nn.Module, length: int, batch: int) -> tuple[float, float]:
     inputs = [torch.randn(batch, HEADS, length, WIDTH, requires_grad=True) for _ in range(3)]
     gradient = torch.randn(batch, HEADS, length, WIDTH)
     before = peak_of_this_process()
-    times = []
+    times: list[float] = []
     began = time.perf_counter()
     while len(times) < 4 or (time.perf_counter() - began < 2 and len(times) < 50):
         start = time.perf_counter()
@@ -59,17 +60,21 @@ def measure(kind: nn.Module, length: int, batch: int) -> tuple[float, float]:
 @click.command()
 @click.option("--threads", default=2, show_default=True)
 @click.option("--batch", default=2, show_default=True)
+@click.option(
+    "--lengths", type=int, multiple=True, default=LENGTHS, show_default=True, help="Look-backs."
+)
 @click.option("--only", hidden=True, nargs=2, help="Print the figures of a kind and a length.")
-def main(threads: int, batch: int, only: tuple[str, str] | None) -> None:
+def main(threads: int, batch: int, lengths: tuple[int, ...], only: tuple[str, str] | None) -> None:
     """Print time and memory of each kind as a Markdown table."""
     use_threads(threads)
     if only:
         click.echo(" ".join(map(str, measure(KINDS[only[0]], int(only[1]), batch))))
         return
-    click.echo(f"torch {torch.__version__}, {threads} threads, batch {batch}, {HEADS} heads\n")
+    announce()
+    click.echo(f"{threads} threads, batch {batch}, {HEADS} heads of {WIDTH} channels\n")
     click.echo("| look-back | " + " | ".join(f"{kind}, ms | MB" for kind in KINDS) + " |")
     click.echo("|---" * (1 + 2 * len(KINDS)) + "|")
-    for length in LENGTHS:
+    for length in lengths:
         cells = []
         for kind in KINDS:
             command = [sys.executable, "-m", "benchmarks.attention_speed", "--only", kind]

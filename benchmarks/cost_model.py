@@ -21,6 +21,7 @@ from pathlib import Path
 import click
 import torch
 
+from benchmarks.marks import announce
 from benchmarks.train_speed import peak_of_this_process
 from informer import estimate
 from informer.config import Choices, RunConfig, Value, fields, from_flat, problems
@@ -115,10 +116,10 @@ def fitted(counts: Sequence[Mapping[str, float]], seconds: Sequence[float]) -> d
     def error() -> torch.Tensor:
         optimizer.zero_grad()
         loss = (((table / scale) @ shares.exp()).log() - measured).square().mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    optimizer.step(error)
+    optimizer.step(error)  # type: ignore[no-untyped-call]
     return dict(zip(counts[0], (shares.exp() / scale).tolist(), strict=True))
 
 
@@ -138,6 +139,7 @@ def report(name: str, ratios: Sequence[float]) -> None:
 @click.option("--seed", default=1, show_default=True)
 def main(count: int, seed: int) -> None:
     """Print the fit and the errors."""
+    announce()
     configs = list(itertools.islice(draw(seed), count))
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         found = list(pool.imap(measure, configs))
@@ -151,7 +153,7 @@ def main(count: int, seed: int) -> None:
     )
     loaded = statistics.median(each["loaded"] for each in found)
     click.echo(f"libraries: measured {loaded * 2**20:.2g}, in the code {estimate.LIBRARIES:.2g}\n")
-    click.echo(f"{count} configurations, seed {seed}, torch {torch.__version__}\n")
+    click.echo(f"{count} configurations, seed {seed}\n")
     click.echo("| estimated / measured | median | 10 to 90 % | factor off, median | 90 % | most |")
     click.echo("|---|---|---|---|---|---|")
     report(

@@ -1,16 +1,17 @@
-"""How intervals hold what they promise: `python -m benchmarks.coverage RUN...`.
+"""How intervals hold what they promise: `python -m benchmarks.coverage [RUN...]`.
 
-Takes folders of finished trainings, such as `python -m informer.train` leaves, and calibrates
-intervals on their validation parts. Of each it prints the coverage of the later half of validation
-(calibrated on the earlier), of the test part, and of the rows after it, which no part of a search
-or training ever reads: with fixed widths and with widths that follow recent misses. Beside them is
-plain split conformal prediction, whose widths know nothing of the look-back. A second table tells
-how many steps of recent misses a forecast needs.
+Takes folders of finished trainings, such as `python -m informer.train` leaves, or trains `MODELS`
+on ETTh1, and calibrates intervals on their validation parts. Of each it prints the coverage of the
+later half of validation (calibrated on the earlier), of the test part, and of the rows after it,
+which no part of a search or training ever reads: with fixed widths and with widths that follow
+recent misses. Beside them is plain split conformal prediction, whose widths know nothing of the
+look-back. A second table tells how many steps of recent misses a forecast needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +20,55 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.marks import Mark, announce, judge
 from data.series import Series, series
 from data.splits import Floats, window_starts
-from informer.config import RunConfig
+from informer.config import PRESETS, RunConfig, Value
 from informer.forecaster import forecaster
 from informer.intervals import Coverage, Intervals, Level, calibrated, follow, spread
-from informer.rundir import RunDir
+from informer.rundir import RunDir, Success
+from informer.training import train, use_threads
 
 LEVELS = (0.8, 0.9)
 LENGTHS = (0, 100, 250, 500, 1000)
 _EVERY = 12  # steps between the forecasts that the second table is made of
 
+WITHIN = 0.03
+"""Of its level, coverage is to lie."""
+LINEAR: Mapping[str, Value] = {
+    "data.seq_len": 336,
+    "model.normalisation": "last",
+    "model.skip": True,
+    "model.e_layers": 0,
+    "model.distil": False,
+    "model.head": "linear",
+}
+PATCH: Mapping[str, Value] = {
+    "data.seq_len": 168,
+    "model.normalisation": "revin",
+    "model.tokens": "patch",
+    "model.channels": "independent",
+    "model.d_model": 32,
+    "model.d_ff": 64,
+    "model.attention": "full",
+    "model.distil": False,
+    "model.head": "linear",
+    "training.epochs": 3,
+    "training.steps_per_epoch": 150,
+}
+MODELS: Mapping[str, Mapping[str, Value]] = {
+    "linear-24": LINEAR,
+    "linear-96": {**LINEAR, "data.pred_len": 96},
+    "patch-24": PATCH,
+    "patch-96": {**PATCH, "data.pred_len": 96},
+    "informer-24": {"training.epochs": 4},
+    "informer-96": {
+        "data.pred_len": 96,
+        "training.epochs": 3,
+        "training.steps_per_epoch": 130,
+    },
+}
+"""Changes to the preset `small`, by the name of a training."""
 Part = tuple[Floats, Floats, int]  # errors (N, H, C), spreads (N, C), steps between windows
 
 
@@ -73,7 +112,7 @@ def _errors(
         with torch.inference_mode():
             made = model(torch.tensor(windows[:, :seq_len]), torch.tensor(ahead)).double().numpy()
         errors.append(windows[:, seq_len:, source.outputs] - made)
-        spreads.append(spread(windows[:, :seq_len, source.outputs]))
+        spreads.append(spread(windows[:, :seq_len, source.outputs].astype(np.float64)))
     return np.concatenate(errors), np.concatenate(spreads), 1
 
 
@@ -114,7 +153,19 @@ def after_following(intervals: Intervals, level: Level, part: Part, length: int)
     return float(np.mean(shares))
 
 
-def _rows(one: Measured) -> None:
+def fresh(name: str, folder: Path) -> RunDir:
+    """Return the run of a training of `MODELS`, made here."""
+    run = RunDir(folder / name)
+    config = PRESETS["small"].config({**MODELS[name], "training.device": "cpu"})
+    run.create(config)
+    result = train(config, run)
+    if not isinstance(result, Success):
+        raise click.ClickException(result.message)
+    return run
+
+
+def _rows(one: Measured) -> Iterator[Mark]:
+    """Print the rows of a training; yield how far the coverage is off, following."""
     intervals = calibrated(*one.validation[:2], levels=LEVELS, test=one.test)
     simple = calibrated(*plain(one.validation)[:2], levels=LEVELS, test=plain(one.test))
     for level, other in zip(intervals.levels, simple.levels, strict=True):
@@ -134,6 +185,10 @@ def _rows(one: Measured) -> None:
             f"{_pair(after)} | {other.test.fixed:.1%} | {min(level.test.by_column):.1%} | "
             f"{steps:.1%} | {score:.2f} / {fixed:.2f} / {unscaled:.2f} |"
         )
+        for part, held in (("test", level.test), ("the rows after it", after)):
+            off = 100 * abs(held.followed - level.level)
+            what = f"coverage off {level.level:.0%}, {one.name}, {part}"
+            yield Mark(what, off, 100 * WITHIN, "points")
 
 
 def _pair(held: Coverage) -> str:
@@ -148,19 +203,36 @@ def _worst_step(intervals: Intervals, level: Level, part: Part) -> float:
 
 
 @click.command()
-@click.argument("folders", type=click.Path(path_type=Path, exists=True), nargs=-1, required=True)
-def main(folders: tuple[Path, ...]) -> None:
-    """Print two Markdown tables about the trainings in FOLDERS."""
-    torch.set_num_threads(1)
-    found = [measured(RunDir(folder)) for folder in folders]
+@click.argument("folders", type=click.Path(path_type=Path, exists=True), nargs=-1)
+@click.option(
+    "--model",
+    "names",
+    type=click.Choice(list(MODELS)),
+    multiple=True,
+    default=tuple(MODELS),
+    show_default="all",
+    help="What is trained where no folder is given; repeatable.",
+)
+def main(folders: tuple[Path, ...], names: tuple[str, ...]) -> None:
+    """Print two Markdown tables about the trainings in FOLDERS, or about some made here."""
+    use_threads(1)
+    announce()
+    if folders:
+        show([measured(RunDir(folder)) for folder in folders])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        show([measured(fresh(name, Path(folder))) for name in names])
+
+
+def show(found: Sequence[Measured]) -> None:
+    """Print the tables and the marks."""
     click.echo("Coverage with widths fixed / following.\n")
     click.echo(
         "| training | level | validation, later half | test | after test | test, plain | worst "
         "column | worst step | interval score: following / fixed / plain |"
     )
     click.echo("|---|---|---|---|---|---|---|---|---|")
-    for one in found:
-        _rows(one)
+    marks = [mark for one in found for mark in _rows(one)]
     click.echo(f"\nOf the test part, by steps followed before each forecast (every {_EVERY} h).\n")
     click.echo("| training | level | " + " | ".join(map(str, LENGTHS)) + " |")
     click.echo("|---|---|" + "---|" * len(LENGTHS))
@@ -170,6 +242,7 @@ def main(folders: tuple[Path, ...]) -> None:
             shares = [after_following(intervals, level, one.test, length) for length in LENGTHS]
             each = " | ".join(f"{share:.1%}" for share in shares)
             click.echo(f"| {one.name} | {level.level:.0%} | {each} |")
+    judge(marks)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.marks import Mark, announce, judge
 from nas_engine.api import load_agent_state
 from nas_engine.commands import Start, send
 from nas_engine.engine import serve
@@ -104,6 +105,7 @@ def waits(notes: Sequence[dict[str, float]]) -> list[float]:
 @click.option("--planner", default="tpe", show_default=True)
 def main(trials: int, slots: int, epoch_seconds: float, planner: str) -> None:
     """Print the waits and the engine's share as rows of Markdown tables."""
+    announce()
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder) / "nas.db")
         spec = SearchSpec.model_validate(
@@ -137,6 +139,8 @@ def main(trials: int, slots: int, epoch_seconds: float, planner: str) -> None:
         f"({cpu / wall:.1%} of one core). Its share is under {SHARE:.0%} where a trial trains for "
         f"{mean * (1 - SHARE) / SHARE:.1f} s or longer."
     )
+    what = f"the engine's share of the wall time, trainings of {statistics.mean(busy):.1f} s"
+    judge([Mark(what, share, SHARE)])
 
 
 if __name__ == "__main__":

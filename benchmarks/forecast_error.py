@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import statistics
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
+from benchmarks.marks import Mark, announce, judge
 from benchmarks.train_speed import VARIANTS, configuration
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.rundir import RunDir, Success
@@ -44,7 +46,7 @@ def of_variant(name: str, width: int) -> RunConfig:
 
 @click.command()
 @click.option("--width", default=64, show_default=True, help="d_model.")
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(2))
 @click.option("--epochs", default=2, show_default=True)
 @click.option("--steps", default=0, show_default=True, help="Steps per epoch; 0 means all windows.")
 @click.option("--threads", default=2, show_default=True)
@@ -54,18 +56,32 @@ def main(
 ) -> None:
     """Print a row for each variant as a Markdown table."""
     use_threads(threads)
+    announce()
     click.echo(f"d_model {width}, {epochs} epochs of {steps or 'all'} steps, {seeds} seeds\n")
     click.echo("| variant | test MSE, mean | deviation | each seed |\n|---|---|---|---|")
+    found: dict[str, list[float]] = {}
     for name in chosen or (*VARIANTS, CORRECTED):
         changes: dict[str, Value] = {"training.epochs": epochs, "training.steps_per_epoch": steps}
         config = of_variant(name, width).with_changes(changes)
-        errors = [
+        errors = found[name] = [
             trained(config.with_changes({"training.seed": 2021 + seed})).test_mse
             for seed in range(seeds)
         ]
         each = ", ".join(f"{error:.4f}" for error in errors)
         click.echo(
             f"| {name} | {statistics.mean(errors):.4f} | {statistics.stdev(errors):.4f} | {each} |"
+        )
+    judge(marks(found))
+
+
+def marks(found: Mapping[str, Sequence[float]]) -> Iterator[Mark]:
+    """Yield a mark for each variant: it is worse than the first by no more than their spread."""
+    (first, errors), *others = found.items()
+    for name, others_errors in others:
+        yield Mark(
+            f"test MSE of {name} above {first}; spread of seeds",
+            statistics.mean(others_errors) - statistics.mean(errors),
+            statistics.stdev(errors),
         )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from benchmarks.marks import Mark, announce, judge
 from informer.config import from_flat
 from nas_engine.foresight import LEAST, MOST
 from nas_engine.planners.base import View
@@ -37,6 +38,7 @@ PARTS = (12, 20, 30, 60)
 @click.option("--trials", default=40, show_default=True, help="Of each search.")
 def main(searches: int, trials: int) -> None:
     """Print how many intervals held the improvement, beside what they should have."""
+    announce()
     held: dict[int, list[bool]] = defaultdict(list)
     widths: dict[int, list[float]] = defaultdict(list)
     for seed in range(2021, 2021 + searches):
@@ -47,10 +49,13 @@ def main(searches: int, trials: int) -> None:
                 part = next(part for part in PARTS if results < part)
                 held[part].append(low <= actual <= high)
                 widths[part].append(high - low)
-    click.echo(f"{LEVEL:.0%} of the intervals should hold the improvement over the parent.")
+    click.echo(f"{LEVEL:.0%} of the intervals should hold the improvement over the parent.\n")
+    click.echo("| results known | held | of | width, median |\n|---|---|---|---|")
     for part in sorted(held):
         share, width = statistics.fmean(held[part]), statistics.median(widths[part])
-        click.echo(f"below {part} results: {share:.0%} of {len(held[part])}, width {width:.2f}")
+        click.echo(f"| below {part} | {share:.0%} | {len(held[part])} | {width:.2f} |")
+    every = [inside for part in held.values() for inside in part]
+    judge([Mark(f"intervals that held, of {len(every)}", statistics.fmean(every), LEVEL, "", True)])
 
 
 def foreseen(

@@ -12,13 +12,14 @@ import math
 import random
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from scipy.stats import spearmanr
 
+from benchmarks.marks import Mark, announce, judge
 from informer.config import Choices, ConfigError, RunConfig, Value, from_flat
 from informer.inherit import LEAST_SHARE, UnfitWeightsError, begin_with
 from informer.model import Informer
@@ -26,13 +27,23 @@ from informer.orders import Orders
 from informer.rundir import Epoch, RunDir, Success
 from informer.training import train, use_threads
 from nas_engine.cli.common import assignments
-from nas_engine.inheritance import Expected, Pair, expected, given_up, hopeless, shortened
+from nas_engine.inheritance import (
+    DEVIATIONS,
+    Expected,
+    Pair,
+    expected,
+    given_up,
+    hopeless,
+    shortened,
+)
 from nas_engine.proposals import active_changes
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.space import dimensions
 
 DRAWS = 200
 """Proposals of which only the share that fits is looked at."""
+LEVEL = 2 * statistics.NormalDist().cdf(DEVIATIONS) - 1
+"""Of the intervals in which training from scratch is expected."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,10 @@ def drawn(
         changes: dict[str, Value] = {}
         for key in keys:
             search = space[key]
-            listed = isinstance(search, Choices)
-            changes[key] = chance.choice(search.values) if listed else search.at(chance.random())
+            if isinstance(search, Choices):
+                changes[key] = chance.choice(search.values)
+            else:
+                changes[key] = search.at(chance.random())
         try:
             config = from_flat({**before, **changes})
         except ConfigError:
@@ -135,6 +148,17 @@ def reported(done: Sequence[Trained], rules: Rules) -> None:
         click.echo(f"{what:62}{text:>8}")
 
 
+def marks(done: Sequence[Trained], rules: Rules) -> Iterator[Mark]:
+    """Yield what inheriting is meant for: intervals that hold, and seconds that are saved."""
+    told = [(t.outlook, t.pair.scratch) for t in done if t.outlook is not None]
+    if told:
+        held = statistics.fmean(outlook.low <= value <= outlook.high for outlook, value in told)
+        yield Mark(f"intervals that held, of {len(told)}", held, LEVEL, "", at_least=True)
+    saved = sum(t.from_scratch * t.gone(rules) - t.seconds for t in done)
+    share = saved / sum(t.from_scratch for t in done)
+    yield Mark("training saved, of all from scratch", 100 * share, 0, "%", at_least=True)
+
+
 @click.command()
 @click.option("--trials", default=24, show_default=True, help="Proposals whose weights fit.")
 @click.option("--epochs", default=6, show_default=True)
@@ -154,6 +178,7 @@ def main(
 ) -> None:
     """Print a line for each trial, then what they come to."""
     use_threads(threads)
+    announce()
     chance, rules = random.Random(seed), Rules()
     spec = SearchSpec(
         preset="small",
@@ -168,7 +193,7 @@ def main(
         root = Path(folder)
         result, run = trained(spec.base(), root / "trial-0")
         first, best, incumbent, weights = run.weights, spec.base(), result.val_mse, run.weights
-        click.echo(f"{epochs} epochs of {steps} steps; trial 0: {incumbent:.4f}")
+        click.echo(f"```\n{epochs} epochs of {steps} steps; trial 0: {incumbent:.4f}")
         click.echo(" trial  fits  inherited  scratch  expected          incumbent")
         done: list[Trained] = []
         unfit = 0
@@ -212,6 +237,8 @@ def main(
             click.echo(
                 f"{what + f': at least {LEAST_SHARE:.0%} of the weights fit':62}{share:8.0%}"
             )
+    click.echo("```")
+    judge(marks(done, rules))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from typing import Literal
 
 import click
 
+from benchmarks.marks import announce
 from informer.config import from_flat
 from informer.rundir import Success
 from nas_engine.planners.base import View, first_proposal
@@ -116,11 +117,11 @@ def searched(pruning: Pruning, planner: Literal["tpe", "random"], seed: int, epo
 
 
 def compared(values: Sequence[float], against: Sequence[float]) -> str:
-    """Return mean, difference to the others in percent, and on how many seeds it was lower."""
+    """Return cells: mean, difference to the others, on how many seeds it was lower and higher."""
     mean, other = statistics.fmean(values), statistics.fmean(against)
     lower = sum(value < reference for value, reference in zip(values, against, strict=True))
     higher = sum(value > reference for value, reference in zip(values, against, strict=True))
-    return f"{mean:.4f} {mean / other - 1:+6.1%}  {lower:2d}/{higher:2d}"
+    return f"{mean:.4f} | {mean / other - 1:+.1%} | {lower}, {higher}"
 
 
 @click.command()
@@ -128,13 +129,17 @@ def compared(values: Sequence[float], against: Sequence[float]) -> str:
 @click.option("--trials", default=60, show_default=True, help="Trials of a search.")
 @click.option("--planner", type=click.Choice(["tpe", "random"]), default="tpe", show_default=True)
 def main(seeds: int, trials: int, planner: Literal["tpe", "random"]) -> None:
-    """Print a line for each method."""
+    """Print a row for each method as a Markdown table."""
+    announce()
     epochs = recorded_spec().base().training.epochs
-    click.echo(f"{planner}, {seeds} seeds, {trials} trials of {epochs} epochs at most")
     click.echo(
-        f"{'method, least epochs, reduction':34s}{'pruned':>7s}{'epochs':>8s}  "
-        "best val_mse, against none, lower/higher: same trials; same epochs"
+        f"{planner}, {seeds} seeds, {trials} trials of {epochs} epochs at most; best val_mse"
     )
+    click.echo(
+        "\n| method:reduction:least epochs | pruned | epochs | same trials | against none "
+        "| lower, higher | same epochs | against none | lower, higher |"
+    )
+    click.echo("|---" * 9 + "|")
     plain: list[float] = []
     for pruning in METHODS:
         same_trials, same_epochs, spent, pruned = [], [], [], []
@@ -149,11 +154,11 @@ def main(seeds: int, trials: int, planner: Literal["tpe", "random"]) -> None:
                 search.go_on()
             same_epochs.append(search.best)
         plain = plain or same_trials
-        name = f"{pruning.method}, {pruning.min_epochs}, {pruning.reduction}"
+        name = f"{pruning.method}:{pruning.reduction}:{pruning.min_epochs}"
         click.echo(
-            f"{name:34s}{statistics.fmean(pruned) / trials:7.0%}"
-            f"{statistics.fmean(spent) / trials / epochs:8.0%}  "
-            f"{compared(same_trials, plain)};  {compared(same_epochs, plain)}"
+            f"| {name} | {statistics.fmean(pruned) / trials:.0%} "
+            f"| {statistics.fmean(spent) / trials / epochs:.0%} "
+            f"| {compared(same_trials, plain)} | {compared(same_epochs, plain)} |"
         )
 
 

@@ -16,6 +16,7 @@ import click
 import numpy as np
 import pandas as pd
 
+from benchmarks.marks import announce
 from data.choices import Choices
 from data.intake import read
 from data.quality import inspect
@@ -49,6 +50,7 @@ def write(path: Path, megabytes: int, dates: str, *, parquet: bool) -> None:
 @click.option("--parquet", is_flag=True)
 def main(megabytes: int, dates: str, file: Path | None, parquet: bool) -> None:
     """Print what reading, the first check and the next one take."""
+    announce()
     with tempfile.TemporaryDirectory() as folder:
         path = file or Path(folder) / "file"
         if not path.exists():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import reference
+from benchmarks.marks import Mark, announce, judge
 from informer.attention import sampled_keys
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.model import Informer
@@ -100,7 +101,8 @@ def difference(config: RunConfig, seed: int) -> tuple[float, float]:
     ) -> Tensor:
         if generator is not None:  # it is this project that draws
             return draw(high, size, generator=generator)
-        return sampled_keys(size[0], high, size[1], torch.device("cpu"))
+        keys: Tensor = sampled_keys(size[0], high, size[1], torch.device("cpu"))
+        return keys
 
     mine, other = values.clone().requires_grad_(), values.clone().requires_grad_()
     with mock.patch("torch.randint", sample):
@@ -124,6 +126,7 @@ def difference(config: RunConfig, seed: int) -> tuple[float, float]:
 def main(directory: Path) -> None:
     """Print the largest differences for each setting in which both must agree."""
     reference.load(directory)
+    announce()
     worst = 0.0
     click.echo("| attention | distil | mix | e_layers | d_layers | forecast | gradient |")
     click.echo("|---|---|---|---|---|---|---|")
@@ -148,7 +151,7 @@ def main(directory: Path) -> None:
             f"| {attention} | {distil} | {mix} | {layers[0]} | {layers[1]} | {forecast:.1e} | "
             f"{gradient:.1e} |"
         )
-    click.echo(f"\nLargest difference {worst:.1e}, in float64 (allowed: {TOLERANCE:.0e}).")
+    judge([Mark("largest difference to Informer2020, in float64", worst, TOLERANCE)])
     raise SystemExit(worst > TOLERANCE)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
-import platform
 import sqlite3
 import statistics
 import subprocess
@@ -31,9 +30,11 @@ from pathlib import Path
 import click
 import psutil
 
+from benchmarks.engine_overhead import SHARE
+from benchmarks.marks import Mark, announce, judge
 from benchmarks.simulated import Counts, run_engine
 from nas_engine.commands import Change, Command, Control, OnTrial, Start, send
-from nas_engine.liveness import boot_clock
+from nas_engine.liveness import STALE_SECONDS, boot_clock
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
@@ -165,17 +166,20 @@ def visit(workspace: Workspace, minutes: float, ended: threading.Event, told: li
 
 def pages(db: Path) -> None:
     """Print what the pages of search 1 take beside their marks, as rows of a Markdown table."""
-    from benchmarks.pages import scripts
+    from benchmarks.pages import scripts, slowest
 
     os.environ["NAS_DB"] = str(db)
     with reading(Workspace(db)) as reader:
         assert reader is not None
         last = max(reader.numbers(1))
+    drawn = []
     for figure in scripts(last, PAGES):
+        drawn.append(figure)
         click.echo(
-            f"| {figure.page} | {figure.what} | {figure.value:,.0f} | {figure.mark:,.0f} "
+            f"| {figure.page} | {figure.what} | {figure.value:,.0f} | {figure.mark.bound:,.0f} "
             f"| {last + 1} |"
         )
+    judge(slowest(drawn))
 
 
 def compared(workspace: Workspace, counts: Counts) -> Iterator[str]:
@@ -231,15 +235,30 @@ def told(values: Sequence[float], digits: int = 2) -> str:
     return ", ".join(f"{value:.{digits}f}" for value in three)
 
 
+@dataclass(frozen=True)
+class Span:
+    """When the first training began, every slot had one, and the search was cancelled."""
+
+    began: float
+    full: float
+    stopped: float
+    filled: bool  # whether every slot has had one; if not, the second half is looked at
+
+    @classmethod
+    def of(cls, workers: int, counts: Counts, stopped: float) -> Span:
+        """Return the span of a search with so many slots."""
+        began = sorted(moment for _, moment, _ in counts.busy)
+        filled = len(began) >= workers and began[workers - 1] < stopped - 10.0
+        full = began[workers - 1] if filled else (began[0] + stopped) / 2
+        return cls(began[0], full, stopped, filled)
+
+
 def figures(
-    workers: int, factor: float, counts: Counts, seen: Seen, stopped: float, lost: int
+    workers: int, factor: float, counts: Counts, seen: Seen, of: Span, lost: int
 ) -> Iterator[tuple[str, str]]:
     """Return what is printed, figure by figure."""
-    began = sorted(moment for _, moment, _ in counts.busy)
-    filled = len(began) >= workers and began[workers - 1] < stopped - 10.0
-    # Where not every slot has had a training, the second half is looked at.
-    full = began[workers - 1] if filled else (began[0] + stopped) / 2
-    wall, span = stopped - began[0], stopped - full
+    full, stopped, filled = of.full, of.stopped, of.filled
+    wall, span = stopped - of.began, stopped - full
     ended = sum(full <= moment < stopped for _, _, moment in counts.busy)
     yield "workers; epochs shortened by", f"{workers}; {factor:g}"
     yield (
@@ -248,7 +267,7 @@ def figures(
     )
     yield (
         "trainings begun; ended an hour from then on",
-        (f"{len(began):,}; {3600 * ended / span:,.0f}"),
+        (f"{len(counts.busy):,}; {3600 * ended / span:,.0f}"),
     )
     yield "slots busy from then on", f"{share_busy(counts.busy, full, stopped) / workers:.1%}"
     yield f"a free slot waits {THREE}", told(free_for(counts.busy, full, stopped))
@@ -300,16 +319,15 @@ def main(
             "settings": {"data.dataset": "synthetic", "training.epochs": 10},
         }
     )
-    click.echo(
-        f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, SQLite "
-        f"{sqlite3.sqlite_version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
-    )
+    announce()
+    click.echo(f"SQLite {sqlite3.sqlite_version}\n")
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder) / "nas.db")
         counts, seen, stopped, drawn = run(workspace, spec, minutes, factor, not no_pages)
         lost = list(compared(workspace, counts))
         click.echo("| what | figure |\n|---|---|")
-        for what, figure in figures(workers, factor, counts, seen, stopped, len(lost)):
+        span = Span.of(workers, counts, stopped)
+        for what, figure in figures(workers, factor, counts, seen, span, len(lost)):
             click.echo(f"| {what} | {figure} |")
         size = sum(path.stat().st_size for path in Path(folder).glob("nas.db*")) / 1e6
         click.echo(f"| database MB | {size:,.0f} |")
@@ -317,6 +335,14 @@ def main(
         click.echo("\n| page | what | ms | mark ms | trials |\n|---|---|---|---|---|")
         click.echo("\n".join(drawn))
     click.echo(f"\nLoad at the end: {os.getloadavg()[0]:.1f}")
+    busy = share_busy(counts.busy, span.full, span.stopped) / workers
+    judge(
+        [
+            Mark("slots busy, once all had a trial", 100 * busy, 100 * (1 - SHARE), "%", True),
+            Mark("trainings with an epoch lost or stored twice", len(lost), 0),
+            Mark("oldest heartbeat", max(seen.silent), STALE_SECONDS, "s"),
+        ]
+    )
     if lost:
         raise click.ClickException("\n".join(["Epochs were lost, or are there twice.", *lost[:20]]))
 

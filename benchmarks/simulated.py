@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
+from unittest import mock
 
 from informer.config import RunConfig
 from informer.rundir import Epoch, Progress, RunDir, Success
@@ -31,6 +32,7 @@ from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.store import writer
 from nas_engine.store.reader import BaselineRow
+from nas_engine.store.schema import transaction
 from nas_engine.trainers.base import Ended, Load, Watch, Worker
 from nas_engine.workspace import Workspace
 
@@ -191,7 +193,7 @@ def run_engine(
 @contextmanager
 def counted(counts: Counts) -> Iterator[None]:
     """Count transactions and proposals while this lasts."""
-    transaction, proposal = writer.transaction, planning.Planning._proposal
+    proposal = planning.Planning._proposal
 
     @contextmanager
     def timed(connection: Any) -> Iterator[None]:
@@ -216,10 +218,8 @@ def counted(counts: Counts) -> Iterator[None]:
         finally:
             counts.plans.append((len(view.trials), time.perf_counter() - began))
 
-    writer.transaction = timed  # type: ignore[assignment]
-    planning.Planning._proposal = proposing  # type: ignore[method-assign]
-    try:
+    with (
+        mock.patch.object(writer, "transaction", timed),
+        mock.patch.object(planning.Planning, "_proposal", proposing),
+    ):
         yield
-    finally:
-        writer.transaction = transaction
-        planning.Planning._proposal = proposal  # type: ignore[method-assign]

@@ -20,6 +20,7 @@ import click
 import torch
 
 from benchmarks import reference
+from benchmarks.marks import Mark, announce, judge
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.rundir import RunDir
 
@@ -36,6 +37,14 @@ VARIANTS: Mapping[str, dict[str, Value]] = {
     "as published, bfloat16": {"training.precision": "bfloat16"},
     "full attention, bfloat16": {"model.attention": "full", "training.precision": "bfloat16"},
 }
+
+GOALS: Mapping[tuple[int, str], float] = {
+    (64, "as published"): 2.5,
+    (128, "as published"): 2.0,
+    (512, "as published"): 1.8,
+    (512, "as published, bfloat16"): 3.5,
+}
+"""Times the speed of Informer2020, by width and variant."""
 
 
 def configuration(width: int, variant: str) -> RunConfig:
@@ -120,8 +129,8 @@ def serve(step: Callable[[], None]) -> None:
         click.echo(milliseconds(step, count) if count else peak_of_this_process())
 
 
-def side_by_side(directory: Path, width: int, rounds: int, threads: int) -> None:
-    """Print a row for each variant at one width."""
+def side_by_side(directory: Path, width: int, rounds: int, threads: int) -> list[Mark]:
+    """Print a row for each variant at one width; return the marks."""
     contenders = {
         name: Contender(directory, name, width, threads) for name in (REFERENCE, *VARIANTS)
     }
@@ -130,14 +139,22 @@ def side_by_side(directory: Path, width: int, rounds: int, threads: int) -> None
     for _ in range(rounds):
         for name, contender in contenders.items():
             times[name].append(contender.milliseconds(count))
+    peaks, marks = dict[str, float](), list[Mark]()
     for name, measured in times.items():
         pairs = zip(times[REFERENCE], measured, strict=True)
         low, ratio, high = statistics.quantiles([theirs / own for theirs, own in pairs], n=4)
-        middle = statistics.median(measured)
+        middle, peaks[name] = statistics.median(measured), contenders[name].end()
         click.echo(
             f"| {width} | {name} | {middle:.1f} | {32000 / middle:.0f} | "
-            f"{ratio:.2f} | {low:.2f} to {high:.2f} | {contenders[name].end():.0f} |"
+            f"{ratio:.2f} | {low:.2f} to {high:.2f} | {peaks[name]:.0f} |"
         )
+        if goal := GOALS.get((width, name)):
+            what = f"speed at d_model {width}, {name}, over Informer2020's"
+            marks.append(Mark(what, ratio, goal, "times", at_least=True))
+    if width == max(WIDTHS):
+        what, most = f"peak memory at d_model {width}; Informer2020's", peaks[REFERENCE]
+        marks.append(Mark(what, peaks["as published"], most, "MB"))
+    return marks
 
 
 def peak_of_this_process() -> float:
@@ -167,14 +184,14 @@ def main(
             use_threads(threads)
             serve(own_steps(configuration(widths[0], what)))
         return
-    click.echo(f"torch {torch.__version__}, {threads} threads, {rounds} rounds\n")
+    announce()
+    click.echo(f"{threads} threads, {rounds} rounds\n")
     click.echo(
         "| d_model | variant | ms a step | samples/s | times Informer2020 | middle half "
         "| peak memory, MB |"
     )
     click.echo("|---|---|---|---|---|---|---|")
-    for width in widths:
-        side_by_side(directory, width, rounds, threads)
+    judge([mark for width in widths for mark in side_by_side(directory, width, rounds, threads)])
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ import os
 import statistics
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 from tqdm import tqdm
 
+from benchmarks.marks import Mark, announce, judge
 from benchmarks.transfer_tables import FAR, NEAR, RECORDED, Recorded, add_walks
 from data.registry import find
 from data.traits import traits
@@ -264,6 +265,7 @@ def transfers() -> list[Transfer]:
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
 def main(seeds: int, trials: int, workers: int) -> None:
     """Compare searches with and without lessons."""
+    announce()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder
         add_walks()
@@ -272,13 +274,35 @@ def main(seeds: int, trials: int, workers: int) -> None:
             job = functools.partial(of_seed, compared, trials)
             found = list(tqdm(pool.imap(job, range(seeds)), total=seeds, unit="seed"))
     click.echo(
-        f"{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of the "
-        f"table, {trials + 1} where\nnever (median). Excess: of the best so far over that best, "
-        "mean over the trials (median).\nWins: seeds better and worse than without lessons; p: "
-        "Wilcoxon's, two-sided."
+        f"```\n{seeds} seeds, {trials} trials each. Trials: to within {WITHIN:.0%} of the best of "
+        f"the table, {trials + 1} where\nnever (median). Excess: of the best so far over that "
+        "best, mean over the trials (median).\nWins: seeds better and worse than without lessons; "
+        "p: Wilcoxon's, two-sided."
     )
     for at, transfer in enumerate(compared):
         show(transfer, [by_transfer[at] for by_transfer in found])
+    click.echo("```")
+    judge(marks(compared, found, trials))
+
+
+def marks(
+    compared: Sequence[Transfer], found: Sequence[Sequence[Mapping[str, Outcome]]], trials: int
+) -> Iterator[Mark]:
+    """Yield a mark for lessons of each other task: they cost no trials in the median.
+
+    There is none where neither median came near the best within so many trials.
+    """
+    for at, transfer in enumerate(compared):
+        if transfer.source.upside_down:
+            continue
+        with_them, without = (
+            statistics.median(by_transfer[at][part].needed for by_transfer in found)
+            for part in (PARTS[0], "none")
+        )
+        if min(with_them, without) > trials:
+            continue
+        told = f"{transfer.target.name}, trials with lessons of {transfer.source.name}; without"
+        yield Mark(told, with_them, without)
 
 
 if __name__ == "__main__":

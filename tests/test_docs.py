@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import PLAN
 from nas_engine.cli.main import main
 from nas_engine.cli.output import settings_table
 from nas_engine.commands import COMMAND
@@ -54,6 +55,12 @@ def test_what_is_understood_of_words_is_what_the_table_says() -> None:
         meant = understood(words, SearchSpec(), SearchSpec().start())
         assert (meant.rest and "in words") or [one.text for one in meant.constraints] == [becomes]
         assert (becomes == "in words") == bool(meant.rest), words
+
+
+def test_the_results_tell_of_every_benchmark() -> None:
+    page = (PROJECT / "docs" / "results.md").read_text("utf-8")
+    for name in PLAN:
+        assert f"benchmarks.{name}" in page or f"| `{name}`:" in page, name
 
 
 def test_every_environment_setting_is_in_the_example() -> None:

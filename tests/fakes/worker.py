@@ -114,13 +114,14 @@ def after(state: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]
 def error_of(config: Mapping[str, Any]) -> float:
     """Return what val_mse falls to: lowest for wide, standardised, lr near 1e-3."""
     model, training = config["model"], config["training"]
-    return (
+    error: float = (
         0.4
         + 0.05 * abs(math.log10(training["optimizer_params"]["lr"]) + 3)
         + 0.2 * (model["normalisation"] == "none")
         + 0.02 * abs(math.log2(model["d_model"]) - 6)
         + 0.1 * model["dropout"]
     )
+    return error
 
 
 def figures(error: float) -> dict[str, float]:
