@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence, Set
@@ -40,20 +42,28 @@ def needed(tried: Sequence[Tried], wanted: Set[Key], budget: int) -> Need:
     return Need(budget + 1, seconds, False)
 
 
-def handed_over(tried: Sequence[Tried], means: Mapping[Key, float], budget: int) -> list[float]:
-    """Return after each trial what the configuration is worth that the search would hand over.
+def best_so_far(tried: Sequence[Tried], means: Mapping[Key, float], budget: int) -> list[float]:
+    """Return after each trial how far the best that was trained lies above that of the table.
 
-    It is the one with the lowest val_mse that the search has seen, which may be luck of its seed;
-    its worth is the mean over the recorded seeds, relative to the best of the table: 0 is as good
-    as can be. A search that ended before its budget keeps what it had.
+    It is relative, by the means of val_mse over the recorded seeds: 0 is as good as can be. A
+    search that ended before its budget keeps what it had.
     """
     least = min(means.values())
-    seen, curve = float("inf"), list[float]()
-    for trial in tried[:budget]:
-        if trial.val_mse is not None and trial.val_mse < seen:
-            seen, worth = trial.val_mse, means[trial.key] / least - 1
-        curve.append(worth)
+    errors = [
+        means[trial.key] if trial.state == "completed" else math.inf for trial in tried[:budget]
+    ]
+    curve = [error / least - 1 for error in itertools.accumulate(errors, min)]
     return curve + curve[-1:] * (budget - len(curve))
+
+
+def handed_over(tried: Sequence[Tried], means: Mapping[Key, float]) -> float:
+    """Return how far what a search hands over in the end lies above the best of the table.
+
+    It is what it has seen the lowest val_mse of, with its one seed: that may be luck, and it is
+    judged by its mean over the recorded seeds.
+    """
+    seen = {trial.key: trial.val_mse for trial in tried if trial.val_mse is not None}
+    return means[min(seen, key=lambda key: seen[key])] / min(means.values()) - 1
 
 
 def mean_curve(curves: Sequence[Sequence[float]]) -> list[float]:

@@ -7,6 +7,7 @@ from optuna.samplers import RandomSampler
 
 from benchmarks.comparing import (
     Need,
+    best_so_far,
     handed_over,
     holm,
     mean_curve,
@@ -20,12 +21,14 @@ from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Pruning
 from tests.engine.recorded_search import recorded_spec
 from tests.fakes.recorded import recorded
-from tests.recorded.table import Settings
+from tests.recorded.table import Key, Settings
 
-A, B, C = ("a",), ("b",), ("c",)
+A: Key = ("a",)
+B: Key = ("b",)
+C: Key = ("c",)
 
 
-def tried(key: tuple[str], val_mse: float | None, state: str = "completed") -> Tried:
+def tried(key: Key, val_mse: float | None, state: str = "completed") -> Tried:
     return Tried(key, "tpe", state, val_mse, 2.0)
 
 
@@ -36,11 +39,12 @@ def test_what_was_trained_to_its_end_is_reached_and_all_before_it_is_paid() -> N
     assert needed(trials, {C}, 10) == Need(11, 8.0, reached=False)
 
 
-def test_what_is_handed_over_is_what_looked_best_and_is_worth_its_mean() -> None:
-    trials = [tried(A, 0.5), tried(B, None, "failed"), tried(B, 0.3), tried(C, 0.35)]
-    curve = handed_over(trials, {A: 0.48, B: 0.44, C: 0.4}, 6)
-    assert curve == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.1, 0.1])
-    assert handed_over(trials, {A: 0.48, B: 0.44, C: 0.4}, 1) == pytest.approx([0.2])
+def test_what_is_best_is_judged_by_its_mean_and_what_is_handed_over_by_what_was_seen() -> None:
+    means: dict[Key, float] = {A: 0.48, B: 0.44, C: 0.4}
+    trials = [tried(A, 0.5), tried(C, None, "failed"), tried(B, 0.3), tried(C, 0.35)]
+    assert best_so_far(trials, means, 6) == pytest.approx([0.2, 0.2, 0.1, 0.0, 0.0, 0.0])
+    assert best_so_far(trials, means, 1) == pytest.approx([0.2])
+    assert handed_over(trials, means) == pytest.approx(0.1)
 
 
 def test_trials_to_equal_are_counted_from_one_and_never_more_than_there_were() -> None:
