@@ -145,7 +145,7 @@ def reasons_not_to_start(
     if spec.planner in ASKING and not settings.has_key:
         return [
             f"The planner {spec.planner} needs a key: set OPENROUTER_API_KEY in .env, or choose "
-            "the planner tpe, which needs none."
+            "the planner portfolio, which needs none."
         ]
     usd = spec.limits.usd
     if usd is not None and spec.planner in ASKING:

@@ -196,6 +196,10 @@ def planner_of(spec: SearchSpec, model: Callable[[int], LanguageModel]) -> Plann
             from nas_engine.planners.hybrid import HybridPlanner
 
             return HybridPlanner(model)
+        case "portfolio":
+            from nas_engine.planners.portfolio import PortfolioPlanner
+
+            return PortfolioPlanner()
         case "rules":
             from nas_engine.planners.rules import RulesPlanner
 

@@ -35,8 +35,9 @@ from nas_engine.store.reader import TrialRow
 from nas_engine.store.table import TriedRow
 
 Source = Literal[
-    "default", "tpe", "llm", "hybrid", "rules", "random", "human", "fallback", "imported", "past"
-]
+    "default", "portfolio", "forest", "tpe", "llm", "hybrid", "rules", "random", "human",
+    "fallback", "imported", "past",
+]  # fmt: skip
 
 TIMED = 50
 """Newest trials from which the pace of this machine is taken; an estimate takes 0.3 ms."""

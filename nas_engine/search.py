@@ -19,7 +19,7 @@ from informer.rundir import UsedData
 from nas_engine.objectives import COSTS, Objective
 
 BackendName = Literal["local", "ray"]
-PlannerName = Literal["tpe", "llm", "hybrid", "rules", "random"]
+PlannerName = Literal["portfolio", "tpe", "llm", "hybrid", "rules", "random"]
 ASKING: tuple[PlannerName, ...] = ("llm", "hybrid")
 """Planners that ask a language model."""
 
@@ -42,7 +42,7 @@ MOST_SLOTS = 1024
 
 def default_planner(has_key: bool) -> PlannerName:
     """Return the planner that is taken where none is named."""
-    return "hybrid" if has_key else "tpe"
+    return "hybrid" if has_key else "portfolio"
 
 
 class Rules(BaseModel):

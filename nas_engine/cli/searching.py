@@ -46,7 +46,7 @@ from nas_engine.workspace import Workspace
 @click.option(
     "--planner",
     type=click.Choice(get_args(PlannerName)),
-    help="Default: hybrid with a key, else tpe.",
+    help="Default: hybrid with a key, else portfolio.",
 )
 @click.option(
     "--review", "mode", flag_value="review", help="Let each proposal wait for a person's decision."

@@ -19,20 +19,24 @@ from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.planners.aims import beaten_by, names, standing, traded
 from nas_engine.planners.base import Results, View
 from nas_engine.planners.llm import ask_for_candidates, fallback
+from nas_engine.planners.portfolio import PortfolioPlanner
 from nas_engine.planners.prospects import Prospect, Prospects
-from nas_engine.planners.tpe import OptunaPlanner, startup_trials
+from nas_engine.planners.tpe import startup_trials
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 
 SHARE = 0.3
-"""Share of the trials that the model proposes while it earns per second what TPE does."""
+"""Share of the trials that the model proposes while it earns per second what the optimiser does."""
 
 LEAST_SHARE = 0.05
 """Below this share the model is not asked any more."""
 
 PLAIN = SearchSpec()
 """A search for the lowest error alone."""
+
+OPTIMISER = frozenset({"portfolio", "forest", "tpe"})
+"""Sources of the trials that the optimiser proposed."""
 
 MODEL_TURNS = frozenset({"hybrid", "fallback"})
 """Sources of the trials on which the model was asked, whether its answer was used or not."""
@@ -61,7 +65,7 @@ class HybridPlanner:
 
     def __init__(self, model: Callable[[int], LanguageModel]) -> None:
         self._model = model
-        self._optimiser = OptunaPlanner("tpe")
+        self._optimiser = PortfolioPlanner()
         self._results = Results()
 
     def observe(self, result: TrialRow) -> None:
@@ -147,7 +151,7 @@ def model_share(results: Sequence[TrialRow], spec: SearchSpec = PLAIN) -> float:
     judged = [trial for trial in results if trial.decision not in ("edited", "rejected")]
     won = _winners(results, spec)
     model = _earnings([t for t in judged if t.source in MODEL_TURNS], results, won)
-    optimiser = _earnings([t for t in judged if t.source == "tpe"], results, won)
+    optimiser = _earnings([t for t in judged if t.source in OPTIMISER], results, won)
     if not model.trials or not optimiser.trials:
         return SHARE
     share = SHARE * min(2.0, model.rate / optimiser.rate)

@@ -141,7 +141,7 @@ def several(view: View, study: optuna.Study) -> str:
 
 def fallback(proposal: Proposal, why: str) -> Proposal:
     """Return the optimiser's proposal labelled as made in the model's place."""
-    reasons = f"TPE proposes in the place of the language model: {why}"
+    reasons = f"The optimiser proposes in the place of the language model: {why}"
     return proposal.model_copy(update={"source": "fallback", "reasons": reasons[:4000]})
 
 

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from informer.config import Value, from_flat
 from nas_engine.front import excess, excess_of, figures, hypervolume
 from nas_engine.objectives import MEASURES, Objective, exact_figures
-from nas_engine.planners.aims import Standing, names
+from nas_engine.planners.aims import Standing, names, traded
 from nas_engine.planners.base import View
 from nas_engine.planners.earlier import Told, prior
-from nas_engine.planners.surrogate import LEAST, Earlier, Surrogate
+from nas_engine.planners.surrogate import LEAST, Earlier, Surrogate, expected
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import TrialRow
 
@@ -72,10 +72,14 @@ class Prospects:
         self._best = min(kept, default=None)
 
     def of(self, configs: Sequence[Mapping[str, Value]]) -> list[Prospect]:
-        """Return what is expected of each configuration."""
-        exact = [exact_figures(from_flat(config)) for config in configs]
+        """Return what is expected of each configuration.
+
+        Those of a search that wants a low error alone need not be valid.
+        """
+        more = traded(self._view.spec)
+        exact = [exact_figures(from_flat(config)) if more else {} for config in configs]
         logs = self._logs(configs, exact)
-        gains = self._gains(logs, configs)
+        gains = self._gains(logs, len(configs))
         return [
             Prospect(
                 gain=gains[at],
@@ -114,16 +118,14 @@ class Prospects:
         deviation = math.sqrt(float(trees.var()) + self._costs[name].missed)
         return NormalDist().cdf(below / deviation) if deviation else float(below >= 0)
 
-    def _gains(
-        self, logs: Mapping[Objective, Logs], configs: Sequence[Mapping[str, Value]]
-    ) -> list[float]:
+    def _gains(self, logs: Mapping[Objective, Logs], count: int) -> list[float]:
         spec = self._view.spec
         if len(spec.objectives) > 1:
             points = np.exp(np.stack([logs[name] for name in spec.objectives], axis=-1))
             return self._growths(points)
         if self._best is None:  # as long as nothing keeps the bounds, only that counts
-            return [1.0] * len(configs)
-        return [one.improvement for one in self.errors.expect(configs, self._best)]
+            return [1.0] * count
+        return [one.improvement for one in expected(logs["val_mse"], self._best)]
 
     def _growths(self, points: NDArray[np.float64]) -> list[float]:
         """Return the mean growth of the hypervolume by points, (trees, configurations, figures)."""

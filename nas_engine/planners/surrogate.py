@@ -105,12 +105,7 @@ class Surrogate:
         The improvement is E[max(best - y, 0)] for y normal with the trees' mean and deviation
         (Jones et al. 1998), y being log val_mse. `best` is the best result where none is given.
         """
-        trees = self.trees(configs)
-        best = math.log(max(min(self.results) if best is None else best, LEAST))
-        return [
-            Expected(math.exp(mean), _improvement(best - mean, deviation))
-            for mean, deviation in zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True)
-        ]
+        return expected(self.trees(configs), min(self.results) if best is None else best)
 
     def interval(self, config: Mapping[str, Value], parent: float) -> tuple[float, float]:
         """Return between which improvements over a parent's val_mse a configuration should lie.
@@ -146,6 +141,18 @@ class Surrogate:
             else:
                 row += [float(config[key] == value) for value in search.values]
         return row
+
+
+def expected(trees: NDArray[np.float64], best: float) -> list[Expected]:
+    """Return what is expected of configurations by what trees do, (trees, configurations).
+
+    The improvement is as `Surrogate.expect` has it.
+    """
+    least = math.log(max(best, LEAST))
+    return [
+        Expected(math.exp(mean), _improvement(least - mean, deviation))
+        for mean, deviation in zip(trees.mean(0).tolist(), trees.std(0).tolist(), strict=True)
+    ]
 
 
 def _improvement(gain: float, deviation: float) -> float:

@@ -58,18 +58,21 @@ ENGINE_STATES: dict[EngineState, State] = {
 
 SOURCES = {
     "default": "preset",
+    "portfolio": "a published design",
+    "forest": "forest",
     "tpe": "TPE",
     "llm": "LLM",
     "hybrid": "LLM, ranked",
     "rules": "rules",
     "random": "random",
     "human": "person",
-    "fallback": "TPE, for the LLM",
+    "fallback": "optimiser, for the LLM",
     "imported": "another program",
     "past": "an earlier search",
 }
 
 PLANNERS: dict[PlannerName, str] = {
+    "portfolio": "Portfolio",
     "tpe": "TPE",
     "llm": "LLM",
     "hybrid": "Hybrid",

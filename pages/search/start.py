@@ -42,9 +42,10 @@ from pages._parts.states import PLANNERS
 from pages._parts.text import count_text, plain
 
 PLANNER_HELP = (
-    "TPE: Bayesian optimisation with Optuna. LLM: a language model reads the whole search and "
-    "proposes each change. Hybrid: TPE owns the study, the language model proposes candidates on a "
-    "share of the trials that follows what they earn. Rules: one setting at a time, in the known "
+    "Portfolio: published designs first, then what a random forest or TPE expects most of. TPE: "
+    "Bayesian optimisation with Optuna. LLM: a language model reads the whole search and proposes "
+    "each change. Hybrid: the portfolio owns the study, the language model proposes candidates on "
+    "a share of the trials that follows what they earn. Rules: one setting at a time, in the known "
     "order of gain. Random: the reference that a planner must beat."
 )
 PRUNING: dict[str, str] = {
@@ -210,7 +211,7 @@ def choose_planner(config: Settings, origin: Origin) -> PlannerName:
     planner = st.segmented_control(
         "Planner",
         offered,
-        default=wished if (wished := origin.spec.planner) in offered else "tpe",
+        default=wished if (wished := origin.spec.planner) in offered else default_planner(False),
         required=True,
         format_func=PLANNERS.__getitem__,
         key=f"{origin.form}-planner",
@@ -223,7 +224,7 @@ def choose_planner(config: Settings, origin: Origin) -> PlannerName:
         )
     elif planner in ASKING:
         st.caption(f"Asks {plain(config.planner_model)}.")
-    return planner or "tpe"
+    return planner or default_planner(False)
 
 
 def choose_guidance(planner: PlannerName, origin: Origin) -> str:

@@ -284,7 +284,7 @@ def model(
     writer.close()
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "rules", "llm", "hybrid"])
+@pytest.mark.parametrize("name", ["portfolio", "tpe", "random", "rules", "llm", "hybrid"])
 def test_the_next_20_proposals_of_every_planner_obey(
     name: PlannerName, model: Callable[[int], LanguageModel]
 ) -> None:

@@ -22,8 +22,8 @@ from nas_engine.planners.base import View
 from nas_engine.planners.hybrid import SHARE, Unconvincing, best_of, model_share
 from nas_engine.planners.prospects import Prospects
 from nas_engine.planners.question import ask_text, estimated_tokens, optimiser_text, system_text
-from nas_engine.planners.rules import RulesPlanner
 from nas_engine.planners.tpe import OptunaPlanner
+from nas_engine.planning import planner_of
 from nas_engine.proposals import Proposal
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.store.reader import Spend, TrialRow
@@ -172,13 +172,13 @@ def test_with_several_objectives_an_old_planner_proposes_as_a_new_one() -> None:
     assert old.propose(view) == new.propose(view)
 
 
-@pytest.mark.parametrize("name", ["tpe", "random", "rules"])
+@pytest.mark.parametrize("name", ["portfolio", "tpe", "random", "rules"])
 def test_proposals_keep_bounds_that_arithmetic_knows_though_the_start_breaks_them(
     name: Any,
 ) -> None:
     start = parameters(SearchSpec().base())
     bound = start // 3
-    planner = RulesPlanner() if name == "rules" else OptunaPlanner(name)
+    planner = planner_of(SearchSpec(planner=name), lambda number: pytest.fail(str(number)))
     rows = [ended(0, val_mse=0.5, parameters=start)]
     for number in range(1, 13):
         view = view_of(rows, at_most={"parameters": bound})

@@ -1,0 +1,183 @@
+"""Published designs as proposals, and what comes after them."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import Any
+
+import pytest
+
+from informer.config import Choices, Interval, Value, from_flat, problems
+from nas_engine.planners.base import View
+from nas_engine.planners.designs import (
+    DESIGNS,
+    RATE,
+    Design,
+    full_steps,
+    nearest,
+    next_design,
+    projected,
+)
+from nas_engine.planners.portfolio import PortfolioPlanner, neighbours
+from nas_engine.proposals import Proposal
+from nas_engine.search import Narrowing, SearchSpec
+from nas_engine.space import space
+from nas_engine.store.reader import Spend, TrialRow
+from tests.engine.rows import no_epochs, trial_row
+
+BY_NAME = {design.name: design for design in DESIGNS}
+LONG: dict[str, Value] = {
+    "training.epochs": 100,
+    "training.scheduler_class": "Constant",
+    "data.pred_len": 96,
+}
+FREE: dict[str, Any] = {"preset": "paper", "settings": LONG}
+"""A search in whose space all is offered, and which trains for as long as anybody did."""
+
+
+def view_of(trials: list[TrialRow], **facts: Any) -> View:
+    return View(
+        search_id=1,
+        number=len(trials),
+        spec=SearchSpec.model_validate({"max_trials": 20, **facts}),
+        max_trials=20,
+        incumbent=0 if trials else None,
+        trials=trials,
+        baselines=[],
+        epochs=no_epochs,
+        noise=None,
+        spend=Spend(0, 0, 0, 0.0, 0, 0.0),
+    )
+
+
+def row_of(view: View, proposal: Proposal, **facts: Any) -> TrialRow:
+    config = {**view.parent, **proposal.changes}
+    known = {"source": proposal.source, "hypothesis": proposal.hypothesis, "seconds": 5.0}
+    return trial_row(view.number, config, **{**known, "val_mse": 0.5, **facts})
+
+
+def portfolio(**facts: Any) -> list[Proposal]:
+    """Return the designs that a search begins with."""
+    rows: list[TrialRow] = []
+    found = []
+    while (proposal := next_design(view_of(rows, **facts))) is not None:
+        found.append(proposal)
+        rows.append(row_of(view_of(rows, **facts), proposal))
+    return found
+
+
+@pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
+def test_a_design_is_tried_as_published_where_the_space_has_it(design: Design) -> None:
+    view = view_of([], **FREE)
+    proposal = projected(design, view)
+    assert proposal is not None
+    result = {**view.parent, **proposal.changes}
+    assert problems(result) == []
+    inactive = from_flat(result).inactive()
+    expected = {key: value for key, value in design.settings.items() if key not in inactive}
+    assert {key: result[key] for key in expected} == expected
+    assert proposal.hypothesis == f"{design.title}: as published."
+    assert proposal.source == "portfolio"
+
+
+def test_each_design_comes_once_in_the_order_of_evidence() -> None:
+    found = portfolio(**FREE)
+    assert [p.hypothesis.partition(":")[0] for p in found] == [d.title for d in DESIGNS]
+
+
+def test_an_edited_design_does_not_come_back() -> None:
+    view = view_of([])
+    first = next_design(view)
+    assert first is not None
+    edited = dataclasses.replace(
+        row_of(view, first), config={**view.parent, **first.changes, "data.seq_len": 48}
+    )
+    second = next_design(view_of([edited]))
+    assert second is not None
+    assert second.hypothesis.partition(":")[0] == DESIGNS[1].title
+
+
+def test_a_design_takes_the_nearest_values_and_says_so() -> None:
+    proposal = projected(BY_NAME["PatchTST"], view_of([]))
+    assert proposal is not None
+    assert proposal.changes["data.seq_len"] == 168  # of 48, 96 and 168
+    assert proposal.changes["model.d_model"] == 32
+    assert "data.seq_len 168 for 336" in proposal.hypothesis
+    assert "model.d_model 32 for 16" in proposal.hypothesis
+
+
+def test_a_design_without_its_idea_is_none() -> None:
+    banned = {"model.tokens": Narrowing(values=("step", "inverted"))}
+    assert projected(BY_NAME["PatchTST"], view_of([], space=banned)) is None
+    assert projected(BY_NAME["iTransformer"], view_of([], space=banned)) is not None
+
+
+def test_what_a_design_does_not_name_is_as_in_trial_0_whatever_the_incumbent_has() -> None:
+    incumbent = trial_row(0, {"training.clip_norm": 5.0, "model.skip": True, "model.factor": 8})
+    proposal = projected(BY_NAME["the non-stationary Informer"], view_of([incumbent]))
+    assert proposal is not None
+    result = {**incumbent.config, **proposal.changes}
+    assert (result["training.clip_norm"], result["model.factor"]) == (0.0, 5)
+    assert result["model.skip"] is False
+
+
+def test_short_trainings_raise_the_rate_and_long_ones_do_not_lower_it() -> None:
+    design = BY_NAME["PatchTST"]
+    short: dict[str, Value] = {"training.epochs": 4, "training.steps_per_epoch": 30}
+    view = view_of([], settings=short)
+    proposal = projected(design, view)
+    assert proposal is not None
+    result = from_flat({**view.parent, **proposal.changes})
+    rate = result.training.optimizer_params.lr
+    assert rate * full_steps(result) == pytest.approx(1e-4 * design.steps, rel=0.05)
+    assert "The learning rate is raised from 0.0001" in proposal.hypothesis
+    long = projected(design, view_of([], **FREE))
+    assert long is not None
+    assert long.changes.get(RATE, 1e-4) == 1e-4
+
+
+def test_full_steps_count_each_step_by_its_share_of_the_rate() -> None:
+    settings: dict[str, Value] = {"training.epochs": 4, "training.steps_per_epoch": 30}
+    halving = SearchSpec(settings=settings).base()
+    assert full_steps(halving) == pytest.approx(30 * (1 + 1 + 1 / 2 + 1 / 4))
+    constant = halving.with_changes({"training.scheduler_class": "Constant"})
+    assert full_steps(constant) == pytest.approx(120)
+    # Of long trainings a thousand steps are looked at.
+    endless = constant.with_changes({"training.epochs": 900, "training.steps_per_epoch": 0})
+    assert full_steps(endless) == pytest.approx(900 * 266)
+
+
+def test_the_nearest_number_is_so_by_its_ratio() -> None:
+    assert nearest(Choices("medium", (48, 96, 720)), 240) == 96
+    assert nearest(Interval("small", 1e-4, 1e-2, log=True), 1.0) == 1e-2
+    assert nearest(Choices("radical", ("none", "last")), "revin") is None
+
+
+def test_neighbours_differ_in_one_setting_that_has_a_part_to_play() -> None:
+    spec = SearchSpec()
+    start = spec.base().flat()
+    found = list(neighbours(start, space(spec), random.Random(0)))
+    for config in found:
+        (key,) = (key for key in config if config[key] != start[key])
+        assert key not in ("model.patch_len", "model.kernel")
+    assert {"model.head", "data.seq_len", RATE} <= {
+        key for config in found for key in config if config[key] != start[key]
+    }
+
+
+def test_after_the_designs_come_the_forest_and_tpe_in_turn() -> None:
+    rows = [trial_row(0, {}, val_mse=0.9, seconds=5.0, source="default", hypothesis="")]
+    planner = PortfolioPlanner()
+    planner.observe(rows[0])
+    for number in range(1, 20):
+        view = view_of(rows)
+        proposal = planner.propose(view)
+        assert view.check(proposal.changes) == []
+        rows.append(row_of(view, proposal, val_mse=0.5 + number / 100, accepted=False))
+        planner.observe(rows[-1])
+    sources = [row.source for row in rows[1:]]
+    count = sources.count("portfolio")
+    assert sources[:count] == ["portfolio"] * count
+    after = list(enumerate(sources, 1))[count:]
+    assert all(source == ("tpe" if number % 4 == 0 else "forest") for number, source in after)
