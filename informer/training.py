@@ -250,6 +250,7 @@ class Training:
         self._parameters = sum(weight.numel() for weight in self.model.parameters())
         self._losses = torch.empty(steps_per_epoch(config), device=self._device)
         self._standing = self._resumed()
+        self._best_val: Errors | None = None  # of its best weights; None where they were resumed
 
     def result(self) -> Success:
         """Train until patience or epochs run out, and judge the best weights on the test part."""
@@ -265,7 +266,8 @@ class Training:
             self._epoch()
         self.model.load_state_dict(standing.best)
         checkpoint.save_weights(self._run.weights, standing.best)
-        val, test = self._evaluate(self._val), self._evaluate(self._test)
+        val = self._best_val or self._evaluate(self._val)
+        test = self._evaluate(self._test)
         details = Details(val=in_detail(val, self._source), test=in_detail(test, self._source))
         replace_text(self._run.details, details.model_dump_json())
         shown = forecasts(self._forecast, self._val, val, self._source)
@@ -330,6 +332,7 @@ class Training:
         seconds = time.monotonic() - began
         if finite and val.mse < standing.best_mse:
             standing.best_epoch, standing.best_mse, standing.best_mae = epoch, val.mse, val.mae
+            self._best_val = val
             standing.best = {
                 name: value.to("cpu", copy=True) for name, value in self.model.state_dict().items()
             }

@@ -264,7 +264,7 @@ def test_a_run_that_was_stopped_and_resumed_equals_one_that_was_not_to_the_last_
 def test_training_stops_when_patience_runs_out(
     tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    errors = iter([3.0, 2.0, 2.5, 2.0, 2.0, 9.0])  # four epochs, then the best weights again
+    errors = iter([3.0, 2.0, 2.5, 2.0, 9.0])  # four epochs, then the test part
 
     def scripted(*_: object) -> Errors:
         found = Errors()
