@@ -63,6 +63,22 @@ _ENCODER: Mapping[str, Value] = {
     "model.distil": False,
 }
 
+_MLP: Mapping[str, Value] = {
+    **_ENCODER,
+    "model.tokens": "inverted",
+    "model.channels": "mixed",
+    "model.attention": "none",
+    "model.norm": "none",
+    "model.temporal": "none",
+    "model.activation": "relu",
+    "model.e_layers": 1,
+    "model.d_model": 256,
+    "model.d_ff": 512,
+    "model.dropout": 0.0,
+    "data.seq_len": 336,
+}
+"""The look-back of each column through the same two layers, without a norm between them."""
+
 HALVED = 2
 """Epochs at the full rate that trainings with a rate halved each epoch add up to, but for the first
 step: 1 + 1/2 + 1/4 + ..."""
@@ -74,6 +90,18 @@ DESIGNS: tuple[Design, ...] = (
         ("model.normalisation", "model.head"),
         {**_LINEAR, "model.normalisation": "last", "data.batch_size": 32},
         steps=HALVED * 256,
+    ),
+    Design(
+        "RMLP",
+        "Li et al. 2023",
+        ("model.tokens", "model.attention", "model.norm"),
+        {
+            **_MLP,
+            "model.normalisation": "revin",
+            "data.batch_size": 128,
+            RATE: 5e-3,
+        },
+        steps=HALVED * 64,
     ),
     Design(
         "PatchTST",
