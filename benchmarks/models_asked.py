@@ -100,7 +100,7 @@ def asking(spec: SearchSpec, url: str) -> Iterator[Asking]:
         planner_api_key="local",
         planner_base_url=url,
         planner_model="local",
-        llm_max_tokens=160,  # the small model has a context of 4,096
+        llm_max_tokens=160,  # as 500, too few for what the small model has to say
         llm_deadline_seconds=300.0,  # however busy the machine is
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -10,7 +10,8 @@ in pairs, by Wilcoxon's signed-rank test, corrected for their number by Holm.
 Optuna's samplers run in a study of its own over the same grid, numbers by their position; they may
 repeat a configuration, and what is no valid one fails: both cost a trial. The language models of
 `hybrid` are an oracle that knows the best tenth of the table but not its order, one that names
-the worst configuration that is left, and SmolLM2-135M.
+the worst configuration that is left, and SmolLM2-135M, which is small enough to run beside the
+search and whose answers can hardly be used: it shows what asking in vain costs, no more.
 
 What it does not show: trainings are short and the grid is coarse, so that what is best in it is
 best for 120 steps of training. `tpe` never repeats a configuration, as no planner of the product
