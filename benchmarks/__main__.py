@@ -68,7 +68,10 @@ INHERITED = (
 )
 PLAN: Mapping[str, Benchmark] = {
     "found": Benchmark(
-        (f"{DAY} --minutes 2 --seeds 2",),
+        (
+            f"{DAY} --minutes 1 --seeds 2 --rule seeds=1 --set training.epochs=2 "
+            "--set training.steps_per_epoch=50",
+        ),
         (
             f"{DAY} --minutes 30",
             f"{FOUR_DAYS} --seq-len 96 --minutes 30",
@@ -78,7 +81,7 @@ PLAN: Mapping[str, Benchmark] = {
     ),
     "time_to_quality": Benchmark(("--seeds 2",), ("",), (Need.ETTH1,)),
     "search_efficiency": Benchmark(
-        ("--seeds 4 --trials 40 --asked-trials 20 --without-real-model",), ("",)
+        ("--seeds 4 --trials 40 --without-real-model",), ("",), (Need.ETTH1,)
     ),
     "trials_per_hour": Benchmark(
         ("--rounds 1 --trials 2 --widths 64 --epochs 2 --steps 20 --published-only",),
@@ -129,6 +132,7 @@ PLAN: Mapping[str, Benchmark] = {
 }
 
 NO_BENCHMARKS = {
+    "reference_study": "is the process of Optuna that benchmarks.trials_per_hour starts",
     "make_table": "makes the table that searches are compared on, in an hour",
     "transfer_tables": "makes the tables that benchmarks.transfer learns from",
 }
