@@ -10,6 +10,7 @@ from typing import Literal, ParamSpec, TypeVar
 import click
 from pydantic import ValidationError
 
+from data.registry import DataError
 from informer.config import Value
 from nas_engine.api import SearchError, load_agent_state
 from nas_engine.search import Timer
@@ -35,7 +36,7 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (SearchError, StoreError, SettingsError, SpaceError) as error:
+        except (SearchError, StoreError, SettingsError, SpaceError, DataError) as error:
             raise Refused(str(error)) from None
         except ValidationError as error:
             fault = error.errors()[0]
