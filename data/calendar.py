@@ -5,17 +5,17 @@ Which features there are follows from the frequency: those that change from step
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from data.registry import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 _UNIT_INTERVAL: Mapping[str, Callable[[pd.DatetimeIndex], Any]] = {
     "second": lambda dates: dates.second / 59,
@@ -70,7 +70,35 @@ def names(frequency: str) -> tuple[str, ...]:
     )
 
 
+DAY = 24 * 60  # minutes
+_MINUTES: Mapping[str, float] = {
+    "s": 1 / 60,
+    "min": 1,
+    "h": 60,
+    "bh": 60,
+    "cbh": 60,
+    "D": DAY,
+    "B": DAY,
+    "C": DAY,
+    "W": 7 * DAY,
+}
+
+
+def steps_a_day(frequency: str) -> int:
+    """Return how many time steps of `frequency` a day has, begun ones too; raises DataError.
+
+    1 where a step is a day or longer. Steps shorter than a minute count as minutes.
+    """
+    if "hour" not in names(frequency):
+        return 1
+    units = re.findall(r"([\d.]*)([A-Za-z]+)", frequency)
+    minutes = sum(float(count or 1) * _MINUTES.get(unit, 0) for count, unit in units)
+    return math.ceil(DAY / max(1, minutes))
+
+
 def encode(dates: pd.DatetimeIndex, frequency: str) -> NDArray[np.float32]:
     """Return the features of `frequency` at each of T dates, (T, F); raises DataError."""
+    import numpy as np  # not above: a configuration is read without it
+
     features = [np.asarray(_UNIT_INTERVAL[name](dates)) - 0.5 for name in names(frequency)]
     return np.stack(features, axis=-1).astype(np.float32)

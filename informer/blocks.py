@@ -11,15 +11,50 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from data import calendar
 from informer.attention import Attention, FullAttention, mechanism
 from informer.config import DataConfig, ModelConfig
+from informer.cost import Shape, cycle_length
 from informer.dropout import Dropout
-from informer.embedding import StepEmbedding
+from informer.embedding import StepEmbedding, counted
 
 Statistics = tuple[Tensor, Tensor]  # level and scale of each window, (B, 1, C) both
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 _VARIANCE_FLOOR = 1e-5
+
+
+# -- cycle of the calendar -----------------------------------------------------------------------
+
+
+class Cycle(nn.Module):
+    """A learned value of each step of the day or week, for each column (Lin et al. 2024, CycleNet).
+
+    Residual cycle forecasting, section 3 there; but the calendar says at which step of the cycle a
+    time step is, and it is taken off before the window is normalised. At first all values are 0.
+    """
+
+    def __init__(self, model: ModelConfig, shape: Shape) -> None:
+        """Build for the calendar features and the columns of `shape`."""
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(cycle_length(model, shape), shape.columns))
+        self.features = shape.calendar
+        self.weekly, self.day = model.cycle == "week", shape.day
+
+    def forward(self, known: Tensor) -> Tensor:
+        """Return the cycle (B, N, C) at time steps of which known (B, N, F + K) begins with F."""
+        return F.embedding(self.step(known), self.table)
+
+    def step(self, known: Tensor) -> Tensor:
+        """Return the step of the cycle, (B, N), at which each time step is."""
+        hour, minute, weekday = (self._of(known, name) for name in ("hour", "minute", "dayofweek"))
+        step = (60 * hour + minute) * self.day // calendar.DAY
+        return step + self.day * weekday if self.weekly else step
+
+    def _of(self, known: Tensor, name: str) -> Tensor:
+        if name not in self.features:
+            return torch.zeros_like(known[..., 0], dtype=torch.long)
+        return counted(known[..., self.features.index(name)], calendar.SIZES[name])
 
 
 # -- normalisation of each window ---------------------------------------------------------------

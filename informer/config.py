@@ -22,6 +22,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
+from data import calendar
 from data.registry import PUBLISHED_BATCH, DataError, Dataset, Features, find, names, some
 
 Value = int | float | bool | str
@@ -117,11 +118,19 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The architecture: how a window is prepared, cut into tokens, mixed, and turned to a forecast.
 
-    A window is normalised; a slow part may be split off and forecast by a linear map; the rest
-    becomes tokens, passes the encoder and a head; a linear map past all of it may be added.
+    A learned cycle may be taken off, and added in the end. A window is normalised; a slow part may
+    be split off and forecast by a linear map; the rest becomes tokens, passes the encoder and a
+    head; a linear map past all of it may be added.
     """
 
     # -- before and beside the network
+    cycle: Annotated[
+        Literal["none", "day", "week"], Choices("radical", ("none", "day", "week"))
+    ] = Field(
+        "none",
+        description="A learned mean of each time of the day, or of the week, of each column: taken "
+        "off the look-back, added to the forecast",
+    )
     normalisation: Annotated[
         Literal["none", "standardise", "revin", "last"],
         Choices("radical", ("none", "standardise", "revin", "last")),
@@ -382,7 +391,7 @@ class RunConfig(Section):
 
 
 _WITHOUT_NETWORK = (
-    *("model.normalisation", "model.decomposition", "model.kernel", "model.skip"),
+    *("model.cycle", "model.normalisation", "model.decomposition", "model.kernel", "model.skip"),
     *("model.e_layers", "model.head"),
 )
 
@@ -417,6 +426,8 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
         )
     else:
         yield from _training_conflicts(data, config.training, dataset)
+    if dataset is not None:
+        yield from _cycle_conflicts(model, dataset)
     yield from _token_conflicts(data, model)
     yield from _encoder_conflicts(data, model)
     yield from _head_conflicts(data, model)
@@ -449,6 +460,20 @@ def epoch_steps(data: DataConfig, training: TrainingConfig, windows: int) -> int
     """
     steps = max(1, windows // data.batch_size)
     return min(steps, training.steps_per_epoch or steps)
+
+
+def _cycle_conflicts(model: ModelConfig, dataset: Dataset) -> Iterator[str]:
+    frequency = dataset.frequency
+    if model.cycle == "day" and calendar.steps_a_day(frequency) == 1:
+        yield (
+            f"model.cycle day needs time steps shorter than a day, and those of data.dataset "
+            f"{dataset.name} are not ({frequency}): its days have no course."
+        )
+    if model.cycle == "week" and "dayofweek" not in calendar.names(frequency):
+        yield (
+            f"model.cycle week needs time steps of a day or shorter, and those of data.dataset "
+            f"{dataset.name} are longer ({frequency})."
+        )
 
 
 def _token_conflicts(data: DataConfig, model: ModelConfig) -> Iterator[str]:

@@ -19,6 +19,7 @@ class Shape:
     outputs: slice  # which of them are forecast
     calendar: tuple[str, ...]  # names of the F calendar features
     known: int  # K, known-future columns
+    day: int  # time steps of a day; 1 where a step is as long or longer
 
     @property
     def forecast(self) -> int:
@@ -31,12 +32,22 @@ class Shape:
         data = config.data
         dataset = find(data.dataset)
         roles = dataset.roles(data.features, data.target)
-        names = calendar.names(dataset.frequency)
-        return cls(len(roles.inputs), roles.outputs, names, len(roles.known))
+        return cls(
+            columns=len(roles.inputs),
+            outputs=roles.outputs,
+            calendar=calendar.names(dataset.frequency),
+            known=len(roles.known),
+            day=calendar.steps_a_day(dataset.frequency),
+        )
 
     def single(self) -> Shape:
         """Return the shape for one column on its own."""
         return replace(self, columns=1, outputs=slice(0, 1))
+
+
+def cycle_length(model: ModelConfig, shape: Shape) -> int:
+    """Return the time steps of the cycle that is learned; 0 where none is."""
+    return {"none": 0, "day": shape.day, "week": 7 * shape.day}[model.cycle]
 
 
 def encoded_tokens(model: ModelConfig, tokens: int) -> int:
@@ -63,7 +74,8 @@ def parameters(config: RunConfig) -> int:
     data, model = config.data, config.model
     shape = Shape.of(config)
     over_time = _linear(data.seq_len, data.pred_len)
-    count = over_time * (model.skip + (model.decomposition == "moving_average"))
+    count = cycle_length(model, shape) * shape.columns
+    count += over_time * (model.skip + (model.decomposition == "moving_average"))
     if model.normalisation == "revin":
         count += 2 * shape.columns
     if shape.known:

@@ -142,9 +142,13 @@ class KnownEmbedding(nn.Module):
         if self.map is not None:
             tokens = tokens + self.map(known[..., self.first_mapped :])
         for feature, table in enumerate(self.tables):
-            value = (known[..., feature] + 0.5) * (self.sizes[feature] - 1)
-            tokens = tokens + table(value.round().long())
+            tokens = tokens + table(counted(known[..., feature], self.sizes[feature]))
         return tokens
+
+
+def counted(feature: Tensor, size: int) -> Tensor:
+    """Return the whole numbers, from 0, that a calendar feature of `size` values stands for."""
+    return ((feature + 0.5) * (size - 1)).round().long()
 
 
 def sinusoids(length: int, width: int) -> Tensor:

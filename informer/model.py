@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from informer.blocks import (
+    Cycle,
     DecoderHead,
     InvertedHead,
     LinearHead,
@@ -36,6 +37,7 @@ class Informer(nn.Module):
         shape = Shape.of(config)
         self.outputs = shape.outputs
         self.calendar = len(shape.calendar)
+        self.cycle = Cycle(model, shape) if model.cycle != "none" else None
         self.normalisation = normalisation(model, shape.columns)
         self.average: nn.Module | None = None
         if model.decomposition == "moving_average":
@@ -50,6 +52,14 @@ class Informer(nn.Module):
 
     def forward(self, values: Tensor, known: Tensor) -> Tensor:
         """Forecast (B, H, C_out) from values (B, L, C) and what is known (B, L + H, F + K)."""
+        if self.cycle is None:
+            return self._normalised(values, known)
+        cycle, length = self.cycle(known), values.shape[1]
+        forecast = self._normalised(values - cycle[:, :length], known)
+        whole: Tensor = forecast + cycle[:, length:, self.outputs]
+        return whole
+
+    def _normalised(self, values: Tensor, known: Tensor) -> Tensor:
         if self.normalisation is None:
             return self._forecast(values, known)
         normalised, statistics = self.normalisation(values)

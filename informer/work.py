@@ -48,20 +48,26 @@ def step_work(config: RunConfig) -> Work:
     """Return the work of one optimiser step of the model, without the optimiser's own."""
     data, model, shape = config.data, config.model, Shape.of(config)
     windows, forecast = data.batch_size, shape.forecast
-    # The data need no gradient; behind the weights of revin there is one.
-    passes = _FULL if model.normalisation == "revin" else _WEIGHTS_ONLY
+    # The data need no gradient; behind a learned cycle or the weights of revin there is one.
+    cyclic = model.cycle != "none"
+    learned = cyclic or model.normalisation == "revin"
+    passes = _FULL if learned else _WEIGHTS_ONLY
     seen = windows * data.seq_len * shape.columns
     foretold = windows * data.pred_len * forecast
     parts = [_kept(foretold)]
+    if cyclic:
+        parts.append(_cycle(config, shape))
+    if cyclic and model.normalisation in ("standardise", "revin"):
+        parts.append(_kept(2 * seen + foretold))
     if model.normalisation == "revin":
         parts.append(_kept(seen + foretold))
     # Of one column a view is kept, which is the batch itself where nothing was done to it.
-    prepared = model.normalisation != "none" or model.decomposition != "none"
+    prepared = cyclic or model.normalisation != "none" or model.decomposition != "none"
     over_time = _linear(windows * forecast, data.seq_len, data.pred_len, passes, kept=False)
     over_time += _kept(seen * (prepared or forecast > 1))
     if model.decomposition == "moving_average":
         parts.append(over_time)
-        if model.normalisation == "revin":  # the average keeps its input, and that padded
+        if learned:  # the average keeps its input, and that padded
             ends = windows * (model.kernel - 1) * shape.columns
             parts.append(_kept(2 * seen + ends))
     if model.skip:
@@ -73,6 +79,13 @@ def step_work(config: RunConfig) -> Work:
             windows, shape = windows * forecast, shape.single()
         parts.append(_network(data, model, shape, windows, passes))
     return sum(parts, Work())
+
+
+def _cycle(config: RunConfig, shape: Shape) -> Work:
+    """Return the work of finding the steps of the cycle, taking it off and adding it."""
+    data = config.data
+    steps = data.batch_size * (data.seq_len + data.pred_len)
+    return Work(saved=INDEX * steps, largest=FLOAT * steps * shape.columns, calls=20)
 
 
 def _network(data: DataConfig, model: ModelConfig, shape: Shape, windows: int, passes: int) -> Work:

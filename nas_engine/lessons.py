@@ -35,7 +35,7 @@ from nas_engine.findings import learned
 from nas_engine.objectives import Objective
 from nas_engine.plaintext import in_line
 from nas_engine.proposals import active_changes, alike, too_large
-from nas_engine.search import TASK_KEYS, SearchSpec
+from nas_engine.search import LATER_SETTINGS, TASK_KEYS, SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.similarity import Similarity, Task, planned_task, similarity, task_of, with_traits
 from nas_engine.space import SpaceError, contains, space, typed
@@ -71,6 +71,7 @@ Item = TypeVar("Item")
 
 def _whole(config: dict[str, Value]) -> dict[str, Value]:
     """Return a configuration that has all settings, each in its type; raises ValueError."""
+    config = {**LATER_SETTINGS, **config}
     if config.keys() != fields().keys():
         raise ValueError("settings are missing, or are none")
     return {key: typed(fields()[key], value) for key, value in config.items()}

@@ -119,6 +119,7 @@ def _forms() -> list[tuple[re.Pattern[str], _Meaning]]:
     one = rf"{any_name}{MARK}(?: rate| value| setting)?"
     listed = rf"(?P<names>{one}(?:(?:, and|, or|,| and| or) {one})*)"
     forms: tuple[tuple[str, _Meaning], ...] = (
+        (rf"{name} stays (?P<values>constant)", _chosen),  # where that is one of its values
         (rf"(?:leave|let) {listed} {_ALONE}", _kept),
         (rf"(?:do not|never) {_TOUCH} {listed}", _kept),
         (rf"(?:keep|hold) {listed}(?: {_FIXED})?", _kept),

@@ -288,7 +288,8 @@ class SearchSpec(BaseModel):
         facts["mode"] = "auto"  # as in databases in which the mode was still part of it
         facts["limits"] = self.limits.model_dump(exclude=set(CHANGEABLE))
         facts |= {name: value for name, value in self._said() if name in _LATER}
-        facts["config"] = self.base().flat()
+        config = self.base().flat()
+        facts["config"] = dict(config.items() - LATER_SETTINGS.items())
         text = json.dumps(facts, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -307,6 +308,9 @@ class SearchSpec(BaseModel):
 
 _LATER = frozenset({"pruning", "objectives", "at_most", "timing", "lessons", "inherits"})
 """Fields that came after the first fingerprints: part of one only where they are said."""
+
+LATER_SETTINGS: Mapping[str, Value] = MappingProxyType({"model.cycle": "none"})
+"""Settings that came after them, with the values that they had unsaid until then."""
 
 
 @functools.cache

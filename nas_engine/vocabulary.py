@@ -34,6 +34,7 @@ EVERYDAY: Mapping[str, tuple[str, ...]] = {
     "model.d_layers": ("d_layers", "decoder layer", "decoder depth"),
     "model.attention": ("attention", "attention kind", "attention type"),
     "model.normalisation": ("normalisation", "normalization"),
+    "model.cycle": ("cycle", "learned cycle", "recurrent cycle"),
     "model.decomposition": ("decomposition", "series decomposition"),
     "model.tokens": ("tokens", "token", "tokenisation", "tokenization"),
     "model.patch_len": ("patch_len", "patch length", "patch size"),
@@ -51,6 +52,8 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "auto_correlation": ("autocorrelation",),
     "patch": ("patches", "patched"),
     "moving_average": ("moving averages",),
+    "day": ("daily",),
+    "week": ("weekly",),
     "CosineAnnealingLR": ("cosine",),
     "OneCycleLR": ("one cycle", "one-cycle"),
     "MSELoss": ("squared error",),
@@ -95,8 +98,15 @@ MARK = r"@\d+"
 
 
 def mark_names(text: str) -> str:
-    """Return a text of lower case with a mark in the place of each name, the longest first."""
-    return _any_name().sub(lambda found: f"@{list(fields()).index(names()[found[0]])}", text)
+    """Return a text of lower case with a mark in the place of each name, the longest first.
+
+    A name inside that of a value, such as the cycle in one cycle, is none.
+    """
+    return _any_name().sub(lambda found: _mark(found[0]), text)
+
+
+def _mark(name: str) -> str:
+    return f"@{list(fields()).index(names()[name])}" if name in names() else name
 
 
 def marked_key(mark: str) -> str:
@@ -106,7 +116,8 @@ def marked_key(mark: str) -> str:
 
 @functools.cache
 def _any_name() -> re.Pattern[str]:
-    longest_first = sorted(names(), key=len, reverse=True)
+    values = (name for listed in VALUES.values() for name in listed if " " in name)
+    longest_first = sorted({*names(), *values}, key=len, reverse=True)
     return re.compile(rf"(?<![\w.@-])(?:{'|'.join(map(re.escape, longest_first))})(?![\w-])")
 
 

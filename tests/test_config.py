@@ -53,6 +53,8 @@ def test_every_field_is_listed_once_with_its_default() -> None:
         ({**AVERAGE, "model.kernel": 99}, "model.kernel (99) must not exceed data.seq_len (96)"),
         ({**LINEAR, "model.e_layers": 0}, "model.e_layers 0 needs model.skip true"),
         ({"model.distil": False, "model.e_layers": 0, "model.skip": True}, "model.head decoder"),
+        ({"model.cycle": "day", "data.dataset": "Exchange"}, "model.cycle day needs time steps"),
+        ({"model.cycle": "week", "data.dataset": "ILI"}, "model.cycle week needs time steps"),
         ({"data.dataset": "ETTh9"}, "data.dataset must be one of ETTh1"),
         ({"data.target": "XX"}, "data.target must be a column of ETTh1"),
         ({"data.pred_len": 2048, "data.dataset": "ETTh1", "data.seq_len": 4096}, ""),
@@ -73,8 +75,17 @@ def test_all_faults_are_told_at_once() -> None:
     assert len(problems({"data.label_len": 97, "model.n_heads": 7, "data.target": "XX"})) == 3
 
 
+def test_a_cycle_is_refused_only_where_the_data_have_none() -> None:
+    for values in ({"model.cycle": "week", "data.dataset": "Exchange"}, {"model.cycle": "day"}):
+        assert not problems(values)
+
+
 def test_every_conflict_names_both_fields() -> None:
-    for values in (LINEAR | {"model.e_layers": 0}, INVERTED | {"model.temporal": "learned"}):
+    for values in (
+        LINEAR | {"model.e_layers": 0},
+        INVERTED | {"model.temporal": "learned"},
+        {"model.cycle": "day", "data.dataset": "ILI"},
+    ):
         for sentence in problems(values):
             assert len(set(re.findall(r"(?:data|model)\.[a-z_]+", sentence))) >= 2, sentence
 

@@ -7,8 +7,8 @@ as pages can show.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
+from functools import cache, partial
 from typing import Annotated, Any, get_args
 
 import orjson
@@ -27,7 +27,7 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.reply import Completion
 from nas_engine.space import SpaceError, dimensions, typed
 from nas_engine.store.copying import Cell, Column, columns
-from nas_engine.store.schema import SPARK_POINTS
+from nas_engine.store.schema import SPARK_POINTS, settings_after
 
 TEXT_LENGTH = 2**22
 """Characters of a text, at most."""
@@ -79,7 +79,7 @@ def checked_row(table: str, row: Mapping[str, Any], version: str | None = None) 
         )
     for column, low, high in bounded:
         _check_cell(column, low, high, row[column.name])
-    for name, check in _INSIDE.get(table, {}).items():
+    for name, check in _inside(table, version).items():
         if name not in names:  # of a later version
             continue
         try:
@@ -163,15 +163,15 @@ def _changes(text: str) -> None:
     _settings(values)
 
 
-def _config(text: str) -> None:
+def _config(unsaid: Collection[str], text: str) -> None:
     _changes(text)
-    if missing := [key for key in fields() if key not in _json(text)]:
+    if missing := [key for key in fields() if key not in _json(text) and key not in unsaid]:
         raise ValueError(f"{missing[0]} is missing")
 
 
-def _config_if_any(text: str) -> None:
+def _config_if_any(unsaid: Collection[str], text: str) -> None:
     if text != "{}":
-        _config(text)
+        _config(unsaid, text)
 
 
 def _source(text: str) -> None:
@@ -220,11 +220,10 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "proposals": {
         "changes": _changes,
         "original": _changes,
-        "config": _config,
         "source": _source,
     },
-    "revisions": {"changes": _changes, "config": _config, "source": _source},
-    "replays": {"changes": _changes, "config": _config_if_any, "source": _source_if_any},
+    "revisions": {"changes": _changes, "source": _source},
+    "replays": {"changes": _changes, "source": _source_if_any},
     "trials": {"spark": lambda text: _SPARK.validate_python(_json(text), strict=True)},
     "verdicts": {"compared": _compared},
     "turns": {"looked_up": _looked_up},
@@ -235,6 +234,21 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
     "steering": {"constraint_": _unless_empty(Constraint.model_validate)},
     "commands": {"payload": _payload},
 }
+
+_CONFIGS: Mapping[str, Callable[[Collection[str], str], None]] = {
+    "proposals": _config,
+    "revisions": _config,
+    "replays": _config_if_any,
+}
+
+
+@cache
+def _inside(table: str, version: str | None) -> Mapping[str, Callable[[Any], object]]:
+    """Return the checks of a table's texts; in earlier versions there were fewer settings."""
+    checks = dict(_INSIDE.get(table, {}))
+    if table in _CONFIGS:
+        checks["config"] = partial(_CONFIGS[table], settings_after(version))
+    return checks
 
 
 def _cause(error: Exception) -> str:

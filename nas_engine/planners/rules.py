@@ -26,6 +26,7 @@ KNOWN: dict[str, tuple[Value, ...]] = {
     "model.tokens": ("patch", "inverted"),
     "model.channels": ("independent",),
     "model.skip": (True,),
+    "model.cycle": ("day",),
     "model.decomposition": ("moving_average",),
     "model.patch_len": (),
     "model.patch_stride": (),

@@ -795,6 +795,33 @@ def m012_many(db: Database) -> None:
         db.execute(statement)
 
 
+_CYCLE = {"model.cycle": "none"}
+
+
+@MIGRATIONS()
+def m013_cycle(db: Database) -> None:
+    """Say in recorded configurations that no cycle was learned, for which there was no setting."""
+    for table in ("proposals", "revisions", "replays"):
+        for key, text in db.execute(
+            f"SELECT id, config FROM {table} WHERE config <> '{{}}'"  # noqa: S608
+        ).fetchall():
+            config = json.dumps(_CYCLE | json.loads(text))
+            db.execute(f"UPDATE {table} SET config = ? WHERE id = ?", [config, key])  # noqa: S608
+
+
+_ADDED: Mapping[str, Mapping[str, Any]] = {"m013_cycle": _CYCLE}
+
+
+def settings_after(version: str | None) -> frozenset[str]:
+    """Return the settings that configurations lack which were recorded under a version.
+
+    None is the newest version. Of those of before the first export nothing is said.
+    """
+    known = known_versions()
+    later = known[known.index(version) + 1 :] if version else []
+    return frozenset(key for name in later for key in _ADDED.get(name, {}))
+
+
 SPARK_POINTS = 12
 
 

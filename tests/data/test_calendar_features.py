@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.calendar import encode, names
+from data.calendar import encode, names, steps_a_day
 from data.registry import DataError
 
 
@@ -74,6 +74,26 @@ def test_every_alias_of_pandas_gives_features_between_minus_and_plus_a_half(freq
     features = encode(dates, frequency)
     assert features.shape == (60, len(names(frequency)))
     assert np.abs(features).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("frequency", "steps"),
+    [
+        *(("h", 24), ("15min", 96), ("2h", 12), ("7h", 4), ("1h30min", 16), ("90s", 960)),
+        *(
+            ("s", 1440),
+            ("bh", 24),
+            ("24h", 1),
+            ("1D12h", 1),
+            ("36h", 1),
+            ("D", 1),
+            ("W-TUE", 1),
+            ("MS", 1),
+        ),
+    ],
+)
+def test_a_day_has_so_many_steps(frequency: str, steps: int) -> None:
+    assert steps_a_day(frequency) == steps
 
 
 @pytest.mark.parametrize("frequency", ["H", "T", "fortnight", "", "5"])

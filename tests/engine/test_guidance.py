@@ -54,6 +54,11 @@ UNDERSTOOD: dict[str, list[str]] = {
     "width at most 64": ["d_model ≤ 64"],
     # values
     "batch size = 64": ["batch size stays 64"],
+    "scheduler stays constant": ["scheduler stays Constant"],
+    "only one cycle": ["scheduler stays OneCycleLR"],
+    "use scheduler one cycle": ["scheduler stays OneCycleLR"],
+    "use only daily or weekly cycle": ["cycle is day or week"],
+    "no cycle": ["cycle stays none"],
     "set the weight decay to 1e-4": ["weight decay stays 0.0001"],
     "Fix lr at 0.0002": ["learning rate stays 0.0002"],
     "use only AdamW or SGD": ["optimiser is AdamW or SGD"],

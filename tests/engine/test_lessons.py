@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 
 import pytest
+from pydantic import ValidationError
 
 from data.registry import find
 from data.traits import Traits, traits
@@ -19,7 +20,7 @@ from nas_engine.cli.common import Refused
 from nas_engine.cli.learning import with_lessons
 from nas_engine.commands import Describe, Start
 from nas_engine.labels import describe
-from nas_engine.lessons import FIRST, PRIOR, Lessons, Source, evenly, kept, lessons_of
+from nas_engine.lessons import FIRST, PRIOR, First, Lessons, Source, evenly, kept, lessons_of
 from nas_engine.planners.base import View
 from nas_engine.planners.earlier import lessons_text, past_proposal, prior
 from nas_engine.planners.question import ask_text
@@ -351,6 +352,16 @@ def test_lessons_that_came_with_a_file_and_cannot_be_read_are_none(workspace: Wo
     writer.keep_lessons(number, "{}")
     assert writer.read.lessons(number).startswith('{"of"')  # what was recorded once stays
     writer.close()
+
+
+def test_lessons_of_before_a_setting_was_added_say_what_it_was() -> None:
+    config = SearchSpec().base().flat()
+    assert config.pop("model.cycle") == "none"
+    first = First.model_validate({"search": 1, "number": 2, "config": config, "hypothesis": "h"})
+    assert first.config == SearchSpec().base().flat()
+    del config["model.skip"]
+    with pytest.raises(ValidationError, match="settings are missing"):
+        First.model_validate({"search": 1, "number": 2, "config": config, "hypothesis": "h"})
 
 
 def test_the_command_line_names_searches_or_takes_the_most_alike(workspace: Workspace) -> None:

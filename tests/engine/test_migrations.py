@@ -242,6 +242,7 @@ def test_a_database_of_every_earlier_version_keeps_the_rows_of_all_tables(
     with reading(Workspace(paths[1])) as reader:
         assert reader is not None
         (trial,) = reader.trials(1)
+        assert trial.config["model.cycle"] == "none"
         assert (trial.val_mse, trial.seeds, trial.run_id, trial.changes) == (
             *(0.5, 1, 9, {"model.temporal": "linear"}),
         )

@@ -178,6 +178,20 @@ def test_searches_that_differ_only_in_budget_are_the_same(workspace: Workspace) 
     writer.close()
 
 
+def test_a_search_keeps_its_fingerprint_where_a_setting_was_added_since() -> None:
+    wide = {"preset": "paper", "planner": "rules", "settings": {"model.d_model": 96}}
+    for facts, before in (
+        ({}, "bbd9944f293513823fd47e7bd49d8acfd6a4c981de37587d5d5e4b07c72c968f"),
+        (wide, "e4044d7305376c65956d4c77fe69c3f484a999f39a552070d1817a6626fc298c"),
+    ):
+        assert SearchSpec.model_validate(facts).fingerprint() == before
+    unsaid, said, other = (
+        SearchSpec(settings=settings).fingerprint()
+        for settings in ({}, {"model.cycle": "none"}, {"model.cycle": "day"})
+    )
+    assert unsaid == said != other
+
+
 def test_a_command_to_an_unknown_search_stays_unanswered(workspace: Workspace) -> None:
     command_id = send(workspace, Control(kind="stop"), 77)
     with reading(workspace) as reader:

@@ -51,6 +51,7 @@ STRUCTURES: dict[str, dict[str, Value]] = {
         "model.channels": "independent",
         "model.head": "linear",
         "model.normalisation": "revin",
+        "model.cycle": "week",
         "model.patch_len": 8,
         "model.distil": False,
     },

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors.torch
 import torch
 
-from informer.blocks import Distilling, FeedForward, GatedFeedForward, MovingAverage, Residual
+from data import calendar
+from informer.blocks import (
+    Cycle,
+    Distilling,
+    FeedForward,
+    GatedFeedForward,
+    MovingAverage,
+    Residual,
+)
 from informer.blocks import RevIN as RevINBlock
 from informer.config import (
     PRESETS,
@@ -205,6 +215,84 @@ def test_an_independent_column_does_not_see_the_others() -> None:
         before, after = model(values, known), model(changed, known)
     assert torch.equal(before[..., [0, 2, 3, 4, 5, 6]], after[..., [0, 2, 3, 4, 5, 6]])
     assert not torch.equal(before[..., 1], after[..., 1])
+
+
+# -- the cycle ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frequency", "cycle", "length", "step"),
+    [
+        ("h", "day", 24, lambda date: date.hour),
+        ("h", "week", 168, lambda date: 24 * date.day_of_week + date.hour),
+        ("15min", "day", 96, lambda date: 4 * date.hour + date.minute // 15),
+        ("D", "week", 7, lambda date: date.day_of_week),
+    ],
+)
+def test_each_time_step_has_its_place_in_the_cycle(
+    frequency: str, cycle: str, length: int, step: Callable[[pd.DatetimeIndex], pd.Index]
+) -> None:
+    dates = pd.date_range("2024-02-27 05:00", periods=1000, freq=frequency)
+    known = torch.from_numpy(calendar.encode(dates, frequency))[None]
+    names, day = calendar.names(frequency), calendar.steps_a_day(frequency)
+    model = RunConfig().with_changes({"model.cycle": cycle}).model
+    learned = Cycle(model, Shape(2, slice(0, 2), names, 0, day))
+    assert learned.table.shape == (length, 2) and not learned.table.any()
+    found = learned.step(known)[0]
+    assert found.tolist() == step(dates).tolist()
+    assert set(found.tolist()) == set(range(length))
+
+
+@pytest.mark.parametrize("head", ["decoder", "linear"])
+@pytest.mark.parametrize("features", ["M", "MS"])
+def test_a_cycle_of_zeros_leaves_the_forecast_as_it_is(head: str, features: str) -> None:
+    config = small(model__head=head, data__features=features, model__normalisation="revin")
+    plain, cyclic = built(config).eval(), built(config.with_changes({"model.cycle": "day"})).eval()
+    values, known = inputs(config)
+    with torch.no_grad():
+        assert torch.equal(plain(values, known), cyclic(values, known))
+
+
+def test_a_cycle_is_taken_off_the_look_back_and_added_to_its_own_columns() -> None:
+    config = RunConfig().with_changes(
+        {**NLINEAR, "model.cycle": "week", "data.features": "MS", "data.target": "MUFL"}
+    )
+    model = built(config).double()
+    cycle = torch.nn.init.normal_(model.cycle.table)  # type: ignore[union-attr]
+    values, known = (tensor.double() for tensor in inputs(config))
+    at = model.cycle.step(known)  # type: ignore[union-attr]
+    with torch.no_grad():
+        own = cycle[:, 2][at]  # MUFL is the third column
+        left = values[..., 2] - own[:, :96]
+        last = left[:, -1:]
+        expected = model.skip(left - last) + last + own[:, 96:]  # type: ignore[misc]
+        torch.testing.assert_close(model(values, known)[..., 0], expected)
+
+
+def test_a_daily_course_is_learned_by_the_cycle_where_the_look_back_does_not_show_it() -> None:
+    generator = torch.Generator().manual_seed(3)
+    course = torch.randn(24, generator=generator)  # 24 free values, of which a window shows 8
+    begins = torch.arange(24)[:, None] + torch.arange(8 + 24)
+    values = course[begins % 24][..., None]
+    known = torch.zeros(24, 8 + 24, 4)
+    known[..., 0] = (begins % 24) / 23 - 0.5
+    errors = {}
+    for cycle in ("none", "day"):
+        config = small(
+            **{**LINEAR, "model__cycle": cycle},
+            data__features="S",
+            data__seq_len=8,
+            data__label_len=0,
+        )
+        model = built(config)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(300):
+            optimizer.zero_grad()
+            loss = (model(values[:, :8], known) - values[:, 8:]).square().mean()
+            loss.backward()
+            optimizer.step()
+        errors[cycle] = float(loss.detach())
+    assert errors["day"] < 0.01 < 0.3 < errors["none"]
 
 
 # -- layers against the restatement -------------------------------------------------------------
