@@ -35,8 +35,8 @@ LEAST_SHARE = 0.05
 PLAIN = SearchSpec()
 """A search for the lowest error alone."""
 
-OPTIMISER = frozenset({"portfolio", "forest", "tpe"})
-"""Sources of the trials that the optimiser proposed."""
+OPTIMISER = frozenset({"forest", "tpe"})
+"""Sources of the trials that the optimiser would go on with: published designs come only once."""
 
 MODEL_TURNS = frozenset({"hybrid", "fallback"})
 """Sources of the trials on which the model was asked, whether its answer was used or not."""
@@ -154,7 +154,8 @@ def model_share(results: Sequence[TrialRow], spec: SearchSpec = PLAIN) -> float:
     optimiser = _earnings([t for t in judged if t.source in OPTIMISER], results, won)
     if not model.trials or not optimiser.trials:
         return SHARE
-    share = SHARE * min(2.0, model.rate / optimiser.rate)
+    # Cheap trainings alone are no reason to ask more: nothing was won with them yet.
+    share = SHARE * min(2.0 if model.wins else 1.0, model.rate / optimiser.rate)
     return share if share >= LEAST_SHARE else 0.0
 
 

@@ -1,47 +1,60 @@
 """The default planner without a key: published designs, then what a forest or TPE expects most of.
 
-Designs come first (`designs.py`). Then candidates are ranked by the improvement that a random
-forest over the results expects of them, as in SMAC (Hutter, Hoos and Leyton-Brown 2011, section
-4.3): the best trials with one setting changed, for local search is a strong method among
-architectures (White et al. 2021), and random configurations. Each `EXPLORES`-th trial is TPE's as
-it is, which does not trust the forest.
+Designs come first (`designs.py`). Then each of the best trials with one setting changed is a
+candidate, and a random forest over the results ranks them by the improvement that it expects: SMAC
+searches so around its best configurations (Hutter, Hoos and Leyton-Brown 2011, section 4.3), and
+among architectures local search alone is a strong method (White, Nolen and Savani 2021). Each
+`EXPLORES`-th trial is TPE's as it is, which looks elsewhere and does not trust the forest.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import optuna
 
-from informer.config import Interval, Search, Value, fields, problems
+from informer.config import Interval, Search, Value, fields, problems, short
 from nas_engine.front import figures
-from nas_engine.planners.aims import names, standing, traded
+from nas_engine.planners.aims import beaten_by, names, standing, traded
 from nas_engine.planners.base import Results, View
 from nas_engine.planners.designs import next_design
 from nas_engine.planners.prospects import Prospects
-from nas_engine.planners.tpe import OptunaPlanner, startup_trials
+from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Proposal, active_changes
 from nas_engine.store.reader import TrialRow
 
 EXPLORES = 4
 """One in so many trials is TPE's own."""
 
+LEAST = 4
+"""Results from which the forest learns."""
+
 BEST = 5
 """Trials whose neighbours are candidates."""
 
-DRAWN = 200
-"""Random candidates."""
-
 TRADED = 64
-"""Candidates where more than the error counts."""
+"""Candidates where more than the error counts, which takes the forest longer."""
 
-CHECKED = 50
-"""Candidates that are looked at, from the most promising on, until one may be tried."""
+LOOKED_AT = 50
+"""Candidates that are checked, from the most promising on, until one may be tried."""
+
+REACH = 0.2
+"""Deviation of a neighbour in a setting that is a number, as a share of its interval: SMAC's."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A trial with one setting changed; it need not be valid."""
+
+    of: int
+    key: str
+    config: Mapping[str, Value]
 
 
 class PortfolioPlanner:
-    """Proposes a published design, a candidate of the forest's, or a sample of TPE's."""
+    """Proposes a published design, a neighbour of a good trial, or a sample of TPE's."""
 
     def __init__(self) -> None:
         self._optimiser = OptunaPlanner("tpe")
@@ -53,82 +66,74 @@ class PortfolioPlanner:
         self._results.observe(result)
 
     def study(self, view: View) -> optuna.Study:
-        """Return what is known as a study."""
+        """Return what is known as TPE is told it."""
         return self._optimiser.study(view)
 
     def propose(self, view: View) -> Proposal:
-        """Return whatever comes first; raises SpaceExhausted."""
+        """Return a proposal of whoever's turn it is; raises SpaceExhausted."""
         return next_design(view) or self._promising(view) or self._optimiser.propose(view)
 
     def _promising(self, view: View) -> Proposal | None:
-        """Return the candidate that the forest expects most of; None where it is not its turn."""
+        """Return the neighbour that the forest expects most of; None where it is TPE's turn."""
         results = self._results.of(view)
         known = [t for t in results if figures(t, names(view.spec)) is not None]
-        if view.number % EXPLORES == 0 or len(known) < startup_trials(view):
+        if view.number % EXPLORES == 0 or len(known) < LEAST:
             return None
         candidates = _candidates(known, view)
-        hopes = Prospects(view, results).of(candidates)
-        ranked = sorted(range(len(candidates)), key=lambda at: hopes[at].worth, reverse=True)
-        for at in ranked[:CHECKED]:
-            changes = _changes(view, candidates[at])
+        hopes = Prospects(view, results).of([each.config for each in candidates])
+        ranked = sorted(zip(candidates, hopes, strict=True), key=lambda each: each[1].worth)
+        for candidate, _ in reversed(ranked[-LOOKED_AT:]):
+            changes = _changes(view, candidate.config)
             if changes and not view.check(changes):
                 return Proposal(
                     source="forest",
                     parent=view.incumbent,
                     changes=changes,
                     hypothesis=(
-                        f"Of {len(candidates)} candidates, a random forest over {len(known)} "
-                        "results expects the largest improvement of this one."
+                        f"Trial {candidate.of} with {candidate.key} "
+                        f"{short(candidate.config[candidate.key])}: of {len(candidates)} such "
+                        "neighbours of the best trials, the one of which a random forest over "
+                        f"{len(known)} results expects most."
                     ),
                 )
         return None
 
 
-def _candidates(known: Sequence[TrialRow], view: View) -> list[dict[str, Value]]:
-    """Return what the forest ranks; with several objectives, which take it longer, `TRADED`."""
-    found = list(_around(known, view))
+def _candidates(known: Sequence[TrialRow], view: View) -> list[Neighbour]:
+    """Return neighbours of the best trials: those that the fewest others beat."""
+    draw = random.Random(int(view.spec.start()["training.seed"]) + view.number)  # noqa: S311
+    standings = [standing(trial, view.spec) for trial in known]
+    beaten = beaten_by(standings, standings)
+    order = sorted(range(len(known)), key=lambda at: (beaten[at], draw.random()))
+    found = [each for at in order[:BEST] for each in neighbours(known[at], view, draw)]
+    draw.shuffle(found)  # the forest expects the same of many
     if not traded(view.spec):
         return found
-    chosen = _random(view).sample(found, min(2 * TRADED, len(found)))
-    return [config for config in chosen if not problems(config)][:TRADED]
+    return [each for each in found[: 2 * TRADED] if not problems(each.config)][:TRADED]
 
 
-def _random(view: View) -> random.Random:
-    return random.Random(int(view.spec.start()["training.seed"]) + view.number)  # noqa: S311
+def neighbours(trial: TrialRow, view: View, draw: random.Random) -> Iterator[Neighbour]:
+    """Yield a trial with one setting changed, once for each other value that it may have.
 
-
-def _around(known: Sequence[TrialRow], view: View) -> Iterator[dict[str, Value]]:
-    draw = _random(view)
-    best = sorted(known, key=lambda trial: (standing(trial, view.spec), trial.number))[:BEST]
-    for trial in best:
-        yield from neighbours(
-            {**view.parent, **{k: trial.config[k] for k in view.space}}, view.space, draw
-        )
-    for _ in range(DRAWN):
-        yield {**view.parent, **{key: _drawn(search, draw) for key, search in view.space.items()}}
-
-
-def neighbours(
-    config: Mapping[str, Value], space: Mapping[str, Search], draw: random.Random
-) -> Iterator[dict[str, Value]]:
-    """Yield a configuration with one setting changed, once for each other value it may have."""
-    for key, search in space.items():
-        if fields()[key].active(config):
-            for value in _others(search, config[key], draw):
-                yield {**config, key: value}
+    Of an interval a few values are drawn. What may not vary is as in the parent.
+    """
+    values = {**view.parent, **{key: trial.config[key] for key in view.space}}
+    for key, search in view.space.items():
+        if fields()[key].active(values):
+            for value in _others(search, values[key], draw):
+                yield Neighbour(trial.number, key, {**values, key: value})
 
 
 def _others(search: Search, value: Value, draw: random.Random) -> list[Value]:
     if isinstance(search, Interval):
-        shares = [draw.gauss(search.share(float(value)), 0.2) for _ in range(4)]
-        return [float(f"{search.at(min(max(share, 0.0), 1.0)):.3g}") for share in shares]
+        shares = [draw.gauss(search.share(float(value)), REACH) for _ in range(4)]
+        return [_at(search, share) for share in shares]
     return [other for other in search.values if other != value]
 
 
-def _drawn(search: Search, draw: random.Random) -> Value:
-    if isinstance(search, Interval):
-        return float(f"{search.at(draw.random()):.3g}")
-    return draw.choice(search.values)
+def _at(interval: Interval, share: float) -> float:
+    written = float(f"{interval.at(min(max(share, 0.0), 1.0)):.3g}")  # as people write
+    return min(max(written, interval.low), interval.high)
 
 
 def _changes(view: View, config: Mapping[str, Value]) -> dict[str, Value]:

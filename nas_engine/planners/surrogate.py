@@ -27,6 +27,9 @@ from nas_engine.planners.tpe import ordered
 from nas_engine.proposals import LEVEL, Tried
 
 TREES = 100
+MOST = 300
+"""Trials that a tree learns from at most: of more, each draws its own."""
+
 LEAST = 1e-12
 """Errors are compared by their logarithm: below this they are all the same."""
 
@@ -82,9 +85,6 @@ class Surrogate:
         ]
         self._space = space
         self.results: list[float] = [getattr(trial, of) for trial in known]
-        self._forest = RandomForestRegressor(
-            n_estimators=TREES, random_state=0, n_jobs=1, oob_score=True
-        )
         errors = np.log(np.maximum(self.results, LEAST))
         configs, weights = [trial.config for trial in known], {}
         if earlier:
@@ -92,6 +92,13 @@ class Surrogate:
             before = np.log(np.maximum([trial.figure for trial in earlier], LEAST))
             errors = np.concatenate((errors, before))
             weights = {"sample_weight": [1.0] * len(known) + [t.weight for t in earlier]}
+        self._forest = RandomForestRegressor(
+            n_estimators=TREES,
+            random_state=0,
+            n_jobs=1,
+            oob_score=True,
+            max_samples=MOST if len(configs) > MOST else None,
+        )
         self._forest.fit(self._encoded(configs), errors, **weights)
         # The mean square by which each result was missed by the trees that had not seen it.
         missed = (errors - self._forest.oob_prediction_)[: len(known)]

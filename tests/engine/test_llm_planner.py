@@ -245,7 +245,7 @@ def hybrid(run: Callable[..., AgentState], *candidates: dict[str, Any]) -> Agent
 
 def test_the_hybrid_asks_the_model_after_the_warm_up(run: Callable[..., AgentState]) -> None:
     state = hybrid(run, {"model.normalisation": "revin", "training.optimizer_params.lr": 0.001})
-    assert [trial.source for trial in state.trials] == ["default", *["tpe"] * 3, "hybrid"]
+    assert [trial.source for trial in state.trials] == ["default", *["portfolio"] * 3, "hybrid"]
 
 
 def test_of_several_candidates_the_valid_and_new_ones_are_ranked(
@@ -255,7 +255,7 @@ def test_of_several_candidates_the_valid_and_new_ones_are_ranked(
         run,
         {"model.d_model": 10**9},
         {"os.system": "id"},
-        {"model.normalisation": "last", "model.attention": "full"},
+        {"data.seq_len": 96, "training.clip_norm": 1.0},
         {"training.seed": 7},
     )
     trial = state.trials[WARM_UP]

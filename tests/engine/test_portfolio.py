@@ -22,7 +22,6 @@ from nas_engine.planners.designs import (
 from nas_engine.planners.portfolio import PortfolioPlanner, neighbours
 from nas_engine.proposals import Proposal
 from nas_engine.search import Narrowing, SearchSpec
-from nas_engine.space import space
 from nas_engine.store.reader import Spend, TrialRow
 from tests.engine.rows import no_epochs, trial_row
 
@@ -155,15 +154,13 @@ def test_the_nearest_number_is_so_by_its_ratio() -> None:
 
 
 def test_neighbours_differ_in_one_setting_that_has_a_part_to_play() -> None:
-    spec = SearchSpec()
-    start = spec.base().flat()
-    found = list(neighbours(start, space(spec), random.Random(0)))
-    for config in found:
-        (key,) = (key for key in config if config[key] != start[key])
-        assert key not in ("model.patch_len", "model.kernel")
-    assert {"model.head", "data.seq_len", RATE} <= {
-        key for config in found for key in config if config[key] != start[key]
-    }
+    start = trial_row(0, {})
+    found = list(neighbours(start, view_of([start]), random.Random(0)))
+    for each in found:
+        assert [key for key in start.config if each.config[key] != start.config[key]] == [each.key]
+    keys = {each.key for each in found}
+    assert {"model.head", "data.seq_len", RATE} <= keys
+    assert not {"model.patch_len", "model.kernel"} & keys
 
 
 def test_after_the_designs_come_the_forest_and_tpe_in_turn() -> None:
