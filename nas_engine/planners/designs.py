@@ -129,6 +129,18 @@ DESIGNS: tuple[Design, ...] = (
         steps=12 * 64,  # 100 epochs, from the third on each at 0.9 of the rate of the one before
     ),
     Design(
+        "CycleNet",
+        "Lin et al. 2024",
+        ("model.cycle", "model.tokens", "model.attention", "model.norm"),
+        {
+            **_MLP,
+            "model.cycle": "day",
+            "model.normalisation": "standardise",
+            RATE: 2e-3,
+        },
+        steps=7 * 32,  # of batches of 256; from the fourth epoch on each has 0.8 of the rate before
+    ),
+    Design(
         "TSMixer",
         "Chen et al. 2023",
         ("model.attention", "model.tokens", "model.head"),
