@@ -32,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,13 +199,14 @@ def reference_block(
         command += [str(directory), str(storage), str(threads)]
         environment = {**os.environ, "GOMP_SPINCOUNT": WAITING}
         began = time.monotonic()
-        with (folder / "output").open("w+") as output:
-            started = [
-                subprocess.Popen(
+        with (folder / "output").open("w+") as output, ExitStack() as ending:
+            started = []
+            for _ in range(processes):
+                process = subprocess.Popen(
                     command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
                 )
-                for _ in range(processes)
-            ]
+                ending.callback(process.kill)  # where this process is interrupted
+                started.append(process)
             codes = [process.wait() for process in started]
             seconds = time.monotonic() - began
             if any(codes):
@@ -350,6 +352,7 @@ def main(
 ) -> None:
     """Print trials an hour of both, where the time goes, and the ratio, as Markdown."""
     announce()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if not (directory / "exp" / "exp_informer.py").is_file():
         raise SystemExit(f"{directory} is no checkout of Informer2020; name one with --reference.")
     recipe: dict[str, Value] = {
@@ -361,11 +364,12 @@ def main(
     variants = list(VARIANTS)[: 1 if published_only else None]
     measured: dict[str, list[Block]] = {way: [] for way in (*WAYS, *variants)}
     with tempfile.TemporaryDirectory() as folder:
-        searches = {
-            name: Search(Path(folder) / str(number), VARIANTS[name])
-            for number, name in enumerate(variants)
-        }
-        click.echo(f"Trials an hour, {trials} trials a block\n")
+        searches = {}
+        for number, name in enumerate(variants):
+            told(f"baselines and first trial: {name}")
+            searches[name] = Search(Path(folder) / str(number), VARIANTS[name])
+        whole = "all windows" if steps == 0 else f"{steps} steps"
+        click.echo(f"Trials an hour; {trials} trials a block, of {epochs} epochs of {whole}\n")
         click.echo(f"| round | {' | '.join(measured)} |\n|{'---|' * (1 + len(measured))}")
         for number in range(rounds):
             given = configurations[number * trials :][:trials]
@@ -381,7 +385,7 @@ def main(
     click.echo("\n" + "".join(summary(measured)))
     click.echo("".join(compared(measured)))
     found = ratios(measured[faster(measured)], measured[variants[0]])
-    what = "trials an hour for each of Optuna's with Informer2020"
+    what = f"trials an hour for each of Informer2020's ({epochs} epochs of {whole})"
     judge([Mark(what, statistics.median(found), TIMES, at_least=True)])
 
 
