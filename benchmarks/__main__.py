@@ -84,7 +84,7 @@ PLAN: Mapping[str, Benchmark] = {
         ("--seeds 4 --trials 40 --without-real-model",), ("",), (Need.ETTH1,)
     ),
     "trials_per_hour": Benchmark(
-        ("--rounds 1 --trials 2 --widths 64 --epochs 2 --steps 20 --published-only",),
+        ("--rounds 1 --trials 2 --widths 64 --epochs 1 --steps 8 --published-only",),
         ("",),
         (Need.ETTH1, Need.REFERENCE),
     ),
