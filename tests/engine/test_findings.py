@@ -78,7 +78,7 @@ def test_planted_effects_are_found_and_no_others() -> None:
         better = 0.9 if config[REVIN] == "revin" else 1.0
         return better * (1.15 if float(config[DROPOUT]) > 0.333 else 1.0)
 
-    found = learned(simulated(2, 250, 12, effect, noise=0.01), SPEC, Noise(0.01, 40))
+    found = learned(simulated(3, 250, 12, effect, noise=0.01), SPEC, Noise(0.01, 40))
     assert {finding.condition.key for finding in found.findings} == {REVIN, DROPOUT}
     told = by_text(found.findings)
     assert told["normalisation = revin"].helps and not told["dropout above 0.333"].helps

@@ -232,14 +232,14 @@ def test_a_model_is_asked_by_its_name_and_pays_from_the_budget(
     searched: Bench, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reply = llm_server.proposal(
-        {"model.normalisation": "standardise"}, expected={"low": -1, "high": 5}
+        {"training.optimizer_params.lr": 0.0021}, expected={"low": -1, "high": 5}
     )
     one = Replay(number=2, planner="llm", model="some/other-model")
     assert asked(searched, monkeypatch, reply, one, one) == ["some/other-model"] * 2
     second, first = replays(workspace)
     for row in (first, second):
         assert (row.state, row.source, row.model) == ("answered", "llm", "some/other-model")
-        assert row.changes == {"model.normalisation": "standardise"}
+        assert row.changes == {"training.optimizer_params.lr": 0.0021}
         assert (row.expected_low, row.expected_high) == (-0.01, 0.05)
     booked = calls(workspace)
     assert [call.number for call in booked] == [None, None], "no trial is planned by it"
