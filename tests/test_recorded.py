@@ -131,9 +131,10 @@ def test_what_the_tests_search_is_a_part_of_the_table() -> None:
     assert core < best(1.0)
 
 
-def test_the_noise_is_positive_and_small_beside_the_range() -> None:
-    errors = [math.log(error) for _, error in ranked() if math.isfinite(error)]
-    assert 0 < noise() < 0.2 * (max(errors) - min(errors))
+@pytest.mark.parametrize("core", [True, False])
+def test_the_noise_is_positive_and_small_beside_the_range(core: bool) -> None:
+    errors = [math.log(mean.val_mse) for mean in means() if math.isfinite(mean.val_mse)]
+    assert 0 < noise(core) < 0.1 * (max(errors) - min(errors))
 
 
 def test_a_row_with_a_failure_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -231,15 +232,17 @@ def test_each_recorded_seed_gives_its_own_row() -> None:
     assert len({row.outcome for row in rows}) == len(rows)
 
 
-def test_a_new_seed_is_drawn_around_the_recorded_mean_with_the_measured_noise() -> None:
-    configs = [start().with_changes({"training.seed": seed}) for seed in NEW_SEEDS]
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_new_seed_is_drawn_around_the_recorded_mean_with_the_measured_noise(skip: bool) -> None:
+    begin, spread = start().with_changes({"model.skip": skip}), noise(core=not skip)
+    configs = [begin.with_changes({"training.seed": seed}) for seed in NEW_SEEDS]
     drawn = [value(config) for config in configs]
     assert drawn == [value(config) for config in configs]
-    own = recorded()[place(start())]
+    own = recorded()[place(begin)]
     mean = statistics.fmean(row.outcome.val_mse for row in own if isinstance(row.outcome, Success))
-    spread = noise() / math.sqrt(len(drawn))
-    assert abs(statistics.fmean(math.log(each / mean) for each in drawn)) < 4 * spread
-    assert statistics.stdev(map(math.log, drawn)) == pytest.approx(noise(), rel=0.25)
+    shift = statistics.fmean(math.log(each / mean) for each in drawn)
+    assert abs(shift) < 4 * spread / math.sqrt(len(drawn))
+    assert statistics.stdev(map(math.log, drawn)) == pytest.approx(spread, rel=0.25)
     row = replay(configs[0])
     assert isinstance(row.outcome, Success)
     assert row.epochs[row.outcome.best_epoch - 1].val_mse == pytest.approx(row.outcome.val_mse)

@@ -30,6 +30,7 @@ from tests.recorded.table import (
     Settings,
     combinations,
     configuration,
+    in_core,
     read_rows,
     start,
 )
@@ -63,13 +64,14 @@ def recorded() -> Mapping[Key, Sequence[Row]]:
 
 
 @functools.cache
-def noise() -> float:
-    """Return the relative spread of val_mse between seeds, measured on the table.
+def noise(core: bool = True) -> float:
+    """Return the relative spread of val_mse between seeds, in `CORE` or in the rest of the table.
 
-    It is the root of the mean variance (with n - 1) of ln val_mse, over all configurations that
-    were trained with several seeds.
+    It is the root of the mean variance (with n - 1) of ln val_mse, over all configurations there
+    that were trained with several seeds.
     """
-    groups = [[math.log(error) for error in _errors(rows)] for rows in recorded().values()]
+    there = [rows for key, rows in recorded().items() if in_core(key) == core]
+    groups = [[math.log(error) for error in _errors(rows)] for rows in there]
     return math.sqrt(statistics.fmean(map(statistics.variance, (g for g in groups if len(g) > 1))))
 
 
@@ -78,7 +80,8 @@ def replay(config: RunConfig) -> Row:
 
     With a seed that was recorded, that is its row. With another, all errors of the configuration's
     first row are scaled so that val_mse is drawn around the mean of the recorded seeds with the
-    relative spread `noise()`: the same draw each time. What failed with every recorded seed fails.
+    relative spread `noise` of its part of the table: the same draw each time. What failed with
+    every recorded seed fails.
 
     Raises:
         LookupError: the configuration lies outside the grid.
@@ -91,7 +94,7 @@ def replay(config: RunConfig) -> Row:
     trained = [row for row in rows if isinstance(row.outcome, Success)]
     if not trained:
         return dataclasses.replace(rows[0], seed=seed)
-    draw = random.Random(_name(key, seed)).gauss(0, noise())
+    draw = random.Random(_name(key, seed)).gauss(0, noise(in_core(key)))
     wanted = statistics.fmean(_errors(rows)) * math.exp(draw)
     return _scaled(trained[0], seed, wanted / _errors(trained)[0])
 

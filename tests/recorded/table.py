@@ -85,6 +85,11 @@ def configuration(settings: Mapping[str, Value], seed: int) -> RunConfig:
     return start().with_changes({**settings, "training.seed": seed})
 
 
+def in_core(key: Key) -> bool:
+    """Return whether a configuration of the table belongs to `CORE`."""
+    return all(given in values for given, values in zip(key, CORE.values(), strict=True))
+
+
 @dataclass(frozen=True)
 class Row:
     """One training: what was varied, the epochs, and how it ended."""
