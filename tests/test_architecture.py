@@ -104,7 +104,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.hindcast",
         "informer.orders",
         "informer.rundir",
-        "informer.schedule",
         "informer.traits",
         "data.beside",
         "data.columnar",

@@ -8,10 +8,10 @@ A design is *projected* onto a search: what may vary takes the nearest value tha
 is pinned stays, and what a design says nothing of is as in trial 0. One without its idea (PatchTST
 without patches) is no proposal.
 
-A learning rate belongs to the length of a training. Adam moves a weight by at most about the rate a
-step (Kingma and Ba 2015, section 2.1), so what a training can reach is bounded by the sum of its
-rates. Where a search trains for fewer steps than the authors did, the rate is raised until that sum
-is theirs; it is never lowered.
+A learning rate belongs to the length of a training: Adam moves a weight by at most about the rate a
+step (Kingma and Ba 2015, section 2.1). Where a search trains for fewer steps than the authors did,
+the rate is raised by as much; it is never lowered. On ETTh1 (24 steps ahead, look-back 96) PatchTST
+came in 660 steps to a val_mse of 0.397 at the rate so raised, 1e-3, and to 0.423 at 2e-4.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 from informer.config import Interval, RunConfig, Search, Value, from_flat, problems, short
 from informer.cost import steps_per_epoch
-from informer.schedule import learning_rate
 from nas_engine.planners.base import View
 from nas_engine.proposals import Proposal, active_changes
 from nas_engine.space import contains
@@ -38,7 +37,7 @@ class Design:
     paper: str
     idea: tuple[str, ...]  # keys of what it cannot be without
     settings: Mapping[str, Value]
-    steps: int  # of training at the full rate; those at a share of it count as that share
+    steps: int  # of their training, at most
 
     @property
     def title(self) -> str:
@@ -79,17 +78,13 @@ _MLP: Mapping[str, Value] = {
 }
 """The look-back of each column through the same two layers, without a norm between them."""
 
-HALVED = 2
-"""Epochs at the full rate that trainings with a rate halved each epoch add up to, but for the first
-step: 1 + 1/2 + 1/4 + ..."""
-
 DESIGNS: tuple[Design, ...] = (
     Design(
         "NLinear",
         "Zeng et al. 2023",
         ("model.normalisation", "model.head"),
         {**_LINEAR, "model.normalisation": "last", "data.batch_size": 32},
-        steps=HALVED * 256,
+        steps=10 * 256,
     ),
     Design(
         "RMLP",
@@ -101,7 +96,7 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 128,
             RATE: 5e-3,
         },
-        steps=HALVED * 64,
+        steps=15 * 64,
     ),
     Design(
         "PatchTST",
@@ -126,7 +121,7 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 128,
             RATE: 1e-4,
         },
-        steps=12 * 64,  # 100 epochs, from the third on each at 0.9 of the rate of the one before
+        steps=100 * 64,
     ),
     Design(
         "CycleNet",
@@ -138,7 +133,7 @@ DESIGNS: tuple[Design, ...] = (
             "model.normalisation": "standardise",
             RATE: 2e-3,
         },
-        steps=7 * 32,  # of batches of 256; from the fourth epoch on each has 0.8 of the rate before
+        steps=30 * 32,  # of batches of 256
     ),
     Design(
         "TSMixer",
@@ -158,7 +153,7 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 32,
             RATE: 1e-3,
         },
-        steps=100 * 256,  # at most: it stops after 5 epochs that bring nothing
+        steps=100 * 256,
     ),
     Design(
         "iTransformer",
@@ -179,7 +174,7 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 32,
             RATE: 1e-4,
         },
-        steps=HALVED * 264,
+        steps=10 * 264,
     ),
     Design(
         "TiDE",
@@ -200,14 +195,14 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 128,
             RATE: 1e-3,
         },
-        steps=20 * 16,
+        steps=20 * 16,  # or more: as long as its error falls
     ),
     Design(
         "RLinear",
         "Li et al. 2023",
         ("model.normalisation", "model.head"),
         {**_LINEAR, "model.normalisation": "revin", "data.batch_size": 128},
-        steps=HALVED * 64,
+        steps=10 * 64,  # its script leaves the epochs to a default: those of LTSF-Linear
     ),
     Design(
         "DLinear",
@@ -220,7 +215,7 @@ DESIGNS: tuple[Design, ...] = (
             "model.kernel": 25,
             "data.batch_size": 32,
         },
-        steps=HALVED * 256,
+        steps=10 * 256,
     ),
     Design(
         "the non-stationary Informer",
@@ -239,7 +234,7 @@ DESIGNS: tuple[Design, ...] = (
             "data.batch_size": 32,
             RATE: 1e-4,
         },
-        steps=HALVED * 264,
+        steps=10 * 264,
     ),
 )
 """In the order of their evidence (docs/planning.md), cheap ones before what is like them."""
@@ -306,19 +301,11 @@ def _apart(one: float, other: float) -> float:
 
 
 def _raised(design: Design, view: View, config: RunConfig) -> dict[str, Value]:
-    """Return the learning rate whose sum over the training is that of the authors', if higher."""
-    rate = float(design.settings[RATE]) * max(1.0, design.steps / full_steps(config))
+    """Return the learning rate raised to the steps that a training here has, where it is."""
+    steps = config.training.epochs * steps_per_epoch(config)
+    rate = float(design.settings[RATE]) * max(1.0, design.steps / steps)
     found = nearest(view.space[RATE], float(f"{rate:.2g}")) if RATE in view.space else None
     return {} if found is None or found == config.training.optimizer_params.lr else {RATE: found}
-
-
-def full_steps(config: RunConfig) -> float:
-    """Return the steps of a training, each counted as the share of the learning rate it has."""
-    each = steps_per_epoch(config)
-    total = each * config.training.epochs
-    seen = range(0, total, max(1, total // 1000))
-    rates = [learning_rate(config.training, step, each) for step in seen]
-    return total * sum(rates) / len(rates) / config.training.optimizer_params.lr
 
 
 def _told(design: Design, result: Mapping[str, Value], raised: Mapping[str, Value]) -> str:

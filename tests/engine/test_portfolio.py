@@ -14,7 +14,6 @@ from nas_engine.planners.designs import (
     DESIGNS,
     RATE,
     Design,
-    full_steps,
     nearest,
     next_design,
     projected,
@@ -129,22 +128,11 @@ def test_short_trainings_raise_the_rate_and_long_ones_do_not_lower_it() -> None:
     assert proposal is not None
     result = from_flat({**view.parent, **proposal.changes})
     rate = result.training.optimizer_params.lr
-    assert rate * full_steps(result) == pytest.approx(1e-4 * design.steps, rel=0.05)
+    assert rate * 4 * 30 == pytest.approx(1e-4 * design.steps, rel=0.05)
     assert "The learning rate is raised from 0.0001" in proposal.hypothesis
     long = projected(design, view_of([], **FREE))
     assert long is not None
     assert long.changes.get(RATE, 1e-4) == 1e-4
-
-
-def test_full_steps_count_each_step_by_its_share_of_the_rate() -> None:
-    settings: dict[str, Value] = {"training.epochs": 4, "training.steps_per_epoch": 30}
-    halving = SearchSpec(settings=settings).base()
-    assert full_steps(halving) == pytest.approx(30 * (1 + 1 + 1 / 2 + 1 / 4))
-    constant = halving.with_changes({"training.scheduler_class": "Constant"})
-    assert full_steps(constant) == pytest.approx(120)
-    # Of long trainings a thousand steps are looked at.
-    endless = constant.with_changes({"training.epochs": 900, "training.steps_per_epoch": 0})
-    assert full_steps(endless) == pytest.approx(900 * 266)
 
 
 def test_the_nearest_number_is_so_by_its_ratio() -> None:
