@@ -175,6 +175,8 @@ class Planning:
 
 def _told(proposal: Proposal) -> str:
     changes = ", ".join(f"{key}={value}" for key, value in proposal.changes.items())
+    if proposal.source == "portfolio":
+        return f"{proposal.hypothesis.partition(':')[0]}, with {changes}"
     return changes or "the starting configuration"
 
 

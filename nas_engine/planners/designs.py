@@ -17,7 +17,7 @@ came in 660 steps to a val_mse of 0.397 at the rate so raised, 1e-3, and to 0.42
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from informer.config import Interval, RunConfig, Search, Value, from_flat, problems, short
@@ -310,18 +310,21 @@ def _raised(design: Design, view: View, config: RunConfig) -> dict[str, Value]:
 
 def _told(design: Design, result: Mapping[str, Value], raised: Mapping[str, Value]) -> str:
     """Return how a design is tried, in a sentence or two."""
-    other = ", ".join(_differing(design, result))
-    told = f"as published but for {other}." if other else "as published."
-    if RATE in raised and raised[RATE] == result[RATE]:
+    higher = RATE in raised and raised[RATE] == result[RATE]
+    other = ", ".join(_differing(design, result, (RATE,) if higher else ()))
+    told = f"the authors' settings that this space has{', but for ' * bool(other)}{other}."
+    if higher:
         told += (
-            f" The learning rate is raised from {design.settings[RATE]:g} because a training here "
-            "has fewer steps than the authors'."
+            f" The learning rate is {short(result[RATE])}, for their {design.settings[RATE]:g}: a "
+            "training here has fewer steps than theirs."
         )
     return told
 
 
-def _differing(design: Design, result: Mapping[str, Value]) -> Iterator[str]:
-    inactive = from_flat(result).inactive()
+def _differing(
+    design: Design, result: Mapping[str, Value], without: Collection[str]
+) -> Iterator[str]:
+    inactive = from_flat(result).inactive().union(without)
     for key, value in design.settings.items():
         if result[key] != value and key not in inactive:
-            yield f"{key} {short(result[key])} for {short(value)}"
+            yield f"{key} {short(result[key])} (theirs {short(value)})"

@@ -27,7 +27,7 @@ from pages._parts.inbox_figures import (
     references,
 )
 from pages._parts.opening import TRANSCRIPT, TRIAL, settings
-from pages._parts.states import SOURCES
+from pages._parts.states import proposer
 from pages._parts.text import (
     changes_text,
     clock_text,
@@ -61,7 +61,7 @@ def show_card(inbox: Inbox, trial: TrialRow) -> None:
 
 def show_head(inbox: Inbox, trial: TrialRow) -> None:
     """Draw what kind of proposal it is, how long it waits, and whether something comes of that."""
-    source = SOURCES.get(trial.source, trial.source)
+    source = proposer(trial.source, trial.hypothesis)
     asked = inbox.planning.get(trial.number)
     model = f" ({asked.model})" if asked is not None and trial.source in ("llm", "hybrid") else ""
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -26,7 +26,7 @@ from pages._parts.opening import (
     show_answer,
 )
 from pages._parts.selection import reference_of
-from pages._parts.states import PLANNERS, SOURCES, verdict_text
+from pages._parts.states import PLANNERS, proposer, verdict_text
 from pages._parts.text import error_text, expected_text, percent_text, plain, readable, value_text
 
 MOST_SEARCHES = 20
@@ -177,7 +177,7 @@ def show_replay(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayR
 def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
     """Draw what the search's own planner proposed, and what came of it."""
     st.markdown(f"**Trial {trial.number}, as it was proposed**")
-    st.badge(f"by {plain(SOURCES.get(trial.source, trial.source))}", color="blue")
+    st.badge(f"by {plain(proposer(trial.source, trial.hypothesis))}", color="blue")
     parent = parent_config(reader, search, trial.parent)
     show_changes(parent, {**parent, **trial.original}, trial.parent)
     show_expected(trial.expected_low, trial.expected_high, trial.decision == "edited")
@@ -204,7 +204,7 @@ def show_answer_of(reader: Reader, search: SearchRow, trial: TrialRow, row: Repl
     if row.state == "failed":
         st.error(plain(row.problem))
         return
-    st.badge(f"by {plain(SOURCES.get(row.source, row.source))}", color="blue")
+    st.badge(f"by {plain(proposer(row.source, row.hypothesis))}", color="blue")
     if row.config == {**parent_config(reader, search, trial.parent), **trial.original}:
         st.caption("This is the configuration that was proposed.")
     show_changes(parent_config(reader, search, row.parent), row.config, row.parent)

@@ -58,7 +58,7 @@ ENGINE_STATES: dict[EngineState, State] = {
 
 SOURCES = {
     "default": "preset",
-    "portfolio": "a published design",
+    "portfolio": "portfolio",
     "forest": "forest",
     "tpe": "TPE",
     "llm": "LLM",
@@ -79,6 +79,28 @@ PLANNERS: dict[PlannerName, str] = {
     "rules": "Rules",
     "random": "Random",
 }
+
+PLANNER_WORDS: dict[PlannerName, str] = {
+    "portfolio": (
+        "Published designs first, such as PatchTST, iTransformer and DLinear. Then changes of the "
+        "best trials of which a random forest expects most, and TPE for one trial in four."
+    ),
+    "tpe": "Bayesian optimisation by Optuna: a tree-structured Parzen estimator over all results.",
+    "llm": "A language model reads the whole search and proposes each change.",
+    "hybrid": (
+        "As portfolio, but a language model proposes on a share of the trials, which follows what "
+        "its proposals have earned."
+    ),
+    "rules": "One setting at a time, in the order in which published comparisons found gains.",
+    "random": "Draws from the space: the reference that a planner must beat.",
+}
+"""What each does, for somebody who has not met it."""
+
+
+def proposer(source: str, hypothesis: str) -> str:
+    """Return who made a proposal; of a published design, its name and paper too."""
+    named = SOURCES.get(source, source)
+    return f"{named}, {hypothesis.partition(':')[0]}" if source == "portfolio" else named
 
 
 def trial_state(state: str) -> str:

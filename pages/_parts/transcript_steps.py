@@ -16,7 +16,7 @@ from nas_engine.store.table import TriedRow
 from nas_engine.transcript import Found, Life, waited_seconds
 from pages._parts.facts import show_facts
 from pages._parts.opening import COMPARE, LIVE, REVIEW, TRIAL
-from pages._parts.states import SOURCES, TRIAL_STATES
+from pages._parts.states import SOURCES, TRIAL_STATES, proposer
 from pages._parts.text import (
     changes_text,
     clock_text,
@@ -133,7 +133,7 @@ def show_planner(shown: Shown) -> None:
     life, trial = shown.life, shown.trial
     proposed = life.moments.proposed
     for revision, calls in life.replaced:
-        source = plain(SOURCES.get(revision.source, revision.source))
+        source = plain(proposer(revision.source, revision.hypothesis))
         changes = changes_text(revision.changes, shown.parent)
         label = f"**Planner** · version {revision.version}, {source}: {plain(changes, 100)}"
         with step(label, "complete", shown.opened, clock_text(proposed), asked_text(calls)):
@@ -147,10 +147,10 @@ def show_planner(shown: Shown) -> None:
         with step(label, "complete", shown.opened, clock_text(revision.created_at)):
             st.text(readable(revision.comment) or "No hint was given.")
         proposed = life.moments.waited_from or proposed
-    source = plain(SOURCES.get(trial.source, trial.source))
+    stands = life.before_edit or trial
+    source = plain(proposer(trial.source, stands.hypothesis))
     name = "the preset" if trial.parent is None else f"trial {trial.parent}"
     changes = changes_text(trial.original, shown.parent)
-    stands = life.before_edit or trial
     label = f"**Planner** · {source}, {stands.step_type} step from {name}: {plain(changes, 120)}"
     with step(label, "complete", shown.opened, clock_text(proposed), asked_text(life.planned)):
         if trial.source == "fallback":

@@ -26,7 +26,7 @@ from pages._parts.opening import (
 from pages._parts.origin import badge
 from pages._parts.renewal import key_now
 from pages._parts.slots import progress_text, worker_text
-from pages._parts.states import SOURCES, TRIAL_STATES, verdict_text
+from pages._parts.states import TRIAL_STATES, proposer, verdict_text
 from pages._parts.text import (
     count_text,
     error_text,
@@ -69,8 +69,8 @@ def show_name(view: View) -> None:
                 st.badge(f"✓ {word}", color="green")
             else:
                 st.badge(f"✕ {word}", color="orange")
-        source = SOURCES.get(trial.source, trial.source)
-        st.badge(f"proposed by {plain(source)}", color="gray")
+        by = proposer(trial.source, trial.hypothesis)
+        st.badge(f"proposed by {plain(by)}", color="gray")
         st.badge(f"{trial.step_type} step", color="gray")
         badge(search)
 

@@ -38,16 +38,9 @@ from pages._parts.inheriting import choose_inherits
 from pages._parts.lessons import choose_lessons
 from pages._parts.opening import LIVE, is_number, settings, stored
 from pages._parts.policy import choose_policy
-from pages._parts.states import PLANNERS
+from pages._parts.states import PLANNER_WORDS, PLANNERS
 from pages._parts.text import count_text, plain
 
-PLANNER_HELP = (
-    "Portfolio: published designs first, then what a random forest or TPE expects most of. TPE: "
-    "Bayesian optimisation with Optuna. LLM: a language model reads the whole search and proposes "
-    "each change. Hybrid: the portfolio owns the study, the language model proposes candidates on "
-    "a share of the trials that follows what they earn. Rules: one setting at a time, in the known "
-    "order of gain. Random: the reference that a planner must beat."
-)
 PRUNING: dict[str, str] = {
     "none": "Off",
     "successive_halving": "Successive halving",
@@ -215,16 +208,17 @@ def choose_planner(config: Settings, origin: Origin) -> PlannerName:
         required=True,
         format_func=PLANNERS.__getitem__,
         key=f"{origin.form}-planner",
-        help=PLANNER_HELP,
+        help="\n".join(f"- {PLANNERS[name]}: {PLANNER_WORDS[name]}" for name in PLANNERS),
     )
+    planner = planner or default_planner(False)
+    asks = f" Asks {plain(config.planner_model)}." if planner in ASKING else ""
+    st.caption(f"{PLANNER_WORDS[planner]}{asks}")
     if not config.has_key:
         st.caption(
-            "Without a key the built-in planner is used. For LLM and hybrid planning set "
+            "No planner here needs a key. For those that ask a language model set "
             "`OPENROUTER_API_KEY` in `.env` and reload this page."
         )
-    elif planner in ASKING:
-        st.caption(f"Asks {plain(config.planner_model)}.")
-    return planner or default_planner(False)
+    return planner
 
 
 def choose_guidance(planner: PlannerName, origin: Origin) -> str:

@@ -75,7 +75,7 @@ def test_a_design_is_tried_as_published_where_the_space_has_it(design: Design) -
     inactive = from_flat(result).inactive()
     expected = {key: value for key, value in design.settings.items() if key not in inactive}
     assert {key: result[key] for key in expected} == expected
-    assert proposal.hypothesis == f"{design.title}: as published."
+    assert proposal.hypothesis == f"{design.title}: the authors' settings that this space has."
     assert proposal.source == "portfolio"
 
 
@@ -101,8 +101,8 @@ def test_a_design_takes_the_nearest_values_and_says_so() -> None:
     assert proposal is not None
     assert proposal.changes["data.seq_len"] == 168  # of 48, 96 and 168
     assert proposal.changes["model.d_model"] == 32
-    assert "data.seq_len 168 for 336" in proposal.hypothesis
-    assert "model.d_model 32 for 16" in proposal.hypothesis
+    assert "data.seq_len 168 (theirs 336)" in proposal.hypothesis
+    assert "model.d_model 32 (theirs 16)" in proposal.hypothesis
 
 
 def test_a_design_without_its_idea_is_none() -> None:
@@ -129,7 +129,7 @@ def test_short_trainings_raise_the_rate_and_long_ones_do_not_lower_it() -> None:
     result = from_flat({**view.parent, **proposal.changes})
     rate = result.training.optimizer_params.lr
     assert rate * 4 * 30 == pytest.approx(1e-4 * design.steps, rel=0.05)
-    assert "The learning rate is raised from 0.0001" in proposal.hypothesis
+    assert ", for their 0.0001: a training here has fewer steps" in proposal.hypothesis
     long = projected(design, view_of([], **FREE))
     assert long is not None
     assert long.changes.get(RATE, 1e-4) == 1e-4

@@ -147,7 +147,8 @@ def test_one_click_starts_a_useful_search(open_page: Open, engine: Engine) -> No
     [(command, search_id)] = engine.given
     assert isinstance(command, Start) and search_id is None
     base = SearchSpec().base()
-    assert command.spec == SearchSpec(slots=machine.default_slots(base))
+    slots = machine.default_slots(base)
+    assert command.spec == SearchSpec(planner="portfolio", slots=slots)
     assert command.spec.base().data.dataset == "ETTh1"
 
 
@@ -268,11 +269,20 @@ def test_without_a_key_no_language_model_can_be_chosen(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_page("start")
-    assert app.button_group(key="start-planner").options == ["TPE", "Rules", "Random"]
-    assert "OPENROUTER_API_KEY" in words(app)
+    assert app.button_group(key="start-planner").options == [
+        "Portfolio",
+        "TPE",
+        "Rules",
+        "Random",
+    ]
+    assert app.button_group(key="start-planner").value == "portfolio"
+    assert "Published designs first" in words(app) and "OPENROUTER_API_KEY" in words(app)
+    app.button_group(key="start-planner").set_value("rules").run()
+    assert "One setting at a time" in words(app)
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
     app = open_page("start")
     assert app.button_group(key="start-planner").options == [
+        "Portfolio",
         "TPE",
         "LLM",
         "Hybrid",
@@ -295,6 +305,7 @@ def test_a_gpu_proposes_the_published_sizes(
 def test_a_search_with_the_same_settings_is_named(open_page: Open, workspace: Workspace) -> None:
     seed.small(workspace, trials=2)
     app = open_page("start")
+    app.button_group(key="start-planner").set_value("tpe")
     app.number_input(key="start-small-data-pred_len").set_value(48).run()
     assert (
         "Search 1 has these settings and 2 of 5 trials; starting continues it to 20 trials."

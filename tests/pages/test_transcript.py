@@ -12,6 +12,7 @@ from nas_engine.proposals import Proposal
 from nas_engine.service.cost import Booking
 from nas_engine.store.provenance import RoleSpend
 from nas_engine.workspace import Workspace
+from pages._parts.states import proposer
 from pages._parts.transcript_calls import totals
 from pages._parts.transcript_export import bounded
 from tests.pages import seed
@@ -82,6 +83,13 @@ def test_a_fallback_says_plainly_that_the_language_model_gave_no_answer(
     app = open_page("transcript", trial="2")
     assert "gave no usable answer: proposed by the optimiser instead" in app.warning[0].value
     assert "429" in words(app)
+
+
+def test_a_published_design_is_named_with_its_paper() -> None:
+    assert proposer("portfolio", "PatchTST (Nie et al. 2023): its sizes.") == (
+        "portfolio, PatchTST (Nie et al. 2023)"
+    )
+    assert proposer("tpe", "Sampled: as good trials.") == "TPE"
 
 
 def test_the_figures_of_the_rule_stand_in_a_table(open_page: Open, revised: seed.Seed) -> None:
