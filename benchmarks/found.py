@@ -7,7 +7,8 @@ the search has not used, and judged on all windows of the test part, beside fore
 training. Trainings of the search record test errors, too; nothing here reads them.
 
 With `--workspace` the search is kept, can be looked at in the dashboard, and goes on where it was
-when the same command is given again; `--only-judge` makes its end anew.
+when the same command is given again; `--only-judge` makes its end alone. Trainings of the end that
+are finished in it are not made again, and the report names the commits that they are of.
 
 What this does not show: another data set, whether a second search finds the same (give `--seed`),
 or how the published models would do with the same care: their figures are as published.
@@ -19,7 +20,6 @@ import json
 import os
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,13 +30,13 @@ import click
 
 from benchmarks.found_models import judged, untrained
 from benchmarks.found_report import Found, marks_of, report, space_text
+from benchmarks.found_search import known, searched
 from benchmarks.marks import announce, conditions, judge
 from data.registry import find
 from informer.config import PRESETS, Choices, RunConfig, Value, from_flat
-from nas_engine.api import AgentState, SearchError, follow, get_best_run, load_agent_state
+from nas_engine.api import AgentState, get_best_run
 from nas_engine.cli.aims import Aims, aims_options
 from nas_engine.cli.common import assignments, plainly
-from nas_engine.commands import Control
 from nas_engine.front import front
 from nas_engine.search import (
     Limits,
@@ -48,8 +48,7 @@ from nas_engine.search import (
     default_planner,
 )
 from nas_engine.space import dimensions, parse_all
-from nas_engine.store.reader import EventRow, TrialRow, reading
-from nas_engine.supervisor import request, start_search
+from nas_engine.store.reader import TrialRow, reading
 from nas_engine.workspace import Workspace
 
 TRAINING: Mapping[str, Value] = {
@@ -86,7 +85,6 @@ TRIAL_MINUTES = 5.0
 SEEDS_OF_TRIAL_0 = 2
 """The product trains it three times to learn the noise; it is the slowest trial here."""
 MOST_TRIALS = 10_000
-PROGRESS_SECONDS = 30.0
 
 
 # -- the search ---------------------------------------------------------------------------------
@@ -110,67 +108,6 @@ def spec_of(
     settings = {**TRAINING, "data.seq_len": look_backs[0], **task}
     space = {"data.seq_len": Narrowing(values=look_backs), **narrowings}
     return SearchSpec.model_validate({"settings": settings, "space": space, **fields})
-
-
-def searched(workspace: Workspace, spec: SearchSpec, keeps: bool) -> AgentState:
-    """Run a search until its hours are used up, or let it go on; return it.
-
-    Ctrl-C pauses it where the workspace is kept, else ends it.
-    """
-    answer = start_search(workspace, spec)
-    if not answer.ok or answer.search_id is None:
-        raise click.ClickException(answer.text)
-    try:
-        return follow(workspace, answer.search_id, Progress(workspace, answer.search_id))
-    except SearchError as error:
-        raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        kind: Literal["pause", "cancel"] = "pause" if keeps else "cancel"
-        click.echo(request(workspace, Control(kind=kind), answer.search_id).text, err=True)
-        click.echo("Waiting for that; Ctrl-C leaves it to the engine.", err=True)
-        _await_end(workspace, answer.search_id)
-        raise click.Abort from None
-
-
-def _await_end(workspace: Workspace, search_id: int) -> None:
-    """Wait until the engine of a search that was paused or cancelled has ended."""
-    try:
-        follow(workspace, search_id, lambda event: None)
-    except SearchError as told:  # that it is paused
-        click.echo(str(told), err=True)
-
-
-class Progress:
-    """Tells on stderr how far a search is: at each new incumbent, and now and then."""
-
-    def __init__(self, workspace: Workspace, search_id: int) -> None:
-        """Begin to follow a search."""
-        self._workspace, self._search_id = workspace, search_id
-        self._began = self._told = time.monotonic()
-        self._best: float | None = None
-
-    def __call__(self, event: EventRow) -> None:
-        """Look at the search when something has happened in it."""
-        with reading(self._workspace) as reader:
-            search = reader.search(self._search_id) if reader else None
-        now = time.monotonic()
-        if search is None or (search.best == self._best and now - self._told < PROGRESS_SECONDS):
-            return
-        self._best, self._told = search.best, now
-        minutes, seconds = divmod(round(now - self._began), 60)
-        best = "-" if search.best is None else f"{search.best:.4f} (trial {search.incumbent})"
-        click.echo(
-            f"{minutes:>3}:{seconds:02}  {search.finished} trials, best val_mse {best}", err=True
-        )
-
-
-def known(workspace: Workspace, spec: SearchSpec) -> AgentState:
-    """Return the search of a kept workspace that has these settings, whatever its budget."""
-    with reading(workspace) as reader:
-        same = reader.search_like(spec) if reader else None
-    if same is None:
-        raise click.ClickException(f"{workspace.db} has no search with these settings.")
-    return load_agent_state(workspace.db, same.id)
 
 
 @contextmanager
@@ -221,7 +158,11 @@ def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
     """Return the trials that are judged, by name: the incumbent, and a small one if wanted."""
     best = get_best_run(state)
     if best is None:
-        raise click.ClickException("No trial of the search is accepted: there is nothing to judge.")
+        why = " ".join(f"Trial {t.number}: {t.error}" for t in state.trials if t.error)[:500]
+        raise click.ClickException(
+            "No trial of the search is accepted: there is nothing to judge. "
+            f"{state.search.reason} {why}".strip()
+        )
     if small is None:
         return {"found": best}
     least = small_of(state.trials, state.search.spec, small)
@@ -251,6 +192,21 @@ def configurations(
         f"found-{horizon}": found.with_changes({"data.pred_len": horizon})
         for horizon in sorted(further)
     }
+
+
+def of_training(settings: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return settings in which the trainings of the end may differ from those of the search.
+
+    Raises:
+        click.BadParameter: one is not of the training: another model would be judged.
+    """
+    if other := [key for key in settings if not key.startswith("training.")]:
+        raise click.BadParameter(
+            f"{', '.join(other)} would make another model of what was found; only settings of "
+            "training may differ in the end.",
+            param_hint="--final",
+        )
+    return settings
 
 
 def end_of(
@@ -293,6 +249,7 @@ def figures(found: Found) -> dict[str, object]:
             name: {
                 "config": model.config.flat(),
                 "seeds": model.seeds,
+                "commits": model.commits,
                 "results": [result.model_dump() for result in model.results],
                 "by_window": model.by_window.tolist(),
             }
@@ -331,7 +288,7 @@ def figures(found: Found) -> dict[str, object]:
 @click.option("--small", type=click.IntRange(1), help="Judge the best with so few weights, too.")
 @click.option("--final", multiple=True, metavar="KEY=VALUE", help="Of the trainings in the end.")
 @click.option("--workspace", type=click.Path(path_type=Path, file_okay=False), help="Is kept.")
-@click.option("--only-judge", is_flag=True, help="Make the end of a kept search anew.")
+@click.option("--only-judge", is_flag=True, help="Make the end of a kept search.")
 @click.option("--json", "path", type=click.Path(path_type=Path), help="File for all figures.")
 @plainly
 def main(
@@ -361,6 +318,7 @@ def main(
     """Search, judge what was found, and print it all as Markdown."""
     if only_judge and workspace is None:
         raise click.UsageError("--only-judge needs the --workspace of the search.")
+    final_settings = of_training(assignments(final))
     announce()
     leave_out_what_is_set()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -392,7 +350,7 @@ def main(
         state = (
             known(kept, spec) if only_judge else searched(kept, spec, keeps=workspace is not None)
         )
-        found = end_of(kept, state, seeds, small, also, assignments(final))
+        found = end_of(kept, state, seeds, small, also, final_settings)
     for part in report(found):
         click.echo(part)
     marks = judge(marks_of(found))

@@ -46,6 +46,9 @@ class Judged:
     seeds: tuple[int, ...]
     results: tuple[Success, ...]  # by seed
     by_window: Floats  # (N,) MSE of each test window, the mean over the seeds
+    commits: tuple[
+        str, ...
+    ]  # of the project by which it was trained; one, unless a kept end is old
 
     @property
     def mse(self) -> float:
@@ -108,7 +111,9 @@ def judged(
         of_name = [runs[name, seed][0] for seed in seeds]
         errors_of_seeds = np.stack([_by_window(run, folder / "forecasts") for run in of_name])
         results = tuple(_success(run) for run in of_name)
-        found[name] = Judged(name, config, tuple(seeds), results, errors_of_seeds.mean(axis=0))
+        commits = tuple(sorted({_commit(run) for run in of_name}))
+        by_window = errors_of_seeds.mean(axis=0)
+        found[name] = Judged(name, config, tuple(seeds), results, by_window, commits)
     return found
 
 
@@ -159,6 +164,13 @@ def _success(run: RunDir) -> Success:
         why = result.message if result else f"its worker was lost; {run.log} may say why"
         raise click.ClickException(f"The training in {run.path} has come to no result: {why}")
     return result
+
+
+def _commit(run: RunDir) -> str:
+    environment = run.read_environment()
+    if environment is None or environment.commit is None:
+        return "unknown"
+    return f"{environment.commit[:8]}{' with changes' * bool(environment.changed)}"
 
 
 def _by_window(run: RunDir, folder: Path) -> Floats:

@@ -242,12 +242,15 @@ def errors_table(found: Found) -> str:
     ]
     told = "; ".join(f"{one.name} at {one.horizon}: {one.source}" for one in sources)
     published = f" As published, not measured here: {told}." if etth1 and sources else ""
-    windows = found.models["found"].results[0].windows
+    main = found.models["found"]
+    commits = sorted({commit for model in found.models.values() for commit in model.commits})
     return "\n".join(
         [
             *lines,
-            f"\nOver {windows}. The linear map has the look-back with the lowest error on "
-            f"validation of those that the search had.{published}\n",
+            f"\nOver {main.results[0].windows}. Each model was trained with the seeds "
+            f"{', '.join(map(str, main.seeds))}, by commit {' and '.join(commits)}. The linear "
+            "map has the look-back with the lowest error on validation of those that the search "
+            f"had.{published}\n",
         ]
     )
 

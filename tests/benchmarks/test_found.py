@@ -4,12 +4,21 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 
 from benchmarks import found
 from benchmarks.found_models import Judged, Untrained
-from benchmarks.found_report import AVERAGED, BOUNDS, Found, improvements, marks_of, paired_table
+from benchmarks.found_report import (
+    AVERAGED,
+    BOUNDS,
+    Found,
+    errors_table,
+    improvements,
+    marks_of,
+    paired_table,
+)
 from informer.config import Value, from_flat
 from informer.rundir import Success
 from nas_engine.api import AgentState
@@ -42,7 +51,7 @@ def judged(name: str, errors: tuple[float, ...], **changes: Value) -> Judged:
         for error in errors
     )
     by_window = np.full(500, float(np.mean(errors)))
-    return Judged(name, config, tuple(range(len(errors))), results, by_window)
+    return Judged(name, config, tuple(range(len(errors))), results, by_window, ("0123abcd",))
 
 
 def outcome(models: Mapping[str, Judged], look_backs: tuple[int, ...], **fields: Any) -> Found:
@@ -141,6 +150,21 @@ def test_trainings_in_the_end_may_differ_as_said() -> None:
     assert configs["found"].training.epochs == 30
 
 
+def test_another_model_than_was_found_is_not_judged() -> None:
+    assert found.of_training({"training.epochs": 30}) == {"training.epochs": 30}
+    with pytest.raises(click.BadParameter, match=r"data\.seq_len would make another model"):
+        found.of_training({"training.epochs": 30, "data.seq_len": 336})
+
+
+def test_a_search_that_accepted_nothing_says_why() -> None:
+    failed = trial_row(0, {}, val_mse=None, state="failed", error="The loss is not finite.")
+    state = dataclasses.replace(outcome({}, (96,)).state, trials=[failed])
+    with pytest.raises(
+        click.ClickException, match=r"nothing to judge\..* Trial 0: The loss is not"
+    ):
+        found.chosen(state, None)
+
+
 # -- what is told -------------------------------------------------------------------------------
 
 
@@ -194,6 +218,11 @@ def test_the_number_of_trials_that_were_looked_at_stands_beside_the_test() -> No
     told = paired_table(outcome({"found": judged("found", (0.3, 0.32))}, (96,)))
     assert "one of 7 trials" in told
     assert "| found, horizon 24 | repeat-last | -0.1900 |" in told
+
+
+def test_seeds_and_commit_stand_beside_the_errors() -> None:
+    told = errors_table(outcome({"found": judged("found", (0.3, 0.32))}, (96,)))
+    assert "with the seeds 0, 1, by commit 0123abcd." in told
 
 
 def test_figures_hold_no_test_errors_of_the_search() -> None:

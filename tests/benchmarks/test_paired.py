@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from benchmarks.paired import LEAST_BLOCKS, block_means, compared
 from data.splits import Floats
@@ -51,8 +54,22 @@ def test_too_few_blocks_are_told_and_not_tested() -> None:
     (series,) = differences(1, 720, windows=2161)
     found = compared(series, np.zeros(2161), 720)
     assert found.blocks < LEAST_BLOCKS
-    assert found.p is None
+    assert (found.p, found.statistic, found.p_dm) == (None, None, None)
     assert found.windows == 2161
+
+
+def test_the_statistic_of_all_windows_is_that_of_harvey_leybourne_and_newbold() -> None:
+    (series,) = differences(1, 3, windows=40)
+    centred = series - series.mean()
+    covariances = [
+        (centred[lag:] * centred[: 40 - lag]).mean() * (40 - lag) / 40 for lag in (0, 1, 2)
+    ]
+    variance = (covariances[0] + 2 * covariances[1] + 2 * covariances[2]) / 40
+    shortness = (40 + 1 - 2 * 3 + 3 * 2 / 40) / 40
+    expected = math.sqrt(shortness) * series.mean() / math.sqrt(variance)
+    found = compared(series, np.zeros(40), 3)
+    assert found.statistic == pytest.approx(expected)
+    assert found.p_dm == pytest.approx(2 * stats.t(39).sf(abs(expected)))
 
 
 def test_equal_errors_are_no_difference() -> None:
