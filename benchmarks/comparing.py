@@ -8,22 +8,42 @@ import statistics
 import warnings
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.replaying import Tried
 from tests.recorded.table import Key
+
+What = Literal["trials", "seconds"]
 
 
 @dataclass(frozen=True)
 class Need:
     """What a search needed to reach what was waited for.
 
-    One that never reached it counts as a trial more than its budget, and as all the seconds that
-    it trained: it needed more than that.
+    One that never reached it is told as a trial more than its budget, and as all the seconds that
+    it trained: it needed more than that, however cheap its trials were.
     """
 
     trials: int
     seconds: float  # of training
     reached: bool
+
+
+def needs_p(ours: Sequence[Need], theirs: Sequence[Need], what: What) -> float:
+    """Return the two-sided p of Wilcoxon's test that one kind of search needs less than another.
+
+    What never reached it needed more than all that did; of two such nothing is known.
+
+    Args:
+        ours: what searches needed, by seed.
+        theirs: what those of the other kind needed, of the same seeds.
+        what: is compared.
+    """
+    pairs = [
+        [getattr(need, what) if need.reached else math.inf for need in needs]
+        for needs in (ours, theirs)
+    ]
+    return wilcoxon_p(*pairs)
 
 
 def needed(tried: Sequence[Tried], wanted: Set[Key], budget: int) -> Need:
@@ -80,11 +100,13 @@ def wilcoxon_p(found: Sequence[float], against: Sequence[float]) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test for pairs; 1 where all are equal."""
     from scipy.stats import wilcoxon
 
-    if list(found) == list(against):
+    # Infinity less infinity is no number, but they are equal.
+    differences = [0.0 if a == b else a - b for a, b in zip(found, against, strict=True)]
+    if not any(differences):
         return 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ties: the normal approximation is taken
-        return float(wilcoxon(found, against).pvalue)
+        return float(wilcoxon(differences).pvalue)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -35,13 +35,14 @@ from tqdm import tqdm
 
 from benchmarks.comparing import (
     Need,
+    What,
     best_so_far,
     handed_over,
     holm,
     mean_curve,
     needed,
+    needs_p,
     trials_to_equal,
-    wilcoxon_p,
 )
 from benchmarks.marks import Mark, announce, judge
 from benchmarks.models_asked import Kind, asking, served
@@ -180,11 +181,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def reached_table(every: Sequence[Found], tpe: Found) -> str:
     """Return what each method needed, compared with `tpe` of the same budget in pairs."""
     compared = [found for found in every if found is not tpe]
+    pairs = [(found.needs(), tpe.needs(found.budget)) for found in compared]
     ps = {}
-    for what in ("trials", "seconds"):
-        pairs = [(found.needs(), tpe.needs(found.budget)) for found in compared]
-        values = [[[getattr(need, what) for need in needs] for needs in pair] for pair in pairs]
-        corrected = holm([wilcoxon_p(ours, theirs) for ours, theirs in values])
+    for what in get_args(What):
+        corrected = holm([needs_p(ours, theirs, what) for ours, theirs in pairs])
         ps[what] = {found.name: p for found, p in zip(compared, corrected, strict=True)}
     head = ["search", "of trials", "reached", "trials", "quartiles", "fewer:more", "p"]
     head += ["seconds", "quartiles", "p"]
@@ -196,21 +196,22 @@ def _reached_row(found: Found, tpe: Found, ps: Mapping[str, Mapping[str, float]]
     pairs = list(zip(needs, theirs, strict=True))
     fewer = sum(ours.trials < other.trials for ours, other in pairs)
     more = sum(ours.trials > other.trials for ours, other in pairs)
-    trials, seconds = ([getattr(need, what) for need in needs] for what in ("trials", "seconds"))
     return [
         *(found.name, str(found.budget)),
         f"{sum(need.reached for need in needs)} of {len(needs)}",
-        *_quartiles(trials, found.budget),
+        *_quartiles(needs, "trials"),
         "" if found is tpe else f"{fewer}:{more}",
-        *(_p(ps["trials"], found), *_quartiles(seconds), _p(ps["seconds"], found)),
+        *(_p(ps["trials"], found), *_quartiles(needs, "seconds"), _p(ps["seconds"], found)),
     ]
 
 
-def _quartiles(values: Sequence[float], budget: float = float("inf")) -> tuple[str, str]:
-    """Return the median and the quartiles; what lies above the budget is told as such."""
+def _quartiles(needs: Sequence[Need], what: What) -> tuple[str, str]:
+    """Return the median and the quartiles; with > where searches that never got there decide."""
+    had = [need.trials - (not need.reached) if what == "trials" else need.seconds for need in needs]
+    reached = sum(need.reached for need in needs)
     low, middle, high = (
-        f"{value:.3g}" if value <= budget else f">{budget}"
-        for value in statistics.quantiles(values, n=4, method="inclusive")
+        f"{'>' * (quarter * (len(needs) - 1) / 4 > reached - 1)}{value:.3g}"
+        for quarter, value in enumerate(statistics.quantiles(had, n=4, method="inclusive"), 1)
     )
     return middle, f"{low} to {high}"
 
@@ -318,8 +319,8 @@ def tell(every: Mapping[str, Found], seeds: int) -> None:
         f"{len(means())} configurations, of which the best {len(best(TOP))} are waited for; "
         f"{seeds} seeds. Without a key the product\nsearches by `{default.name}`.\n\n"
         "Trials and seconds of training until one of the best was trained: median and quartiles; "
-        "a search\nthat did not get there counts as one trial more than it had, and all its "
-        "seconds. Fewer:more: seeds\nthat needed fewer and more trials than `tpe` of as many "
+        "a search\nthat did not get there needed more (>) than all that it had, and more than any "
+        "that did. Fewer:more:\nseeds that needed fewer and more trials than `tpe` of as many "
         "trials. p: Wilcoxon's, two-sided, by Holm.\n"
     )
     click.echo(reached_table(rows, tpe))

@@ -12,11 +12,13 @@ from benchmarks.comparing import (
     holm,
     mean_curve,
     needed,
+    needs_p,
     trials_to_equal,
     wilcoxon_p,
 )
 from benchmarks.models_asked import oracle
 from benchmarks.replaying import Search, Tried, searched_by_optuna
+from benchmarks.search_efficiency import _quartiles
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Pruning
 from tests.engine.recorded_search import recorded_spec
@@ -64,6 +66,22 @@ def test_pairs_that_are_all_equal_differ_in_nothing() -> None:
     assert wilcoxon_p([3, 4, 5], [3, 4, 5]) == 1.0
     # Of 2^8 ways to give signs to eight differences two are as one-sided as this.
     assert wilcoxon_p(range(8), [10 + 2 * n for n in range(8)]) == pytest.approx(2 / 2**8)
+
+
+def test_a_cheap_search_that_never_got_there_needed_more_than_one_that_did() -> None:
+    reached = [Need(20 + seed, 200.0 + seed, reached=True) for seed in range(8)]
+    never = [Need(41, 50.0 + seed, reached=False) for seed in range(8)]
+    assert needs_p(never, reached, "seconds") == pytest.approx(2 / 2**8)
+    assert needs_p(never, reached, "seconds") == needs_p(never, reached, "trials")
+    assert needs_p(never, never, "seconds") == 1.0
+
+
+def test_quartiles_that_hang_on_searches_that_never_got_there_are_told_as_more() -> None:
+    needs = [Need(10, 90.0, True), Need(20, 80.0, True), Need(30, 70.0, True), Need(41, 9.0, False)]
+    assert _quartiles(needs, "trials") == ("25", "17.5 to >32.5")
+    assert _quartiles(needs[2:], "trials") == (">35", ">32.5 to >37.5")
+    assert _quartiles(needs[3:] * 3, "seconds") == (">9", ">9 to >9")
+    assert _quartiles(needs[:3], "seconds") == ("80", "75 to 85")
 
 
 def test_the_oracle_knows_the_best_tenth_but_not_its_order() -> None:
