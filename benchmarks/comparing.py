@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from benchmarks.replaying import Tried
-from tests.recorded.table import Key
+from tests.recorded.rows import Key
 
 
 @dataclass(frozen=True)
