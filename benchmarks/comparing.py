@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.replaying import Tried
-from tests.recorded.table import Key
+from tests.recorded.rows import Key
 
 What = Literal["trials", "seconds"]
 

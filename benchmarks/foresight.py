@@ -2,8 +2,8 @@
 
     python -m benchmarks.foresight
 
-Searches run over the core of the table of real trainings. Before each trial the surrogate, which
-knows the results so far, says between which improvements over its parent it should lie.
+Searches run over the table of real trainings. Before each trial the surrogate, which knows the
+results so far, says between which improvements over its parent it should lie.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nas_engine.proposals import LEVEL
 from nas_engine.store.reader import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
-from tests.fakes.recorded import value
+from tests.recorded.table import TESTED
 
 FREE = Spend(0, 0, 0, 0.0, 0, 0.0)
 PARTS = (12, 20, 30, 60)
@@ -69,7 +69,7 @@ def foreseen(
         view = View(1, number, spec, count, best, trials, [], no_epochs, None, FREE)
         changes = planner.propose(view).changes if number else {}
         config = {**view.parent, **changes}
-        found = value(from_flat(config))
+        found = TESTED.value(from_flat(config))
         result = found if math.isfinite(found) else None
         state = "failed" if result is None else "completed"
         row = dataclasses.replace(

@@ -1,114 +1,83 @@
-"""Record real trainings for the tests of planners: `python -m benchmarks.make_table`.
+"""Record real trainings for searches that train nothing: `python -m benchmarks.make_table`.
 
-Trains every configuration of the grid in `tests/recorded/table.py` on ETTh1, and some of them with
-further seeds, each on one thread. A training that is in the table is not done again, so that an
-interrupted command goes on where it was. Needs ETTh1, which is downloaded where it is not found.
+Trains what is missing in the tables of `tests/recorded/table.py` on ETTh1, each training on one
+thread, so that an interrupted command goes on where it was. `make_table space` makes one alone.
+Needs ETTh1, which is downloaded where it is not found.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import random
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import click
 from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from informer.baselines import Baseline, compute
-from informer.config import Value
+from informer.config import RunConfig
 from informer.files import replace_text
 from informer.rundir import Epoch, Failure, RunDir
 from informer.training import train, use_threads
-from tests.recorded.table import (
-    BASELINES,
-    CORE,
-    GRID,
-    TABLE,
-    Row,
-    Settings,
-    combinations,
-    configuration,
-    read_rows,
-    start,
-    write_rows,
-)
+from tests.recorded.rows import Row, Settings
+from tests.recorded.table import BASELINES, COMPARED, TESTED, Table
 
-REPEATED = 60
-"""Configurations that are trained with more seeds: as many of `CORE`, and of what lies outside."""
-MORE_SEEDS = 2  # of those of `CORE` and of trial 0
-MORE_OUTSIDE = 1
+Task = tuple[Settings, RunConfig]
+"""What is varied, and the whole configuration that this means."""
 
-Task = tuple[Settings, int]
+TABLES = {table.path.stem: table for table in (TESTED, COMPARED)}
 
 
-def tasks() -> list[Task]:
-    """Return the trainings of the table: the settings that vary, and the seed."""
-    first = start().training.seed
-    grid = combinations()
-    core = combinations(CORE)
-    values = start().flat()
-    begins = {key: values[key] for key in GRID}
-    repeated = [
-        begins,
-        *random.Random(0).sample([each for each in core if each != begins], REPEATED),
-    ]
-    outside = random.Random(0).sample([each for each in grid if each not in core], REPEATED)
-    return [
-        *((settings, first) for settings in grid),
-        *_again(repeated, MORE_SEEDS),
-        *_again(outside, MORE_OUTSIDE),
-    ]
+def trained(task: Task) -> Row:
+    """Train once, in a folder of its own.
 
-
-def _again(repeated: Iterable[Settings], times: int) -> list[Task]:
-    first = start().training.seed
-    return [(settings, first + more) for settings in repeated for more in range(1, times + 1)]
-
-
-def trained(task: Task, others: Mapping[str, Value] = MappingProxyType({})) -> Row:
-    """Train once, in a folder of its own; `others` are settings that the grid leaves alone.
-
-    The seconds of the epochs are those of the processor: other work on the machine prolongs a
-    training, but leaves them much as they are.
+    The seconds are those of the processor for the whole training with its test, in equal shares for
+    the epochs: other work on the machine prolongs a training, but leaves them much as they are.
     """
-    settings, seed = task
-    config = configuration(settings, seed).with_changes(others)
+    settings, config = task
     with tempfile.TemporaryDirectory() as folder:
         run = RunDir(Path(folder))
         run.create(config)
-        began, used = time.monotonic(), time.process_time()
+        began = time.process_time()
         outcome = train(config, run)
-        busy = (time.process_time() - used) / (time.monotonic() - began)
+        seconds = time.process_time() - began
         epochs = [record for record in run.read_metrics()[0] if isinstance(record, Epoch)]
-    timed = (epoch.model_copy(update={"seconds": epoch.seconds * busy}) for epoch in epochs)
-    return Row(settings, seed, tuple(timed), outcome)
+    shares = (epoch.model_copy(update={"seconds": seconds / len(epochs)}) for epoch in epochs)
+    return Row(settings, config.training.seed, tuple(shares), outcome)
 
 
-@click.command()
-@click.option("--workers", default=1, show_default=True, help="Trainings at a time.")
-@click.option("--table", type=click.Path(path_type=Path), default=TABLE, show_default=True)
-@click.option("--baselines", type=click.Path(path_type=Path), default=BASELINES, show_default=True)
-def main(workers: int, table: Path, baselines: Path) -> None:
-    """Fill the table, and write the forecasts without training beside it if they are not there."""
-    if not baselines.exists():
-        found = TypeAdapter(list[Baseline]).dump_json(compute(start()), indent=2)
-        replace_text(baselines, found.decode() + "\n")
-    rows = {row.key: row for row in read_rows(table)}
-    left = [task for task in tasks() if (*task[0].values(), task[1]) not in rows]
+def fill(table: Table, workers: int) -> None:
+    """Train what is missing in a table, several at a time, and write each as it ends."""
+    rows = {(row.key, row.seed): row for row in table.read()}
+    left = [
+        (settings, table.configuration(settings, seed))
+        for settings, seed in table.trainings()
+        if (tuple(settings.values()), seed) not in rows
+    ]
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(workers, initializer=use_threads, initargs=(1,)) as pool:
         done = pool.imap_unordered(trained, left)
-        for row in tqdm(done, total=len(left), unit="training"):
+        for row in tqdm(done, total=len(left), unit="training", desc=table.path.name):
             if isinstance(row.outcome, Failure) and row.outcome.error_class in ("config", "data"):
                 raise SystemExit(row.outcome.message)  # no result, but a table that cannot be made
-            rows[row.key] = row
-            write_rows(table, rows.values())
-    click.echo(f"{table} has {len(rows)} trainings.")
+            rows[row.key, row.seed] = row
+            table.write(rows.values())
+    click.echo(f"{table.path} has {len(rows)} trainings.")
+
+
+@click.command()
+@click.argument("names", nargs=-1, type=click.Choice(list(TABLES)))
+@click.option("--workers", default=1, show_default=True, help="Trainings at a time.")
+def main(names: Sequence[str], workers: int) -> None:
+    """Fill all tables or the named, and write the forecasts without training that are not there."""
+    if not BASELINES.exists():
+        found = TypeAdapter(list[Baseline]).dump_json(compute(TESTED.first), indent=2)
+        replace_text(BASELINES, found.decode() + "\n")
+    for name in names or TABLES:
+        fill(TABLES[name], workers)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from nas_engine.workspace import Workspace
 from tests.fakes import llm_server
 from tests.fakes.llm_server import Reply, Request, serving
 from tests.fakes.small_model import serving_model
-from tests.recorded.table import Settings as Configuration
+from tests.recorded.rows import Settings as Configuration
 
 Kind = Literal["oracle", "small", "worst"]
 

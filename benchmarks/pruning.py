@@ -1,9 +1,9 @@
 """What pruning saves and what it costs: `python -m benchmarks.pruning`.
 
-Searches on the core of the recorded table (`tests/recorded`, four epochs each), one trial after
-another, with the planner, the pruner and the noise of a real search. For each method: epochs
-trained, and the best val_mse of the trials trained to their end, against the same searches without
-pruning; with as many trials, and with as many epochs. It takes some minutes, and trains nothing.
+Searches on the recorded trainings of `tests/recorded` (four epochs each), one trial after another,
+with the planner, the pruner and the noise of a real search. For each method: epochs trained, and
+the best val_mse of the trials trained to their end, against the same searches without pruning; with
+as many trials, and with as many epochs. It takes some minutes, and trains nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nas_engine.search import Pruning, SearchSpec
 from nas_engine.store.reader import EpochRow, Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import trial_row
-from tests.fakes.recorded import replay
+from tests.recorded.table import TESTED
 
 METHODS = (
     Pruning(),
@@ -70,7 +70,7 @@ class Search:
         view = self._view(number)
         proposal = self.planner.propose(view) if number else first_proposal()
         config = from_flat({**view.parent, **proposal.changes})
-        recorded = replay(config)
+        recorded = TESTED.replay(config)
         rows = self.epochs[number] = []
         state = "completed" if isinstance(recorded.outcome, Success) else "failed"
         for epoch in recorded.epochs:

@@ -1,4 +1,4 @@
-"""Searches on the recorded table of `tests/recorded`, one trial after another, training nothing.
+"""Searches on a recorded table of `tests/recorded`, one trial after another, training nothing.
 
 Every training of a search has the seed of that search, as in a real one: a seed that was not
 recorded is drawn around the mean of those that were, with the spread measured on the table. Each
@@ -32,8 +32,8 @@ from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.store.reader import BaselineRow, EpochRow, Spend, TrialRow
 from tests.engine.rows import trial_row
-from tests.fakes.recorded import place, recorded, replay
-from tests.recorded.table import BASELINES, GRID, Key, configuration, start
+from tests.recorded.rows import Key
+from tests.recorded.table import BASELINES, Table
 
 ONE_SEED = Rules(seeds=1, extra_seeds=0)
 """What is trained once is accepted where it is better: as Optuna ranks the trials of a study."""
@@ -60,12 +60,14 @@ class Search:
 
     Args:
         spec: what is searched; its space must lie in the table.
+        table: what is replayed; one of those that `BASELINES` belongs to.
         planner: proposes, and is told.
         asked: returns the seconds that a language model took to plan a trial.
         search_id: of the search that a language model is asked for.
     """
 
     spec: SearchSpec
+    table: Table
     planner: Planner
     asked: Callable[[int], float] = lambda number: 0.0
     search_id: int = 1
@@ -75,7 +77,7 @@ class Search:
 
     @cached_property
     def _pruner(self) -> Pruner:
-        return Pruner(self.spec.pruning, start().training.epochs)
+        return Pruner(self.spec.pruning, self.table.first.training.epochs)
 
     @cached_property
     def _baselines(self) -> list[BaselineRow]:
@@ -88,7 +90,7 @@ class Search:
                 self._go_on()
         return [
             Tried(
-                *(place(from_flat(row.config)), row.source, row.state, row.val_mse),
+                *(self.table.place(from_flat(row.config)), row.source, row.state, row.val_mse),
                 *(row.seconds or 0.0, row.asked_seconds),
             )
             for row in self.trials
@@ -120,7 +122,7 @@ class Search:
         """Return the trial that a proposal becomes, not yet judged."""
         number = view.number
         config = from_flat({**view.base, **proposal.changes})
-        found = replay(config)
+        found = self.table.replay(config)
         trained = []
         for epoch in found.epochs:
             trained.append(epoch)
@@ -182,9 +184,9 @@ def _epoch_row(number: int, epoch: Epoch) -> EpochRow:
 
 
 def searched_by_optuna(
-    sampler: BaseSampler, seed: int, trials: int, pruner: BasePruner | None = None
+    table: Table, sampler: BaseSampler, seed: int, trials: int, pruner: BasePruner | None = None
 ) -> list[Tried]:
-    """Return the trials of a study over the grid that begins with trial 0, as Optuna asks for them.
+    """Return the trials of a study over a grid that begins with trial 0, as Optuna asks for them.
 
     Numbers are searched by their position, in order, all else as categories. A repeat is trained
     again, with the same result; what is no valid configuration is told as failed and costs a trial,
@@ -193,18 +195,22 @@ def searched_by_optuna(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # CMA-ES tells that categories are drawn at random
         study = optuna.create_study(sampler=sampler, pruner=pruner or NopPruner())
-        study.enqueue_trial({key: _encoded(key, start().flat()[key]) for key in GRID})
-        return [_asked(study, seed) for _ in range(trials)]
+        first = table.first.flat()
+        study.enqueue_trial(
+            {key: _encoded(values, first[key]) for key, values in table.grid.items()}
+        )
+        return [_asked(study, table, seed) for _ in range(trials)]
 
 
-def _asked(study: optuna.Study, seed: int) -> Tried:
+def _asked(study: optuna.Study, table: Table, seed: int) -> Tried:
     """Ask for a trial, train it and tell what came of it."""
-    trial = study.ask({key: _distribution(values) for key, values in GRID.items()})
-    found = tuple(_decoded(key, trial.params[key]) for key in GRID)
-    if found not in recorded():
+    trial = study.ask({key: _distribution(values) for key, values in table.grid.items()})
+    found = tuple(_decoded(values, trial.params[key]) for key, values in table.grid.items())
+    if found not in table.combinations:
         study.tell(trial, state=TrialState.FAIL)
         return Tried(found, "optuna", "refused", None, 0.0)
-    row, seconds = replay(configuration(dict(zip(GRID, found, strict=True)), seed)), 0.0
+    row = table.replay(table.configuration(table.combinations[found], seed))
+    seconds = 0.0
     for epoch in row.epochs:
         seconds += epoch.seconds
         if epoch.val_mse is not None:
@@ -225,10 +231,10 @@ def _distribution(values: Sequence[Value]) -> BaseDistribution:
     return CategoricalDistribution(values)
 
 
-def _encoded(key: str, value: Value) -> Value:
-    return GRID[key].index(value) if ordered(GRID[key]) else value
+def _encoded(values: Sequence[Value], value: Value) -> Value:
+    return values.index(value) if ordered(tuple(values)) else value
 
 
-def _decoded(key: str, param: Any) -> Value:
-    value: Value = GRID[key][param] if ordered(GRID[key]) else param
+def _decoded(values: Sequence[Value], param: Any) -> Value:
+    value: Value = values[param] if ordered(tuple(values)) else param
     return value

@@ -1,11 +1,11 @@
 """How soon searches are good: `python -m benchmarks.search_efficiency`.
 
-Planners of the product and samplers of Optuna search the recorded table of `tests/recorded`, which
-holds a real training of each of its configurations, so that a search takes seconds and all see the
-same world. All begin with the same trial 0 and train each trial once. A search has reached what is
-waited for with the first trial that is among the best 1 % of the table, by the mean over the
-recorded seeds. Searches of the same seed draw the same noise, and are compared with those of `tpe`
-in pairs, by Wilcoxon's signed-rank test, corrected for their number by Holm.
+Planners of the product and samplers of Optuna search a recorded table (`tests/recorded/space.csv`),
+which holds a real training of each of its configurations, so that a search takes seconds and all
+see the same world. All begin with the same trial 0 and train each trial once. A search has reached
+what is waited for with the first trial that is among the best 1 % of the table, by the mean over
+the recorded seeds. Searches of the same seed draw the same noise, and are compared with those of
+`tpe` in pairs, by Wilcoxon's signed-rank test, corrected for their number by Holm.
 
 Optuna's samplers run in a study of its own over the same grid, numbers by their position; they may
 repeat a configuration, and what is no valid one fails: both cost a trial. The language models of
@@ -14,7 +14,7 @@ the worst configuration that is left, and SmolLM2-135M, which is small enough to
 search and whose answers can hardly be used: it shows what asking in vain costs, no more.
 
 What it does not show: trainings are short and the grid is coarse, so that what is best in it is
-best for 120 steps of training. `tpe` never repeats a configuration, as no planner of the product
+best for 400 steps of training. `tpe` never repeats a configuration, as no planner of the product
 does. The seconds are those of the recorded trainings; planning is not part of them.
 """
 
@@ -51,8 +51,8 @@ from nas_engine.llm import LanguageModel
 from nas_engine.planning import planner_of
 from nas_engine.search import ASKING, PlannerName, Pruning, SearchSpec, default_planner
 from tests.engine.recorded_search import recorded_spec
-from tests.fakes.recorded import best, means
-from tests.recorded.table import GRID, Key
+from tests.recorded.rows import Key
+from tests.recorded.table import COMPARED
 
 TOP = 0.01
 """The share of the table that is waited for."""
@@ -97,12 +97,12 @@ def methods() -> Mapping[str, Callable[[int, int], list[Tried]]]:
 
 
 def _spec(planner: PlannerName, seed: int, trials: int, pruning: Pruning) -> SearchSpec:
-    return recorded_spec(seed, GRID, planner=planner, max_trials=trials, pruning=pruning)
+    return recorded_spec(seed, COMPARED, planner=planner, max_trials=trials, pruning=pruning)
 
 
 def _by_planner(name: PlannerName, seed: int, trials: int, pruning: Pruning = WHOLE) -> list[Tried]:
     spec = _spec(name, seed, trials, pruning)
-    return Search(spec, planner_of(spec, _no_model)).run()
+    return Search(spec, COMPARED, planner_of(spec, _no_model)).run()
 
 
 def _no_model(number: int) -> LanguageModel:
@@ -111,14 +111,15 @@ def _no_model(number: int) -> LanguageModel:
 
 def _by_sampler(name: str, seed: int, trials: int, halving: bool = False) -> list[Tried]:
     pruner = SuccessiveHalvingPruner(HALVING.min_epochs, HALVING.reduction) if halving else None
-    return searched_by_optuna(SAMPLERS[name](seed), seed, trials, pruner)
+    return searched_by_optuna(COMPARED, SAMPLERS[name](seed), seed, trials, pruner)
 
 
 def _by_hybrid(kind: Kind, seed: int, trials: int) -> list[Tried]:
     spec = _spec("hybrid", seed, trials, WHOLE)
-    ranked = [mean.settings for mean in means()]
+    ranked = [mean.settings for mean in COMPARED.means]
     with served(kind, ranked, seed) as url, asking(spec, url) as model:
-        return Search(spec, planner_of(spec, model), model.seconds, model.search_id).run()
+        planner = planner_of(spec, model)
+        return Search(spec, COMPARED, planner, model.seconds, model.search_id).run()
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Found:
 
     def needs(self, budget: int | None = None) -> list[Need]:
         """Return what each needed, of its budget or of a smaller one."""
-        wanted, budget = best(TOP), budget or self.budget
+        wanted, budget = COMPARED.best(TOP), budget or self.budget
         return [needed(tried, wanted, budget) for tried in self.searches]
 
     def curve(self, budget: int) -> list[float]:
@@ -169,7 +170,7 @@ class Found:
 
 def worth() -> Mapping[Key, float]:
     """Return the mean val_mse over the recorded seeds by configuration."""
-    return {mean.key: mean.val_mse for mean in means()}
+    return {mean.key: mean.val_mse for mean in COMPARED.means}
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -316,8 +317,8 @@ def tell(every: Mapping[str, Found], seeds: int) -> None:
     """Print all tables."""
     rows, tpe, default = list(every.values()), every[TPE], every[default_planner(False)]
     click.echo(
-        f"{len(means())} configurations, of which the best {len(best(TOP))} are waited for; "
-        f"{seeds} seeds. Without a key the product\nsearches by `{default.name}`.\n\n"
+        f"{len(COMPARED.means)} configurations, of which the best {len(COMPARED.best(TOP))} are "
+        f"waited for; {seeds} seeds. Without a key the product\nsearches by `{default.name}`.\n\n"
         "Trials and seconds of training until one of the best was trained: median and quartiles; "
         "a search\nthat did not get there needed more (>) than all that it had, and more than any "
         "that did. Fewer:more:\nseeds that needed fewer and more trials than `tpe` of as many "

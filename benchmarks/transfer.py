@@ -1,10 +1,9 @@
 """Trials needed with and without lessons of an earlier search: `python -m benchmarks.transfer`.
 
-Searches by TPE on tables of real trainings (the core of `tests/recorded`, and
-`benchmarks/transfer_tables.py` for those that are learned from): the same seeds with and without
-lessons, compared in pairs by Wilcoxon's signed-rank test. A search that learns from one whose order
-is turned around, and which is claimed to be the same task, shows what a lesson costs that is as
-wrong as can be.
+Searches by TPE on tables of real trainings (`tests/recorded`, and `benchmarks/transfer_tables.py`
+for those that are learned from): the same seeds with and without lessons, compared in pairs by
+Wilcoxon's signed-rank test. A search that learns from one whose order is turned around, and which
+is claimed to be the same task, shows what a lesson costs that is as wrong as can be.
 """
 
 from __future__ import annotations
@@ -20,13 +19,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 from tqdm import tqdm
 
 from benchmarks.marks import Mark, announce, judge
-from benchmarks.transfer_tables import FAR, NEAR, RECORDED, Recorded, add_walks
+from benchmarks.transfer_tables import FAR, NEAR, add_walks
 from data.registry import find
 from data.traits import traits
 from informer.config import from_flat
@@ -41,7 +39,8 @@ from nas_engine.similarity import Similarity, Task, similarity
 from nas_engine.store.reader import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
-from tests.recorded.table import GRID, TABLE, Key, combinations, read_rows, start
+from tests.recorded.rows import Key
+from tests.recorded.table import TESTED, Table
 
 WITHIN = 0.01
 """Of the best val_mse of the table: the quality that is waited for."""
@@ -54,23 +53,17 @@ class Landscape:
     """A task whose every configuration has been trained."""
 
     name: str
-    path: Path
+    table: Table
     upside_down: bool = False  # the best configuration has the error of the worst, and so on
-
-    @property
-    def recorded(self) -> Recorded:
-        """The task, and which part of the table is searched."""
-        return RECORDED.get(self.path, Recorded({}, {}))
 
     @functools.cached_property
     def errors(self) -> Errors:
         """val_mse by the values of the settings, at the seed of the defaults."""
-        seed = start().training.seed
-        searched = {tuple(settings.values()) for settings in combinations(self.recorded.grid)}
+        seed = self.table.first.training.seed
         found = {
-            row.key[:-1]: row.outcome.val_mse
-            for row in read_rows(self.path)
-            if row.seed == seed and row.key[:-1] in searched and isinstance(row.outcome, Success)
+            row.key: row.outcome.val_mse
+            for row in self.table.read()
+            if row.seed == seed and isinstance(row.outcome, Success)
         }
         if not self.upside_down:
             return found
@@ -80,10 +73,7 @@ class Landscape:
 
     def spec(self, seed: int, trials: int, lessons: tuple[int, ...] = ()) -> SearchSpec:
         """Return a search of which every trial is in the table."""
-        spec = recorded_spec(seed, self.recorded.grid, max_trials=trials)
-        return spec.model_copy(
-            update={"settings": {**spec.settings, **self.recorded.task}, "lessons": lessons}
-        )
+        return recorded_spec(seed, self.table, max_trials=trials, lessons=lessons)
 
     @functools.cached_property
     def task(self) -> Task:
@@ -119,7 +109,7 @@ def searched(
         )
         proposal = _proposal(view, planner)
         config = from_flat({**view.base, **proposal.changes}).flat()
-        error = table.errors.get(tuple(config[key] for key in GRID))
+        error = table.errors.get(tuple(config[key] for key in table.table.grid))
         better = error is not None and (best is None or error < (best.val_mse or math.inf))
         row = dataclasses.replace(
             trial_row(len(trials), {}),
@@ -246,11 +236,11 @@ def _paired(found: Sequence[float], without: Sequence[float]) -> str:
 def transfers() -> list[Transfer]:
     """Return what is compared; the data of all tasks must be there."""
     day, longer, walks = (
-        Landscape("ETTh1 at horizon 24", TABLE),
+        Landscape("ETTh1 at horizon 24", TESTED),
         Landscape("ETTh1 at horizon 96", NEAR),
         Landscape("random walks", FAR),
     )
-    wrong = Landscape("the same upside down", TABLE, upside_down=True)
+    wrong = Landscape("the same upside down", TESTED, upside_down=True)
     return [
         Transfer(day, longer, similarity(day.task, longer.task), PARTS),
         Transfer(longer, day, similarity(longer.task, day.task), PARTS[:1]),

@@ -4,10 +4,10 @@ The forest and its use follow SMAC (Hutter, Hoos and Leyton-Brown 2011, sections
 trees' mean is the expected error, their deviation its uncertainty.
 
 What it expects of a proposal is kept as an interval that should hold the improvement with
-probability `LEVEL`, 80 %. In 9 searches of 40 trials on the core of the recorded table (6 by TPE,
-3 at random; `python -m benchmarks.foresight`) such intervals held 100 % of 36 with 8 to 11 results
-known, 91 % of 162 with 12 to 29, and 87 % of 90 from 30 on, where TPE tries corners that no result
-is near to; by the spread of the trees alone it would be 69 % of these last.
+probability `LEVEL`, 80 %. In 9 searches of 40 trials on the recorded table (6 by TPE, 3 at random;
+`python -m benchmarks.foresight`) such intervals held 100 % of 36 with 8 to 11 results known, 91 %
+of 162 with 12 to 29, and 87 % of 90 from 30 on, where TPE tries corners that no result is near to;
+by the spread of the trees alone it would be 69 % of these last.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from benchmarks.search_efficiency import _quartiles
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Pruning
 from tests.engine.recorded_search import recorded_spec
-from tests.fakes.recorded import recorded
-from tests.recorded.table import Key, Settings
+from tests.recorded.rows import Key, Settings
+from tests.recorded.table import TESTED
 
 A: Key = ("a",)
 B: Key = ("b",)
@@ -94,22 +94,22 @@ def test_the_oracle_knows_the_best_tenth_but_not_its_order() -> None:
 
 
 def test_all_searches_begin_with_the_same_trial_and_the_same_noise() -> None:
-    planned = Search(recorded_spec(5000, max_trials=6), OptunaPlanner("random")).run()
-    sampled = searched_by_optuna(RandomSampler(seed=5000), 5000, 6)
-    (other,) = Search(recorded_spec(6000, max_trials=1), OptunaPlanner("random")).run()
+    planned = Search(recorded_spec(5000, max_trials=6), TESTED, OptunaPlanner("random")).run()
+    sampled = searched_by_optuna(TESTED, RandomSampler(seed=5000), 5000, 6)
+    (other,) = Search(recorded_spec(6000, max_trials=1), TESTED, OptunaPlanner("random")).run()
     assert (planned[0].key, planned[0].val_mse) == (sampled[0].key, sampled[0].val_mse)
     assert planned[0].seconds == sampled[0].seconds > 0
     assert other.key == planned[0].key and other.val_mse != planned[0].val_mse
     assert len({trial.key for trial in planned}) == 6
-    assert {t.key for t in [*planned, *sampled] if t.state != "refused"} <= recorded().keys()
+    assert {t.key for t in [*planned, *sampled] if t.state != "refused"} <= TESTED.recorded.keys()
 
 
 def test_pruned_trials_cost_the_epochs_that_were_trained() -> None:
     spec = recorded_spec(5000, max_trials=12, pruning=Pruning(method="successive_halving"))
-    trials = Search(spec, OptunaPlanner("random")).run()
+    trials = Search(spec, TESTED, OptunaPlanner("random")).run()
     pruned = [trial for trial in trials if trial.state == "pruned"]
     assert pruned and trials[0].state == "completed"
     for trial in pruned:
-        whole = [epoch.seconds for epoch in recorded()[trial.key][0].epochs]
+        whole = [epoch.seconds for epoch in TESTED.recorded[trial.key][0].epochs]
         assert trial.val_mse is None
         assert 0 < trial.seconds < 0.9 * sum(whole)

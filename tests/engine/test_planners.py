@@ -35,7 +35,8 @@ from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import epoch_rows, no_epochs, trial_row
 from tests.fakes import llm_server
 from tests.fakes.llm_server import Reply, Request, serving
-from tests.fakes.recorded import RecordedTrainer, ranked, value
+from tests.fakes.recorded import RecordedTrainer
+from tests.recorded.table import TESTED
 
 BUDGET = 30
 START = SearchSpec().base().flat()
@@ -62,7 +63,7 @@ def of_rank(share: float) -> Script:
 
     At 0 it knows the best ones, at 1 it names the worst, and never one that it has named before.
     """
-    ordered = [settings for settings, _ in ranked()]
+    ordered = [settings for settings, _ in TESTED.ranked]
     first = round(share * (len(ordered) - 1))
     towards = ordered[first:] if share < 0.5 else ordered[first::-1]
     named = iter(towards)
@@ -106,7 +107,7 @@ def test_a_planner_keeps_the_contract_over_30_trials(
         assert problems(trial.config) == []
         assert all(fields()[key].active(trial.config) for key in trial.changes)
         assert trial.hypothesis
-    assert best(state) < 0.8 * value(state.search.spec.base())
+    assert best(state) < 0.8 * TESTED.value(state.search.spec.base())
 
 
 def test_an_optimiser_goes_on_alike_from_the_same_results(
@@ -266,7 +267,7 @@ def so_far(state: AgentState) -> list[float]:
     """Return the least error after each trial."""
     curve: list[float] = []
     for row in state.trials:
-        error = value(from_flat(row.config))
+        error = TESTED.value(from_flat(row.config))
         curve.append(min([*curve[-1:], error]))
     return curve
 

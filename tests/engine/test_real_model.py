@@ -20,9 +20,10 @@ from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.recorded_search import recorded_spec
-from tests.fakes.recorded import RecordedTrainer, noise
+from tests.fakes.recorded import RecordedTrainer
 from tests.fakes.small_model import serving_model
 from tests.pages import seed
+from tests.recorded.table import TESTED
 
 
 @pytest.fixture
@@ -101,4 +102,4 @@ def test_a_hybrid_with_a_small_real_model_does_no_worse_than_the_optimiser(tmp_p
     best, reference = get_best_run(together), get_best_run(alone)
     assert best is not None and best.val_mse is not None
     assert reference is not None and reference.val_mse is not None
-    assert best.val_mse <= reference.val_mse * (1 + noise())
+    assert best.val_mse <= reference.val_mse * (1 + TESTED.noise)

@@ -29,7 +29,7 @@ from nas_engine.search import Limits, SearchSpec
 from nas_engine.store.reader import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
-from tests.fakes.recorded import replay
+from tests.recorded.table import TESTED
 
 SPEND = Spend(0, 0, 0, 0.0, 0, 0.0)
 BOTH: dict[str, Any] = {"objectives": ("val_mse", "parameters")}
@@ -78,7 +78,7 @@ def searched(kind: Any, seed: int, count: int, **facts: Any) -> list[TrialRow]:
         view = dataclasses.replace(view_of(rows, **spec.model_dump()), max_trials=count)
         changes = planner.propose(view).changes if number else {}
         config = {**view.parent, **changes} if number else dict(view.base)
-        outcome = replay(from_flat(config)).outcome
+        outcome = TESTED.replay(from_flat(config)).outcome
         assert isinstance(outcome, Success), "no training of the table failed"
         slow = outcome.parameters / (10_000 if config["model.tokens"] == "step" else 30_000)
         measured = {"latency_ms": slow, "parameters": outcome.parameters, "accepted": number == 0}

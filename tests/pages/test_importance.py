@@ -15,7 +15,7 @@ from pages._parts.analysis.importance import (
     importance_text,
 )
 from tests.pages.analysed import additive
-from tests.recorded import table
+from tests.recorded.table import TESTED
 
 
 def shares(settings: pd.DataFrame, errors: pd.Series) -> dict[str, float]:
@@ -100,10 +100,10 @@ def test_importance_is_that_of_the_formula_and_the_same_each_time() -> None:
 
 def test_importance_agrees_with_optuna_on_recorded_trainings() -> None:
     """PED-ANOVA asks what sets the better half apart, which is another measure of the same."""
-    rows = [row for row in table.read_rows(table.TABLE) if table.in_core(row.key[:-1])]
+    rows = [row for row in TESTED.read() if isinstance(row.outcome, Success)]
     errors = [row.outcome.val_mse for row in rows if isinstance(row.outcome, Success)]
     space: dict[str, BaseDistribution] = {
-        key: CategoricalDistribution(values) for key, values in table.CORE.items()
+        key: CategoricalDistribution(values) for key, values in TESTED.grid.items()
     }
     study = optuna.create_study()
     study.add_trials(

@@ -1,176 +1,276 @@
-"""A table of real trainings on ETTh1, recorded by `benchmarks/make_table.py`.
+"""Tables of real trainings, recorded by `benchmarks/make_table.py`, and what they are replayed as.
 
-It is a full grid: every valid combination of the values of `GRID`, all else as in `START`, with
-the seed of the defaults; some combinations have further seeds, from which the noise is known. Tests
-search `CORE`, a part of it that takes fewer trials.
+A table is a full grid: every valid combination of some values, all else as in trial 0, with the
+seed of the defaults; some combinations have further seeds, from which the noise is known.
 """
 
 from __future__ import annotations
 
-import csv
-import functools
-import io
+import dataclasses
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import random
+import statistics
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from informer.config import PRESETS, RunConfig, TrainingConfig, Value, problems
-from informer.files import replace_text
-from informer.rundir import Epoch, Failure, Success
-from informer.schedule import learning_rate
-
-FOLDER = Path(__file__).resolve().parent
-TABLE, BASELINES = FOLDER / "etth1.csv", FOLDER / "baselines.json"
-
-Grid = Mapping[str, tuple[Value, ...]]
-
-GRID: Grid = {
-    "model.skip": (False, True),
-    "model.normalisation": ("none", "standardise", "revin", "last"),
-    "data.seq_len": (48, 96, 168),
-    "model.head": ("linear", "step_linear"),
-    "model.tokens": ("step", "patch", "inverted"),
-    "model.d_model": (16, 32, 64),
-    "training.optimizer_params.lr": (1e-4, 1e-3, 1e-2),
-}
-CORE: Grid = {**GRID, "model.skip": (False,), "model.tokens": ("step", "patch")}
-"""The part that was recorded first, 432 configurations; published figures were measured on it."""
-
-START: Mapping[str, Value] = {
-    "model.head": "linear",
-    "model.distil": False,
-    "model.e_layers": 1,
-    "model.attention": "none",
-    "model.d_ff": 64,
-    "training.epochs": 4,
-    "training.steps_per_epoch": 30,
-    "training.device": "cpu",
-}
-"""Settings of trial 0 that differ from preset `small`; chosen so that a training takes seconds."""
-
-Settings = dict[str, Value]
-Key = tuple[Value, ...]
-"""The values of the settings of `GRID`, in its order: a configuration of the table."""
-
-ERRORS = ("val_mse", "val_mae", "test_mse", "test_mae")
-_RESULTS = (*ERRORS, "best_epoch", "parameters")
-CURVES = ("train_loss", "val_mse", "val_mae")
-_COLUMNS = (
-    *GRID,
-    "seed",
-    *_RESULTS,
-    "seconds",
-    *(f"{name} by epoch" for name in CURVES),
-    *("error_class", "error"),
+from informer.config import PRESETS, RunConfig, Value, problems
+from informer.rundir import Record, Success
+from tests.recorded.rows import (
+    CURVES,
+    ERRORS,
+    Grid,
+    Key,
+    Row,
+    Settings,
+    read_rows,
+    write_rows,
 )
 
-
-@functools.cache
-def start() -> RunConfig:
-    """Return the configuration of trial 0."""
-    return PRESETS["small"].config(START)
-
-
-def combinations(grid: Grid = GRID) -> list[Settings]:
-    """Return the settings of every valid configuration of a grid."""
-    fixed = start().flat()
-    each = (dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values()))
-    return [settings for settings in each if not problems({**fixed, **settings})]
-
-
-def configuration(settings: Mapping[str, Value], seed: int) -> RunConfig:
-    """Return the configuration that `settings` of the grid mean."""
-    return start().with_changes({**settings, "training.seed": seed})
-
-
-def in_core(key: Key) -> bool:
-    """Return whether a configuration of the table belongs to `CORE`."""
-    return all(given in values for given, values in zip(key, CORE.values(), strict=True))
+FOLDER = Path(__file__).resolve().parent
+BASELINES = FOLDER / "baselines.json"
+"""Forecasts without training for the data of `TESTED` and of `COMPARED`."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One training: what was varied, the epochs, and how it ended."""
+class Mean:
+    """A configuration of a table: means over the trainings with the recorded seeds."""
 
     settings: Settings
-    seed: int
-    epochs: tuple[Epoch, ...]
-    outcome: Success | Failure
+    val_mse: float  # of the trainings that succeeded, infinite where none did
+    seconds: float  # of training, whether it succeeded or not
 
     @property
     def key(self) -> Key:
-        """What no two rows of a table share."""
-        return (*self.settings.values(), self.seed)
+        """Which configuration it is."""
+        return tuple(self.settings.values())
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Replace the file by `rows`, in the order of the grid; figures have six significant digits."""
-    rank = _rank()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        _cells(row) for row in sorted(rows, key=lambda row: (rank[row.key[:-1]], row.seed))
-    )
-    replace_text(path, text.getvalue())
+@dataclass(frozen=True, eq=False)
+class Table:
+    """What is trained, and what came of it."""
+
+    path: Path
+    grid: Grid
+    start: Mapping[str, Value]  # settings of trial 0 that differ from preset `small`
+    thrice: int = 0  # configurations with two seeds more, besides trial 0
+    twice: int = 0  # configurations with one seed more
+
+    # -- what is trained -------------------------------------------------------------------------
+
+    @cached_property
+    def first(self) -> RunConfig:
+        """The configuration of trial 0."""
+        return PRESETS["small"].config(self.start)
+
+    @cached_property
+    def combinations(self) -> Mapping[Key, Settings]:
+        """The settings of every valid configuration, in the order of the grid."""
+        fixed = self.first.flat()
+        each = (dict(zip(self.grid, key, strict=True)) for key in self._product())
+        valid = (settings for settings in each if not problems({**fixed, **settings}))
+        return {tuple(settings.values()): settings for settings in valid}
+
+    def _product(self) -> Iterable[Key]:
+        return itertools.product(*self.grid.values())
+
+    def trainings(self) -> list[tuple[Settings, int]]:
+        """Return all trainings: the settings that vary, and the seed."""
+        values, first = self.first.flat(), self.first.training.seed
+        begins = {key: values[key] for key in self.grid}
+        others = [settings for settings in self.combinations.values() if settings != begins]
+        more = [begins, *random.Random(0).sample(others, self.thrice)] if self.thrice else []
+        rest = [settings for settings in self.combinations.values() if settings not in more]
+        return [
+            *((settings, first) for settings in self.combinations.values()),
+            *((settings, first + seed) for settings in more for seed in (1, 2)),
+            *((settings, first + 1) for settings in random.Random(1).sample(rest, self.twice)),
+        ]
+
+    def configuration(self, settings: Mapping[str, Value], seed: int) -> RunConfig:
+        """Return the configuration that `settings` of the grid mean."""
+        return self.first.with_changes({**settings, "training.seed": seed})
+
+    def place(self, config: RunConfig) -> Key:
+        """Return which configuration of the table one is.
+
+        Raises:
+            LookupError: it lies outside the grid.
+        """
+        flat, fixed = config.flat(), self.first.flat()
+        for key, given in flat.items():
+            if given not in self.grid.get(key, (fixed[key],)) and key != "training.seed":
+                raise LookupError(
+                    f"No training with {key} {given} was recorded in {self.path.name}: vary only "
+                    "the settings of its grid in tests/recorded/table.py, among its values, and "
+                    "begin with its start."
+                )
+        return tuple(flat[key] for key in self.grid)
+
+    # -- the file --------------------------------------------------------------------------------
+
+    def read(self) -> list[Row]:
+        """Return the rows of the file; none where there is no file."""
+        return read_rows(self.path, self.grid, self.configuration)
+
+    def write(self, rows: Iterable[Row]) -> None:
+        """Replace the file by `rows`."""
+        write_rows(self.path, self.grid, rows)
+
+    @cached_property
+    def recorded(self) -> Mapping[Key, Sequence[Row]]:
+        """The rows of the file by their configuration, in the order of their seeds."""
+        rows: dict[Key, list[Row]] = {}
+        for row in self.read():
+            rows.setdefault(row.key, []).append(row)
+        return rows
+
+    # -- what came of it -------------------------------------------------------------------------
+
+    @cached_property
+    def noise(self) -> float:
+        """The relative spread of val_mse between seeds, measured on the table.
+
+        It is the root of the mean variance (with n - 1) of ln val_mse, over all configurations that
+        were trained with several seeds.
+        """
+        logs = [[math.log(error) for error in _errors(rows)] for rows in self.recorded.values()]
+        spreads = (statistics.variance(each) for each in logs if len(each) > 1)
+        return math.sqrt(statistics.fmean(spreads))
+
+    def replay(self, config: RunConfig) -> Row:
+        """Return what training `config` gives.
+
+        With a seed that was recorded, that is its row. With another, all errors of the
+        configuration's first row are scaled so that val_mse is drawn around the mean of the
+        recorded seeds with the relative spread `noise`: the same draw each time. What failed with
+        every recorded seed fails.
+
+        Raises:
+            LookupError: the configuration lies outside the grid, or is not recorded yet.
+        """
+        key, seed = self.place(config), config.training.seed
+        rows = self.recorded.get(key)
+        if rows is None:
+            told = f"No training of {key} was recorded in {self.path.name} yet"
+            raise LookupError(f"{told}: python -m benchmarks.make_table {self.path.stem}")
+        for row in rows:
+            if row.seed == seed:
+                return row
+        trained = [row for row in rows if isinstance(row.outcome, Success)]
+        if not trained:
+            return dataclasses.replace(rows[0], seed=seed)
+        draw = random.Random(repr((rows[0].settings, seed))).gauss(0, self.noise)
+        wanted = statistics.fmean(_errors(rows)) * math.exp(draw)
+        return _scaled(trained[0], seed, wanted / _errors(trained)[0])
+
+    def value(self, config: RunConfig) -> float:
+        """Return the val_mse of training `config`, infinite where that fails; as `replay`."""
+        outcome = self.replay(config).outcome
+        return outcome.val_mse if isinstance(outcome, Success) else math.inf
+
+    @cached_property
+    def ranked(self) -> Sequence[tuple[Settings, float]]:
+        """All settings with their val_mse at the default seed, the best first."""
+        seed = self.first.training.seed
+        found = [
+            (settings, self.value(self.configuration(settings, seed)))
+            for settings in self.combinations.values()
+        ]
+        return sorted(found, key=lambda pair: pair[1])
+
+    @cached_property
+    def means(self) -> Sequence[Mean]:
+        """Every configuration that was trained, the best first."""
+        found = [
+            Mean(
+                rows[0].settings,
+                statistics.fmean(_errors(rows) or [math.inf]),
+                statistics.fmean(row.seconds for row in rows),
+            )
+            for rows in self.recorded.values()
+        ]
+        return sorted(found, key=lambda mean: mean.val_mse)
+
+    def best(self, share: float) -> Set[Key]:
+        """Return the best `share` of the configurations by their mean, rounded up.
+
+        `place` tells whether a configuration is one of them.
+        """
+        return {mean.key for mean in self.means[: math.ceil(share * len(self.means))]}
 
 
-@functools.cache
-def _rank() -> Mapping[Key, int]:
-    return {tuple(settings.values()): place for place, settings in enumerate(combinations())}
+def _errors(rows: Iterable[Row]) -> list[float]:
+    return [row.outcome.val_mse for row in rows if isinstance(row.outcome, Success)]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file that `write_rows` wrote; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [_row(cells) for cells in csv.DictReader(file)]
+def _scaled(row: Row, seed: int, factor: float) -> Row:
+    def scale(record: Record, names: Iterable[str]) -> dict[str, float | None]:
+        errors = {name: getattr(record, name) for name in names}
+        return {name: error and error * factor for name, error in errors.items()}
+
+    epochs = tuple(epoch.model_copy(update=scale(epoch, CURVES)) for epoch in row.epochs)
+    outcome = row.outcome.model_copy(update=scale(row.outcome, ERRORS))
+    return Row(row.settings, seed, epochs, outcome)
 
 
-def _cells(row: Row) -> Mapping[str, object]:
-    curves = {
-        f"{name} by epoch": " ".join(_number(getattr(epoch, name)) for epoch in row.epochs)
-        for name in CURVES
-    }
-    seconds = _number(sum(epoch.seconds for epoch in row.epochs))
-    cells = {**row.settings, "seed": row.seed, "seconds": seconds, **curves}
-    if isinstance(row.outcome, Failure):
-        return {**cells, "error_class": row.outcome.error_class, "error": row.outcome.message}
-    return cells | {name: _number(getattr(row.outcome, name)) for name in _RESULTS}
+TESTED = Table(
+    path=FOLDER / "etth1.csv",
+    grid={
+        "model.normalisation": ("none", "standardise", "revin", "last"),
+        "data.seq_len": (48, 96, 168),
+        "model.head": ("linear", "step_linear"),
+        "model.tokens": ("step", "patch"),
+        "model.d_model": (16, 32, 64),
+        "training.optimizer_params.lr": (1e-4, 1e-3, 1e-2),
+    },
+    start={
+        "model.head": "linear",
+        "model.distil": False,
+        "model.e_layers": 1,
+        "model.attention": "none",
+        "model.d_ff": 64,
+        "training.epochs": 4,
+        "training.steps_per_epoch": 30,
+        "training.device": "cpu",
+    },
+    thrice=60,
+)
+"""What tests search: 432 configurations, each trained for a second or two, far from converged."""
 
-
-def _number(value: float | None) -> str:
-    return "nan" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _row(cells: Mapping[str, str]) -> Row:
-    settings = {
-        key: next(value for value in values if str(value) == cells[key])
-        for key, values in GRID.items()
-    }
-    seed = int(cells["seed"])
-    epochs = tuple(_epochs(cells, configuration(settings, seed).training))
-    outcome: Success | Failure
-    if cells["error"]:
-        failure = {"error_class": cells["error_class"], "message": cells["error"]}
-        outcome = Failure.model_validate(failure)
-    else:
-        figures = {name: float(cells[name]) for name in (*_RESULTS, "seconds")}
-        outcome = Success.model_validate({**figures, "epochs": len(epochs), "device": "cpu"})
-    return Row(settings, seed, epochs, outcome)
-
-
-def _epochs(cells: Mapping[str, str], training: TrainingConfig) -> Iterator[Epoch]:
-    curves = [map(float, cells[f"{name} by epoch"].split()) for name in CURVES]
-    points, steps = list(zip(*curves, strict=True)), training.steps_per_epoch
-    for place, errors in enumerate(points):
-        finite = [error if math.isfinite(error) else None for error in errors]
-        yield Epoch(
-            epoch=place + 1,
-            **dict(zip(CURVES, finite, strict=True)),
-            lr=learning_rate(training, place * steps, steps),
-            seconds=float(cells["seconds"]) / len(points),
-        )
+COMPARED = Table(
+    path=FOLDER / "space.csv",
+    grid={
+        "model.normalisation": ("none", "standardise", "revin", "last"),
+        "data.seq_len": (96, 168),
+        "model.tokens": ("patch", "inverted"),
+        "model.attention": ("none", "full"),
+        "model.norm": ("post", "none"),
+        "model.skip": (False, True),
+        "model.d_model": (16, 64),
+        "training.criterion_class": ("MSELoss", "L1Loss"),
+        "training.optimizer_params.lr": (3e-4, 1e-3, 3e-3),
+    },
+    start={
+        "model.head": "linear",
+        "model.distil": False,
+        "model.e_layers": 1,
+        "model.d_ff": 128,
+        "model.temporal": "none",
+        "model.tokens": "patch",
+        "model.attention": "full",
+        "model.dropout": 0.1,
+        "data.batch_size": 64,
+        "training.scheduler_class": "CosineAnnealingLR",
+        "training.epochs": 4,
+        "training.patience": 4,
+        "training.steps_per_epoch": 100,
+        "training.device": "cpu",
+        "training.optimizer_params.lr": 1e-3,
+    },
+    thrice=60,
+    twice=60,
+)
+"""What searches are compared on: 1,152 configurations, trained long enough that structure shows."""
