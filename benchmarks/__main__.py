@@ -69,7 +69,7 @@ INHERITED = (
 PLAN: Mapping[str, Benchmark] = {
     "found": Benchmark(
         (
-            f"{DAY} --minutes 1 --seeds 2 --rule seeds=1 --set training.epochs=2 "
+            f"{DAY} --minutes 2 --seeds 2 --rule seeds=1 --set training.epochs=2 "
             "--set training.steps_per_epoch=50",
         ),
         (
