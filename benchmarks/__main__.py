@@ -259,7 +259,7 @@ def chosen(names: Sequence[str]) -> dict[str, Benchmark]:
     return {name: one for name, one in PLAN.items() if not names or name in names}
 
 
-@click.command()
+@click.command(epilog=f"There are: {', '.join(PLAN)}. Each has --help: python -m benchmarks.NAME.")
 @click.argument("names", nargs=-1)
 @click.option("--full", is_flag=True, help="The long forms, which take hours.")
 @click.option(

@@ -27,6 +27,7 @@ from informer import estimate
 from informer.config import Choices, RunConfig, Value, fields, from_flat, problems
 from informer.rundir import RunDir
 from informer.training import Training, use_threads
+from nas_engine.cli.common import plainly
 
 TASKS: dict[str, tuple[Value, ...]] = {
     "data.features": ("M", "M", "S", "MS"),
@@ -137,6 +138,7 @@ def report(name: str, ratios: Sequence[float]) -> None:
 @click.command()
 @click.option("--count", default=90, show_default=True, help="Configurations to measure.")
 @click.option("--seed", default=1, show_default=True)
+@plainly
 def main(count: int, seed: int) -> None:
     """Print the fit and the errors."""
     announce()

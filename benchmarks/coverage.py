@@ -28,6 +28,7 @@ from informer.forecaster import forecaster
 from informer.intervals import Coverage, Intervals, Level, calibrated, follow, spread
 from informer.rundir import RunDir, Success
 from informer.training import train, use_threads
+from nas_engine.cli.common import plainly
 
 LEVELS = (0.8, 0.9)
 LENGTHS = (0, 100, 250, 500, 1000)
@@ -213,6 +214,7 @@ def _worst_step(intervals: Intervals, level: Level, part: Part) -> float:
     show_default="all",
     help="What is trained where no folder is given; repeatable.",
 )
+@plainly
 def main(folders: tuple[Path, ...], names: tuple[str, ...]) -> None:
     """Print two Markdown tables about the trainings in FOLDERS, or about some made here."""
     use_threads(1)

@@ -19,6 +19,7 @@ from benchmarks.train_speed import VARIANTS, configuration
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.rundir import RunDir, Success
 from informer.training import train, use_threads
+from nas_engine.cli.common import plainly
 
 CORRECTED = "faults of the published code corrected"
 
@@ -51,6 +52,7 @@ def of_variant(name: str, width: int) -> RunConfig:
 @click.option("--steps", default=0, show_default=True, help="Steps per epoch; 0 means all windows.")
 @click.option("--threads", default=2, show_default=True)
 @click.option("--variant", "chosen", multiple=True, help="By default all.")
+@plainly
 def main(
     width: int, seeds: int, epochs: int, steps: int, threads: int, chosen: tuple[str, ...]
 ) -> None:

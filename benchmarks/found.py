@@ -160,8 +160,9 @@ def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
     if best is None:
         why = " ".join(f"Trial {t.number}: {t.error}" for t in state.trials if t.error)[:500]
         raise click.ClickException(
-            "No trial of the search is accepted: there is nothing to judge. "
-            f"{state.search.reason} {why}".strip()
+            "There is nothing to judge: no trial of the search came to its end and was accepted. "
+            f"{state.search.reason} {why} Give it more --minutes, or shorter trainings by "
+            "--set training.epochs=N."
         )
     if small is None:
         return {"found": best}

@@ -26,7 +26,7 @@ from informer.model import Informer
 from informer.orders import Orders
 from informer.rundir import Epoch, RunDir, Success
 from informer.training import train, use_threads
-from nas_engine.cli.common import assignments
+from nas_engine.cli.common import assignments, plainly
 from nas_engine.inheritance import (
     DEVIATIONS,
     Expected,
@@ -167,6 +167,7 @@ def marks(done: Sequence[Trained], rules: Rules) -> Iterator[Mark]:
 @click.option("--seed", default=1, show_default=True, help="Of what is proposed.")
 @click.option("--set", "settings", multiple=True, help="KEY=VALUE of trial 0; repeatable.")
 @click.option("--threads", default=1, show_default=True)
+@plainly
 def main(
     trials: int,
     epochs: int,

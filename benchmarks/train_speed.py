@@ -23,6 +23,7 @@ from benchmarks import reference
 from benchmarks.marks import Mark, announce, judge
 from informer.config import PUBLISHED, RunConfig, Value
 from informer.rundir import RunDir
+from nas_engine.cli.common import plainly
 
 REFERENCE = "Informer2020"
 WIDTHS: Mapping[int, dict[str, Value]] = {
@@ -169,6 +170,7 @@ def peak_of_this_process() -> float:
 @click.option("--rounds", default=9, show_default=True)
 @click.option("--widths", type=int, multiple=True, default=tuple(WIDTHS), show_default=True)
 @click.option("--serve", "what", hidden=True, help="Be one of the processes that are measured.")
+@plainly
 def main(
     directory: Path, threads: int, rounds: int, widths: tuple[int, ...], what: str | None
 ) -> None:

@@ -29,6 +29,7 @@ from data.registry import find
 from data.traits import traits
 from informer.config import from_flat
 from informer.rundir import Success
+from nas_engine.cli.common import plainly
 from nas_engine.lessons import Lessons, Source, lessons_of
 from nas_engine.planners.base import View, first_proposal
 from nas_engine.planners.earlier import past_proposal
@@ -253,6 +254,7 @@ def transfers() -> list[Transfer]:
 @click.option("--seeds", default=8, show_default=True, type=click.IntRange(2))
 @click.option("--trials", default=30, show_default=True, type=click.IntRange(5))
 @click.option("--workers", default=2, show_default=True, type=click.IntRange(1))
+@plainly
 def main(seeds: int, trials: int, workers: int) -> None:
     """Compare searches with and without lessons."""
     announce()

@@ -48,6 +48,7 @@ from benchmarks.reference import option
 from data.source import locate
 from informer.conduct import NICENESS
 from informer.config import PUBLISHED, RunConfig, Value
+from nas_engine.cli.common import plainly
 from nas_engine.commands import Command, Enqueue, Start, send
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.store.reader import reading
@@ -340,6 +341,7 @@ def compared(measured: Mapping[str, Sequence[Block]]) -> Iterator[str]:
 @click.option("--steps", default=0, show_default=True, help="Of an epoch; 0: all windows.")
 @click.option("--seed", default=2021, show_default=True, help="Of the configurations.")
 @click.option("--published-only", is_flag=True, help="Leave out what does other work.")
+@plainly
 def main(
     directory: Path,
     rounds: int,

@@ -11,7 +11,7 @@ import click
 from pydantic import ValidationError
 
 from data.registry import DataError
-from informer.config import Value
+from informer.config import ConfigError, Value
 from nas_engine.api import SearchError, load_agent_state
 from nas_engine.search import Timer
 from nas_engine.settings import SettingsError, load_settings
@@ -36,7 +36,14 @@ def plainly(command: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
-        except (SearchError, StoreError, SettingsError, SpaceError, DataError) as error:
+        except (
+            ConfigError,
+            SearchError,
+            StoreError,
+            SettingsError,
+            SpaceError,
+            DataError,
+        ) as error:
             raise Refused(str(error)) from None
         except ValidationError as error:
             fault = error.errors()[0]
