@@ -250,6 +250,14 @@ def test_a_configuration_outside_the_grid_is_refused(change: dict[str, Value]) -
         TESTED.value(TESTED.first.with_changes(change))
 
 
+def test_a_configuration_that_is_not_recorded_yet_is_told_with_what_records_it(
+    tmp_path: Path,
+) -> None:
+    table = dataclasses.replace(TESTED, path=tmp_path / "table.csv")
+    with pytest.raises(LookupError, match=r"yet: python -m benchmarks\.make_table table$"):
+        table.replay(table.first)
+
+
 def test_a_search_gets_the_recorded_results(workspace: Workspace) -> None:
     trainer, spec = RecordedTrainer(), SearchSpec(settings=dict(TESTED.start), max_trials=1)
     serve(
