@@ -160,7 +160,7 @@ def test_a_search_that_accepted_nothing_says_why() -> None:
     failed = trial_row(0, {}, val_mse=None, state="failed", error="The loss is not finite.")
     state = dataclasses.replace(outcome({}, (96,)).state, trials=[failed])
     with pytest.raises(
-        click.ClickException, match=r"nothing to judge\..* Trial 0: The loss is not"
+        click.ClickException, match=r"nothing to judge: .* Trial 0: The loss is not"
     ):
         found.chosen(state, None)
 
