@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from informer.config import Value
-from nas_engine.liveness import EngineState, engine_state
+from nas_engine.liveness import LIVING, engine_state
 from nas_engine.search import SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.standing import trials_now
@@ -125,17 +125,18 @@ def follow(
             for event in reader.events(search_id, limit=1000, after=last):
                 on_event(event)
                 last = event.id
-        if (ended := engine_state(engine)) in ("none", "lost"):
+        if engine_state(engine) not in LIVING:
             break
         time.sleep(FOLLOW_SECONDS)
     state = load_agent_state(workspace.db, search_id)
-    if complaint := _complaint(state.search, ended):
+    if complaint := _complaint(state.search):
         raise SearchError(complaint)
     return state
 
 
-def _complaint(search: SearchRow, engine: EngineState) -> str:
-    if engine == "lost" or search.state == "running":
+def _complaint(search: SearchRow) -> str:
+    """Return why a search without an engine has not ended; empty where it has."""
+    if search.state in ("running", "stopping"):
         return (
             f"The engine of search {search.id} was lost; nothing finished is lost: "
             f"`python -m nas_engine resume {search.id}` goes on from there."

@@ -82,7 +82,7 @@ DESIGNS: tuple[Design, ...] = (
     Design(
         "NLinear",
         "Zeng et al. 2023",
-        ("model.normalisation", "model.head"),
+        ("model.normalisation", "model.e_layers", "model.head"),
         {**_LINEAR, "model.normalisation": "last", "data.batch_size": 32},
         steps=10 * 256,
     ),
@@ -200,14 +200,14 @@ DESIGNS: tuple[Design, ...] = (
     Design(
         "RLinear",
         "Li et al. 2023",
-        ("model.normalisation", "model.head"),
+        ("model.normalisation", "model.e_layers", "model.head"),
         {**_LINEAR, "model.normalisation": "revin", "data.batch_size": 128},
         steps=10 * 64,  # its script leaves the epochs to a default: those of LTSF-Linear
     ),
     Design(
         "DLinear",
         "Zeng et al. 2023",
-        ("model.decomposition", "model.head"),
+        ("model.decomposition", "model.e_layers", "model.head"),
         {
             **_LINEAR,
             "model.normalisation": "none",
@@ -220,7 +220,7 @@ DESIGNS: tuple[Design, ...] = (
     Design(
         "the non-stationary Informer",
         "Liu et al. 2022",
-        ("model.normalisation", "model.tokens"),
+        ("model.normalisation", "model.tokens", "model.head"),
         {
             "model.normalisation": "standardise",
             "model.decomposition": "none",

@@ -120,8 +120,8 @@ def test_a_search_is_run_shown_extended_and_exported(workspace: Workspace, tmp_p
 
 @pytest.mark.usefixtures("small")
 def test_kill_9_in_the_middle_of_a_training_and_resume(workspace: Workspace) -> None:
-    steps = ("--set", "training.steps_per_epoch=20")
-    arguments = quick("--max-iterations", "2", *steps)
+    epochs = ("--set", "training.epochs=20", "--set", "training.patience=20")  # lasts a while
+    arguments = quick("--max-iterations", "2", *epochs)
     with subprocess.Popen(
         command(workspace, *arguments),
         cwd=PROJECT,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from nas_engine.api import load_agent_state
+from nas_engine.api import SearchError, follow, load_agent_state
 from nas_engine.commands import Control
 from nas_engine.liveness import boot_clock, boot_id, process_start
 from tests.engine.conftest import ONE_SEED, Bench
@@ -92,3 +92,14 @@ def test_an_engine_that_has_shown_itself_is_not_replaced(
     lose_engine(bench, other.pid, boot=boot_id(), start=start_of(other), silent=0)
     assert resumed(bench) == "running"
     assert other.poll() is None
+
+
+def test_an_engine_that_is_lost_after_its_search_has_ended_is_no_loss(bench: Bench) -> None:
+    bench.search(max_trials=1, rules=ONE_SEED)
+    with sqlite3.connect(bench.workspace.db) as connection:
+        connection.execute("UPDATE engines SET released = 0, process_start = process_start - 1")
+    assert follow(bench.workspace, 1, lambda event: None).search.state == "completed"
+    with sqlite3.connect(bench.workspace.db) as connection:
+        connection.execute("UPDATE searches SET state = 'running'")
+    with pytest.raises(SearchError, match="was lost"):
+        follow(bench.workspace, 1, lambda event: None)

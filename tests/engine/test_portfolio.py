@@ -109,6 +109,10 @@ def test_a_design_without_its_idea_is_none() -> None:
     banned = {"model.tokens": Narrowing(values=("step", "inverted"))}
     assert projected(BY_NAME["PatchTST"], view_of([], space=banned)) is None
     assert projected(BY_NAME["iTransformer"], view_of([], space=banned)) is not None
+    with_a_layer = view_of([], space={"model.e_layers": Narrowing(values=(1, 2))})
+    for name in ("NLinear", "RLinear", "DLinear"):
+        assert projected(BY_NAME[name], view_of([])) is not None
+        assert projected(BY_NAME[name], with_a_layer) is None
 
 
 def test_what_a_design_does_not_name_is_as_in_trial_0_whatever_the_incumbent_has() -> None:
