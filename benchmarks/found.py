@@ -2,9 +2,10 @@
 
 A search of the product, without any key, in a workspace of its own: its engine in a process of its
 own, its trainings on as many CPU cores as `--cores` says. It chooses by validation alone. When its
-minutes are used up and the trainings under way have ended, its incumbent is trained with seeds that
-the search has not used, and judged on all windows of the test part, beside forecasts that need no
-training. Trainings of the search record test errors, too; nothing here reads them.
+minutes are used up and the trainings under way have ended, its incumbent and the next best trials
+are trained with seeds that the search has not used. The one of them with the lowest mean error on
+validation is judged on all windows of the test part, beside forecasts that need no training.
+Trainings record test errors, too; nothing here reads those of what was not chosen.
 
 With `--workspace` the search is kept, can be looked at in the dashboard, and goes on where it was
 when the same command is given again; `--only-judge` makes its end alone. Trainings of the end that
@@ -22,13 +23,13 @@ import signal
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 import click
 
-from benchmarks.found_models import judged, untrained
+from benchmarks.found_models import judged, lowest, untrained
 from benchmarks.found_report import Found, marks_of, report, space_text
 from benchmarks.found_search import known, searched
 from benchmarks.marks import announce, conditions, judge
@@ -37,7 +38,7 @@ from informer.config import PRESETS, Choices, RunConfig, Value, from_flat
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.cli.aims import Aims, aims_options
 from nas_engine.cli.common import assignments, plainly
-from nas_engine.front import front
+from nas_engine.front import keeps
 from nas_engine.search import (
     Limits,
     Narrowing,
@@ -73,6 +74,10 @@ LOOK_BACKS = (96, 168, 336, 720)
 
 SEEDS_APART = 1000
 """From the seeds of a search to those with which its result is judged."""
+
+FINALISTS = 5
+"""Trials that are trained with other seeds in the end, of which the best on validation is judged:
+the lowest of many errors is low by luck, too, and there the luck is another."""
 
 UNSET = (
     *("OPENROUTER_API_KEY", "PLANNER_API_KEY", "EVALUATOR_API_KEY"),
@@ -137,53 +142,59 @@ def hold_to(cores: int) -> int:
 # -- what is judged -----------------------------------------------------------------------------
 
 
-def small_of(trials: Sequence[TrialRow], spec: SearchSpec, most: int) -> TrialRow | None:
-    """Return the trial with the lowest val_mse among those of at most `most` weights, or None.
+def finalists_of(state: AgentState, count: int, weights: int | None = None) -> list[TrialRow]:
+    """Return the trials among which fresh seeds decide: the incumbent, then the lowest val_mse.
 
-    Where the search trades the error against weights it is one of its front; else of all trials
-    with a result, of which none is then better in one of the two and as good in the other.
+    Those that the evaluator could not tell from the incumbent are among them: it rejects them, and
+    the better may be one of these. Trials that break a bound of the search are not.
+
+    Args:
+        state: of the search.
+        count: of finalists, at most.
+        weights: that they may have at most; None for any. The incumbent has no place then.
     """
-    traded = "parameters" in spec.objectives
-    among = front(trials, spec) if traded else trials
-    fitting = [
-        (trial.val_mse, trial.parameters, trial.number, trial)
-        for trial in among
-        if trial.state == "completed" and trial.val_mse is not None
-        if trial.parameters is not None and trial.parameters <= most
-    ]
-    return min(fitting)[-1] if fitting else None
+    spec, best = state.search.spec, get_best_run(state)
+    with_result = sorted(
+        (trial.val_mse, trial.number, trial)
+        for trial in state.trials
+        if trial.state == "completed" and trial.val_mse is not None and keeps(trial, spec.at_most)
+    )
+    if weights is not None:
+        fitting = [t for _, _, t in with_result if t.parameters and t.parameters <= weights]
+        return fitting[:count]
+    others = [trial for _, _, trial in with_result if best is None or trial.number != best.number]
+    return [] if best is None else [best, *others[: count - 1]]
 
 
-def chosen(state: AgentState, small: int | None) -> dict[str, TrialRow]:
-    """Return the trials that are judged, by name: the incumbent, and a small one if wanted."""
-    best = get_best_run(state)
-    if best is None:
+def contenders(state: AgentState, small: int | None, count: int) -> dict[str, list[TrialRow]]:
+    """Return the finalists by the name of what is judged: what was found, and a small one."""
+    found = {"found": finalists_of(state, count)}
+    if not found["found"]:
         why = " ".join(f"Trial {t.number}: {t.error}" for t in state.trials if t.error)[:500]
         raise click.ClickException(
             "There is nothing to judge: no trial of the search came to its end and was accepted. "
             f"{state.search.reason} {why} Give it more --minutes, or shorter trainings by "
             "--set training.epochs=N."
         )
-    if small is None:
-        return {"found": best}
-    least = small_of(state.trials, state.search.spec, small)
-    if least is None:
-        raise click.ClickException(f"No model of the search has at most {small:,} parameters.")
-    return {"found": best, "small": least}
+    if small is not None:
+        found["small"] = finalists_of(state, count, small)
+        if not found["small"]:
+            raise click.ClickException(f"No model of the search has at most {small:,} parameters.")
+    return found
 
 
 def configurations(
     trials: Mapping[str, TrialRow], also: Sequence[int], final: Mapping[str, Value]
 ) -> dict[str, RunConfig]:
-    """Return what is trained in the end, by name.
+    """Return what is judged in the end, by name.
 
     Args:
-        trials: those that were chosen; one that was chosen twice is trained once.
+        trials: those that were chosen; one that was chosen twice is told once.
         also: further horizons, for which all else is as found.
         final: settings in which the trainings differ from those of the search.
     """
     configs = {
-        name: from_flat({**trial.config, **final})
+        name: finished(trial, final)
         for name, trial in trials.items()
         if name == "found" or trial.number != trials["found"].number
     }
@@ -193,6 +204,11 @@ def configurations(
         f"found-{horizon}": found.with_changes({"data.pred_len": horizon})
         for horizon in sorted(further)
     }
+
+
+def finished(trial: TrialRow, final: Mapping[str, Value]) -> RunConfig:
+    """Return the configuration of a trial as it is trained in the end."""
+    return from_flat({**trial.config, **final})
 
 
 def of_training(settings: Mapping[str, Value]) -> Mapping[str, Value]:
@@ -210,28 +226,38 @@ def of_training(settings: Mapping[str, Value]) -> Mapping[str, Value]:
     return settings
 
 
-def end_of(
-    workspace: Workspace,
-    state: AgentState,
-    seeds: int,
-    small: int | None,
-    also: Sequence[int],
-    final: Mapping[str, Value],
-) -> Found:
-    """Train and judge what a search has found."""
-    trials = chosen(state, small)
-    configs = configurations(trials, also, final)
+@dataclass(frozen=True)
+class End:
+    """How what a search has found is judged."""
+
+    finalists: int  # among which validation decides
+    seeds: int  # of each training
+    small: int | None  # weights of a small model that is judged, too
+    also: Sequence[int]  # further horizons
+    final: Mapping[str, Value]  # in which trainings differ from those of the search
+
+
+def end_of(workspace: Workspace, state: AgentState, end: End) -> Found:
+    """Train the finalists of a search and judge what validation chooses of them."""
+    folder = workspace.db.with_suffix(".judged")
     first = state.search.spec.base().training.seed + SEEDS_APART
-    models = judged(configs, range(first, first + seeds), workspace.db.with_suffix(".judged"))
+    seeds = range(first, first + end.seeds)
+    finals: dict[str, dict[int, float]] = {}
+    trials: dict[str, TrialRow] = {}
+    for name, among in contenders(state, end.small, end.finalists).items():
+        configs = {trial.number: finished(trial, end.final) for trial in among}
+        best, finals[name] = lowest(configs, seeds, folder)
+        trials[name] = next(trial for trial in among if trial.number == best)
+    models = judged(configurations(trials, end.also, end.final), seeds, folder)
     offered = dimensions(state.search.spec)["data.seq_len"]
     assert isinstance(offered, Choices), "look-backs are listed"
     look_backs = tuple(int(value) for value in offered.values)
-    by_horizon = {config.data.pred_len: config for config in configs.values()}
+    by_horizon = {model.config.data.pred_len: model.config for model in models.values()}
     rivals = {horizon: untrained(by_horizon[horizon], look_backs) for horizon in sorted(by_horizon)}
     with reading(workspace) as reader:
         assert reader is not None, "the search was read from it"
         seconds = reader.training_seconds(state.search.id)
-    return Found(state, seconds, trials, models, rivals, look_backs)
+    return Found(state, seconds, trials, finals, models, rivals, look_backs)
 
 
 def figures(found: Found) -> dict[str, object]:
@@ -246,6 +272,7 @@ def figures(found: Found) -> dict[str, object]:
             for trial in found.state.trials
         ],
         "chosen": {name: trial.number for name, trial in found.trials.items()},
+        "finalists": found.finals,
         "judged": {
             name: {
                 "config": model.config.flat(),
@@ -285,6 +312,9 @@ def figures(found: Found) -> dict[str, object]:
 @aims_options
 @click.option("--seed", default=2021, show_default=True, help="Of the search and its trainings.")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="In the end.")
+@click.option(
+    "--finalists", type=click.IntRange(1), default=FINALISTS, show_default=True, help="In the end."
+)
 @click.option("--also", type=click.IntRange(1), multiple=True, help="Further horizons in the end.")
 @click.option("--small", type=click.IntRange(1), help="Judge the best with so few weights, too.")
 @click.option("--final", multiple=True, metavar="KEY=VALUE", help="Of the trainings in the end.")
@@ -309,6 +339,7 @@ def main(
     aims: Aims,
     seed: int,
     seeds: int,
+    finalists: int,
     also: tuple[int, ...],
     small: int | None,
     final: tuple[str, ...],
@@ -351,7 +382,7 @@ def main(
         state = (
             known(kept, spec) if only_judge else searched(kept, spec, keeps=workspace is not None)
         )
-        found = end_of(kept, state, seeds, small, also, final_settings)
+        found = end_of(kept, state, End(finalists, seeds, small, also, final_settings))
     for part in report(found):
         click.echo(part)
     marks = judge(marks_of(found))

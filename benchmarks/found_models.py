@@ -8,6 +8,7 @@ forecasts that the product makes of all windows, and must come to what the train
 
 from __future__ import annotations
 
+import hashlib
 import math
 import statistics
 import subprocess
@@ -82,6 +83,24 @@ class Untrained:
 # -- models -------------------------------------------------------------------------------------
 
 
+def lowest(
+    configs: Mapping[int, RunConfig], seeds: Sequence[int], folder: Path
+) -> tuple[int, dict[int, float]]:
+    """Train finalists with each of the seeds; return the best on validation, and their val_mse.
+
+    Args:
+        configs: by the number of the trial.
+        seeds: of the trainings.
+        folder: as `judged` has it, which does not train the best once more.
+    """
+    _train(configs.values(), seeds, folder)
+    means = {
+        number: statistics.mean(result.val_mse for result in _results(config, seeds, folder))
+        for number, config in configs.items()
+    }
+    return min(means, key=lambda number: (means[number], number)), means
+
+
 def judged(
     configs: Mapping[str, RunConfig], seeds: Sequence[int], folder: Path
 ) -> dict[str, Judged]:
@@ -97,24 +116,26 @@ def judged(
     Raises:
         click.ClickException: a training has failed, or its forecasts are not what it told.
     """
-    runs = {
-        (name, seed): (
-            RunDir(folder / f"{name}-seed-{seed}"),
-            config.with_changes({"training.seed": seed}),
-        )
-        for name, config in configs.items()
-        for seed in seeds
-    }
-    _train([_ready(run, config) for run, config in runs.values() if not _is_finished(run, config)])
+    _train(configs.values(), seeds, folder)
     found = {}
     for name, config in configs.items():
-        of_name = [runs[name, seed][0] for seed in seeds]
-        errors_of_seeds = np.stack([_by_window(run, folder / "forecasts") for run in of_name])
-        results = tuple(_success(run) for run in of_name)
-        commits = tuple(sorted({_commit(run) for run in of_name}))
-        by_window = errors_of_seeds.mean(axis=0)
+        runs = [run for run, _ in _runs(config, seeds, folder)]
+        by_window = np.stack([_by_window(run, folder / "forecasts") for run in runs]).mean(axis=0)
+        commits = tuple(sorted({_commit(run) for run in runs}))
+        results = _results(config, seeds, folder)
         found[name] = Judged(name, config, tuple(seeds), results, by_window, commits)
     return found
+
+
+def _runs(config: RunConfig, seeds: Sequence[int], folder: Path) -> list[tuple[RunDir, RunConfig]]:
+    """Return the run folder of a configuration with each seed, and what it is to hold."""
+    seeded = [config.with_changes({"training.seed": seed}) for seed in seeds]
+    names = [hashlib.sha256(one.model_dump_json().encode()).hexdigest()[:16] for one in seeded]
+    return [(RunDir(folder / name), one) for name, one in zip(names, seeded, strict=True)]
+
+
+def _results(config: RunConfig, seeds: Sequence[int], folder: Path) -> tuple[Success, ...]:
+    return tuple(_success(run) for run, _ in _runs(config, seeds, folder))
 
 
 def _is_finished(run: RunDir, config: RunConfig) -> bool:
@@ -124,13 +145,17 @@ def _is_finished(run: RunDir, config: RunConfig) -> bool:
         return False
 
 
-def _ready(run: RunDir, config: RunConfig) -> RunDir:
-    run.create(config)
-    return run
-
-
-def _train(runs: Sequence[RunDir]) -> None:
-    """Have run folders trained, `AT_ONCE` at a time, with one thread each."""
+def _train(configs: Iterable[RunConfig], seeds: Sequence[int], folder: Path) -> None:
+    """Have configurations trained with each seed, `AT_ONCE` at a time, with one thread each."""
+    wanted = {
+        run.path: (run, seeded)
+        for config in configs
+        for run, seeded in _runs(config, seeds, folder)
+        if not _is_finished(run, seeded)
+    }
+    for run, seeded in wanted.values():
+        run.create(seeded)
+    runs = [run for run, _ in wanted.values()]
     workers = [_worker(runs[first::AT_ONCE]) for first in range(min(AT_ONCE, len(runs)))]
     try:
         with tqdm(total=len(runs), unit="training", disable=None, leave=False) as bar:

@@ -70,6 +70,7 @@ class Found:
     state: AgentState
     training_seconds: float
     trials: Mapping[str, TrialRow]  # that were chosen, by name
+    finals: Mapping[str, Mapping[int, float]]  # val_mse of the finalists in the end, by number
     models: Mapping[str, Judged]  # by name; those for further horizons are found-HORIZON
     rivals: Mapping[int, Sequence[Untrained]]  # by horizon
     look_backs: tuple[int, ...]  # that the search may choose from
@@ -93,6 +94,7 @@ def report(found: Found) -> Iterator[str]:
     """Yield all that is told of a search and its models, a part each."""
     yield search_text(found)
     yield improvements_table(found.state)
+    yield finalists_table(found)
     for name, trial in found.trials.items():
         yield configuration_text(name, trial, found)
     yield errors_table(found)
@@ -164,6 +166,24 @@ def improvements(trials: Iterable[TrialRow]) -> list[tuple[float, TrialRow]]:
             best = trial.val_mse
             found.append((ended_at, trial))
     return found
+
+
+def finalists_table(found: Found) -> str:
+    """Return the errors on validation of the trials among which fresh seeds decided."""
+    lines = [
+        "### Finalists on validation\n",
+        "| for | trial | source | val MSE in the search | with the seeds of the end | |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, among in found.finals.items():
+        for trial in (found.state.trials[number] for number in among):
+            marks = ["judged"] * (trial == found.trials[name])
+            marks += ["incumbent of the search"] * (trial.number == found.state.search.incumbent)
+            lines.append(
+                f"| {name} | {trial.number} | {trial.source} | {trial.val_mse:.4f} "
+                f"| {among[trial.number]:.4f} | {', '.join(marks)} |"
+            )
+    return "\n".join([*lines, ""])
 
 
 def configuration_text(name: str, trial: TrialRow, found: Found) -> str:

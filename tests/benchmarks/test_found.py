@@ -64,7 +64,7 @@ def outcome(models: Mapping[str, Judged], look_backs: tuple[int, ...], **fields:
         for model in models.values()
     }
     trials = [trial_row(number, {}) for number in range(7)]
-    return Found(AgentState(search, trials, []), 9.0, {}, models, rivals, look_backs)
+    return Found(AgentState(search, trials, []), 9.0, {}, {}, models, rivals, look_backs)
 
 
 # -- the search ---------------------------------------------------------------------------------
@@ -105,31 +105,45 @@ def accepted(number: int, val_mse: float, **facts: Any) -> TrialRow:
     return trial_row(number, {}, val_mse=val_mse, accepted=True, **facts)
 
 
-def test_the_small_model_is_the_best_of_the_front_within_its_weights() -> None:
+def state_of(trials: list[TrialRow], incumbent: int | None, **fields: Any) -> AgentState:
+    state = outcome({}, (96,), **fields).state
+    search = dataclasses.replace(state.search, incumbent=incumbent)
+    return dataclasses.replace(state, search=search, trials=trials)
+
+
+def test_finalists_are_the_incumbent_and_the_lowest_errors_on_validation() -> None:
     trials = [
-        accepted(0, 0.50, parameters=900_000),
-        accepted(1, 0.60, parameters=40_000),
-        accepted(2, 0.55, parameters=150_000),
-        accepted(3, 0.58, parameters=199_000),  # dominated
-        trial_row(4, {}, val_mse=0.4, parameters=100_000),  # not accepted
+        accepted(0, 0.50),
+        accepted(1, 0.42),
+        trial_row(2, {}, val_mse=0.41),  # rejected: not to be told from trial 1
+        trial_row(3, {}, val_mse=0.40),
+        trial_row(4, {}, val_mse=0.10, state="pruned"),
+        trial_row(5, {}, val_mse=None, state="failed"),
     ]
-    traded = spec(96, objectives=("val_mse", "parameters"))
-    small = found.small_of(trials, traded, 200_000)
-    assert small is not None
-    assert small.number == 2
-    assert found.small_of(trials, traded, 10_000) is None
+    assert found_numbers(state_of(trials, 1), 3) == [1, 3, 2]
+    assert found_numbers(state_of(trials, 1), 1) == [1]
 
 
-def test_a_search_after_the_error_alone_has_its_small_model_among_all_that_were_trained() -> None:
+def found_numbers(state: AgentState, count: int, weights: int | None = None) -> list[int]:
+    return [trial.number for trial in found.finalists_of(state, count, weights)]
+
+
+def test_no_finalist_breaks_a_bound_of_the_search() -> None:
+    trials = [accepted(0, 0.5, parameters=900), trial_row(1, {}, val_mse=0.4, parameters=1100)]
+    assert found_numbers(state_of(trials, 0, at_most={"parameters": 1000}), 5) == [0]
+
+
+def test_small_finalists_are_the_best_of_all_that_were_trained_with_so_few_weights() -> None:
     trials = [
         accepted(0, 0.50, parameters=900_000),
         trial_row(1, {}, val_mse=0.52, parameters=150_000),  # rejected: no better than trial 0
-        trial_row(2, {}, val_mse=0.52, parameters=90_000),
+        trial_row(2, {}, val_mse=0.51, parameters=90_000),
         trial_row(3, {}, val_mse=None, parameters=90_000, state="failed"),
     ]
-    small = found.small_of(trials, spec(96), 200_000)
-    assert small is not None
-    assert small.number == 2
+    state = state_of(trials, 0)
+    assert found_numbers(state, 5, 200_000) == [2, 1]
+    with pytest.raises(click.ClickException, match="at most 100 parameters"):
+        found.contenders(state, 100, 5)
 
 
 def test_further_horizons_have_all_else_as_found() -> None:
@@ -162,7 +176,7 @@ def test_a_search_that_accepted_nothing_says_why() -> None:
     with pytest.raises(
         click.ClickException, match=r"nothing to judge: .* Trial 0: The loss is not"
     ):
-        found.chosen(state, None)
+        found.contenders(state, None, 5)
 
 
 # -- what is told -------------------------------------------------------------------------------
