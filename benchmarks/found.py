@@ -40,6 +40,7 @@ from nas_engine.cli.aims import Aims, aims_options
 from nas_engine.cli.common import assignments, plainly
 from nas_engine.front import keeps
 from nas_engine.search import (
+    ASKING,
     Limits,
     Narrowing,
     PlannerName,
@@ -300,7 +301,12 @@ def figures(found: Found) -> dict[str, object]:
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True)
 @click.option("--cores", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--slots", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--planner", type=click.Choice(get_args(PlannerName)), help="Default: no-key one.")
+@click.option(
+    "--planner",
+    type=click.Choice([name for name in get_args(PlannerName) if name not in ASKING]),
+    default=default_planner(has_key=False),
+    show_default=True,
+)
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="small", show_default=True)
 @click.option(
     "--pruning", type=click.Choice(["none", "successive_halving", "hyperband"]), default="none"
@@ -329,7 +335,7 @@ def main(
     minutes: float,
     cores: int,
     slots: int,
-    planner: PlannerName | None,
+    planner: PlannerName,
     preset: Literal["small", "paper"],
     pruning: Literal["none", "successive_halving", "hyperband"],
     settings: tuple[str, ...],
@@ -367,7 +373,7 @@ def main(
         seq_len,
         parse_all(narrowings),
         preset=preset,
-        planner=planner or default_planner(has_key=False),
+        planner=planner,
         slots=slots,
         max_trials=MOST_TRIALS,
         pruning=Pruning(method=pruning),
