@@ -79,6 +79,24 @@ class Only:
     values: tuple[Value, ...]
 
 
+@dataclass(frozen=True)
+class Either:
+    """A field that matters only while one of these holds."""
+
+    of: tuple[Only, ...]
+
+    def holds(self, values: Mapping[str, Value]) -> bool:
+        """Tell whether one of them does beside `values`, by dotted key."""
+        return any(values[only.key] in only.values for only in self.of)
+
+    @property
+    def text(self) -> str:
+        """Say it in words, such as "model.tokens patch or model.head decoder"."""
+        return " or ".join(
+            f"{only.key} {' or '.join(map(str, only.values[:4]))}" for only in self.of
+        )
+
+
 class Section(BaseModel):
     """A section of the configuration: immutable, strictly typed, without unknown keys."""
 
@@ -189,6 +207,7 @@ class ModelConfig(Section):
         Literal["circular", "zeros", "replicate"],
         Choices("small", ("circular", "zeros", "replicate")),
         Only("model.tokens", ("step", "patch")),
+        Either((Only("model.tokens", ("step",)), Only("model.distil", (True,)))),
     ] = Field(
         "circular",
         description="Of the convolutions over time; circular, as published, lets the first and "
@@ -232,6 +251,7 @@ class ModelConfig(Section):
         Literal["mean", "sum"],
         Choices("small", ("mean", "sum")),
         Only("model.attention", ("prob",)),
+        Only("model.head", ("decoder",)),
     ] = Field(
         "mean",
         description="What causal ProbSparse gives the other queries: the mean of the values so "
@@ -258,9 +278,11 @@ class ModelConfig(Section):
     d_model: Annotated[int, Choices("medium", (16, 32, 64, 128, 256, 512))] = Field(
         512, ge=4, le=2048, multiple_of=2, description="Width of the representation"
     )
-    n_heads: Annotated[int, Choices("medium", (1, 2, 4, 8))] = Field(
-        8, ge=1, le=64, description="Attention heads; must divide d_model"
-    )
+    n_heads: Annotated[
+        int,
+        Choices("medium", (1, 2, 4, 8)),
+        Either((Only("model.attention", ("prob", "full")), Only("model.head", ("decoder",)))),
+    ] = Field(8, ge=1, le=64, description="Attention heads; must divide d_model")
     d_ff: Annotated[int, Choices("medium", (64, 128, 256, 512, 1024, 2048))] = Field(
         2048, ge=4, le=8192, description="Width of the feed-forward layers"
     )
@@ -280,12 +302,15 @@ class ModelConfig(Section):
     d_layers: Annotated[int, Choices("medium", (1, 2)), Only("model.head", ("decoder",))] = Field(
         1, ge=1, le=12, description="Decoder layers"
     )
-    mix: Annotated[bool, Choices("radical", (False, True)), Only("model.head", ("decoder",))] = (
-        Field(
-            False,
-            description="Read the context of the decoder's self-attention across heads, as "
-            "published, which mixes time steps",
-        )
+    mix: Annotated[
+        bool,
+        Choices("radical", (False, True)),
+        Only("model.head", ("decoder",)),
+        Only("model.attention", ("prob", "full", "auto_correlation")),
+    ] = Field(
+        False,
+        description="Read the context of the decoder's self-attention across heads, as "
+        "published, which mixes time steps",
     )
 
     @property
@@ -623,11 +648,11 @@ class FieldSpec:
     low: float | None
     high: float | None
     search: Search | None  # None: not the planners' to change
-    only: tuple[Only, ...]  # all must hold for the setting to matter
+    only: tuple[Either, ...]  # all must hold for the setting to matter
 
     def active(self, values: Mapping[str, Value]) -> bool:
         """Tell whether the setting has a part to play beside `values`, by dotted key."""
-        return all(values[only.key] in only.values for only in self.only)
+        return all(either.holds(values) for either in self.only)
 
     def in_type(self, value: Value) -> Value:
         """Return a whole number as the float that the setting holds; all else as it is."""
@@ -657,7 +682,7 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
         options = (True, False)
     bounds: dict[str, float] = {}
     search: Search | None = None
-    only: list[Only] = []
+    only: list[Either] = []
     for item in info.metadata:
         match item:
             case Ge(ge=bound) | Gt(gt=bound):
@@ -667,9 +692,11 @@ def _spec(key: str, info: FieldInfo) -> FieldSpec:
             case Choices() | Interval():
                 search = item
             case Only():
+                only.append(Either((item,)))
+            case Either():
                 only.append(item)
     if key.startswith("model.") and key not in _WITHOUT_NETWORK:
-        only.append(Only("model.e_layers", tuple(range(1, MOST_LAYERS + 1))))
+        only.append(Either((Only("model.e_layers", tuple(range(1, MOST_LAYERS + 1))),)))
     return FieldSpec(
         key=key,
         type=info.annotation if isinstance(info.annotation, type) else str,

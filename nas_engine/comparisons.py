@@ -134,11 +134,14 @@ def _columns(
     active = {}
     for key in columns:
         plays = np.ones(len(differences), bool)
-        for only in fields()[key].only:
-            if only.key in columns:
-                column = columns[only.key]
-                plays &= np.isin(column, np.array(only.values, column.dtype))
-            else:
-                plays &= start.get(only.key) in only.values
+        for either in fields()[key].only:
+            holds = np.zeros(len(differences), bool)
+            for only in either.of:
+                if only.key in columns:
+                    column = columns[only.key]
+                    holds |= np.isin(column, np.array(only.values, column.dtype))
+                else:
+                    holds |= start.get(only.key) in only.values
+            plays &= holds
         active[key] = plays
     return columns, active

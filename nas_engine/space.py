@@ -95,7 +95,7 @@ def in_order(dimensions: Mapping[str, Search]) -> list[str]:
     ordered: list[str] = []
 
     def place(key: str) -> None:
-        for only in fields()[key].only:
+        for only in (only for either in fields()[key].only for only in either.of):
             if only.key in dimensions:
                 place(only.key)
         if key not in ordered:

@@ -98,6 +98,10 @@ def test_settings_without_a_part_to_play_are_inactive() -> None:
     assert "training.warmup_steps" in (
         base.with_changes({"training.scheduler_class": "OneCycleLR"}).inactive()
     )
+    apart = base.with_changes({**INVERTED, "model.attention": "none"})
+    assert {"model.n_heads", "model.mix", "model.padding"} <= apart.inactive()
+    decoded = apart.with_changes({"model.tokens": "step", "model.head": "decoder"})
+    assert not {"model.n_heads", "model.padding"} & decoded.inactive()
     linear = base.with_changes({**LINEAR, "model.e_layers": 0, "model.skip": True})
     assert {"model.d_model", "model.attention", "model.mix", "data.label_len"} <= linear.inactive()
     assert not {"model.skip", "model.normalisation", "data.seq_len"} & linear.inactive()

@@ -191,9 +191,7 @@ def _without_effect(view: View, paths: list[str]) -> str:
     for path in paths:
         if path in fields() and not fields()[path].active(view.parent):
             needs = " and ".join(
-                f"{only.key} {' or '.join(map(str, only.values[:4]))}"
-                for only in fields()[path].only
-                if view.parent[only.key] not in only.values
+                either.text for either in fields()[path].only if not either.holds(view.parent)
             )
             return f"{sentence} {path} has an effect only with {needs}."
     return sentence

@@ -180,9 +180,7 @@ def _setting(view: View, key: str, helped: bool) -> str:
     field = fields()[key]
     line = f"- {key} = {view.parent[key]!r}: {describe(view.space[key])}"
     conditions = [
-        f"{only.key} {' or '.join(str(value) for value in only.values)}"
-        for only in field.only
-        if len(only.values) <= 4
+        either.text for either in field.only if all(len(only.values) <= 4 for only in either.of)
     ]
     if conditions:
         line += f"; only with {', '.join(conditions)}"

@@ -178,7 +178,7 @@ def test_a_setting_comes_after_those_that_give_it_a_part() -> None:
     order = in_order(space(SPECS[0]))
     assert sorted(order) == sorted(space(SPECS[0]))
     for key in order:
-        for only in fields()[key].only:
+        for only in (only for either in fields()[key].only for only in either.of):
             assert only.key not in order or order.index(only.key) < order.index(key)
 
 
