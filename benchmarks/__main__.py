@@ -62,6 +62,7 @@ class Benchmark:
 
 DAY = "--dataset ETTh1 --horizon 24 --seq-len 96"
 FOUR_DAYS = "--dataset ETTh1 --horizon 96"
+NORMALISED = "--set model.normalisation=revin --space model.normalisation=standardise,revin,last"
 INHERITED = (
     "--set model.d_model=32 --set model.d_ff=64 --set data.seq_len=48 --set data.label_len=24 "
     "--set data.batch_size=64"
@@ -74,8 +75,9 @@ PLAN: Mapping[str, Benchmark] = {
         ),
         (
             f"{DAY} --minutes 30",
-            f"{FOUR_DAYS} --seq-len 96 --minutes 30",
-            f"{FOUR_DAYS} --minutes 30 --small 200000 --also 192 --also 336 --also 720",
+            f"{FOUR_DAYS} --seq-len 96 --minutes 18",
+            f"{FOUR_DAYS} --minutes 18 --finalists 3 {NORMALISED} --small 200000 --also 192 "
+            "--also 336 --also 720",
         ),
         (Need.ETTH1,),
     ),
