@@ -69,9 +69,10 @@ def test_a_table_is_a_full_grid_with_further_seeds_of_some(
     assert [key for key, _ in wanted].count(table.place(table.first)) == 3
 
 
-def test_what_tests_search_has_no_gaps() -> None:
-    assert len(TESTED.read()) == len(TESTED.trainings())
-    assert TESTED.recorded.keys() == TESTED.combinations.keys()
+@each_table
+def test_what_is_searched_has_no_gaps(table: Table) -> None:
+    assert len(table.read()) == len(table.trainings())
+    assert table.recorded.keys() == table.combinations.keys()
 
 
 @each_table
