@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.store.lineage",
         "nas_engine.store.nodes",
         "nas_engine.store.listing",
+        "nas_engine.store.migrations",
         "nas_engine.store.outcomes",
         "nas_engine.store.provenance",
         "nas_engine.store.reader",

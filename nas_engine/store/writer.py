@@ -39,8 +39,9 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
 from nas_engine.settings import RoleName
+from nas_engine.store.derived import differing, sampled
 from nas_engine.store.reader import BaselineRow, EngineRow, Reader, fingerprints
-from nas_engine.store.schema import differing, open_database, sampled, transaction
+from nas_engine.store.schema import open_database, transaction
 from nas_engine.store.together import Change, Together
 from nas_engine.trainers.base import Ended, Load, NodeSeen, Worker
 from nas_engine.workspace import Workspace

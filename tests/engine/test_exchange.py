@@ -23,8 +23,8 @@ from nas_engine.lessons import kept
 from nas_engine.search import Backend, SearchSpec
 from nas_engine.store.copying import TABLES, columns
 from nas_engine.store.listing import listing
+from nas_engine.store.migrations import known_versions, settings_after
 from nas_engine.store.reader import SearchRow, reading
-from nas_engine.store.schema import known_versions, settings_after
 from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench

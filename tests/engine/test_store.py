@@ -15,8 +15,9 @@ from nas_engine.commands import Control, send
 from nas_engine.evaluator import Figures
 from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
+from nas_engine.store.migrations import MIGRATIONS
 from nas_engine.store.reader import reading
-from nas_engine.store.schema import MIGRATIONS, open_database
+from nas_engine.store.schema import open_database
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import Workspace
 from tests.engine.storing import forked
