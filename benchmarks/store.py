@@ -22,6 +22,7 @@ from benchmarks.marks import Mark, announce, judge
 from informer.rundir import Epoch, Progress
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
+from nas_engine.store import judging
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
@@ -83,7 +84,7 @@ def look(workspace: Workspace, search_id: int) -> float:
         trials = reader.trials(search_id)
         reader.engine(search_id)
         reader.epochs(search_id, [trial.number for trial in trials[-CURVES:]])
-        reader.noise(search_id)
+        judging.noise(reader, search_id)
         reader.spend(search_id)
         reader.baselines(search_id)
         reader.events(search_id)

@@ -52,7 +52,8 @@ from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, problems_of, step_type
 from nas_engine.standing import budgets
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store import trainings, wishes
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
 from nas_engine.workspace import Workspace
@@ -319,7 +320,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
     parent = _parent(command.parent, trials, search.spec)
     if parent is None:
         raise Refused(f"{scope.name} has no trial {command.parent}.")
-    record = Record(scope.writer.read.steered_spec(scope.search_id), trials)
+    record = Record(wishes.steered_spec(scope.writer.read, scope.search_id), trials)
     _demand(check(record, parent, command.changes, by="person"))
     numbers = scope.writer.read.numbers(scope.search_id) | scope.at_work
     number = max(numbers, default=0) + 1
@@ -404,7 +405,7 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
     edited = None
     if command.decision == "edited":
-        spec = scope.writer.read.steered_spec(scope.search_id)
+        spec = wishes.steered_spec(scope.writer.read, scope.search_id)
         parent = _parent(trial.parent, trials, spec)
         assert parent is not None, "a proposal's parent is a trial"
         others = [other for other in trials if other.number != trial.number]
@@ -412,7 +413,7 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         config = from_flat({**parent, **command.changes})
         edited = (command.changes, config, step_type(command.changes))
     if command.decision == "approved":  # a limit may have been lowered while it waited
-        lowered = Record(scope.writer.read.steered_spec(scope.search_id), ())
+        lowered = Record(wishes.steered_spec(scope.writer.read, scope.search_id), ())
         _demand([f"Trial {trial.number}: {why}" for why in overtaken(lowered, trial.config)])
     done = scope.writer.decide(
         command.proposal_id,
@@ -452,7 +453,7 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
     search, read, writer = scope.search, scope.writer.read, scope.writer
     parent = _parent(search.incumbent, read.trials(scope.search_id), search.spec)
     assert parent is not None, "an incumbent is a trial"
-    told = read.steering(scope.search_id)
+    told = wishes.steering(read, scope.search_id)
     held = [row.constraint for row in told if row.constraint is not None]
     try:
         found = understood(command.words, search.spec, parent)
@@ -479,7 +480,7 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
 
 
 def _lift(scope: Scope, command: Lift, author: str) -> str:
-    told = scope.writer.read.steering(scope.search_id)
+    told = wishes.steering(scope.writer.read, scope.search_id)
     row = next((row for row in told if row.id == command.steering_id), None)
     if row is None or not scope.writer.lift(scope.search_id, row.id, author):
         raise Refused("That holds no longer: somebody has lifted or replaced it meanwhile.")
@@ -547,7 +548,7 @@ def _demand_not_stopping(scope: Scope) -> None:
 
 def _demand_time(scope: Scope) -> None:
     read, search = scope.writer.read, scope.search
-    seconds = read.training_seconds(scope.search_id)
+    seconds = trainings.training_seconds(read, scope.search_id)
     for budget in budgets(search, read.spend(scope.search_id), seconds):
         if budget.name in ("hours", "training_hours") and budget.used >= budget.limit:
             raise Refused(

@@ -16,7 +16,8 @@ from nas_engine.interruptions import EngineClosed, cannot_be_written
 from nas_engine.planning import Planning
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
-from nas_engine.store.reader import Errand, ReplayRow
+from nas_engine.store import wishes
+from nas_engine.store.wishes import Errand, ReplayRow
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import Workspace
 
@@ -51,7 +52,7 @@ def run(means: Means, errand: Errand) -> None:
         case "answer":
             _answer(means, errand.id)
         case "replay":
-            rows = means.writer.read.replays(means.search_id)
+            rows = wishes.replays(means.writer.read, means.search_id)
             for row in rows:
                 if row.id == errand.id and row.state == "asked":
                     _replay(means, row)

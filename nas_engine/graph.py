@@ -49,7 +49,8 @@ from nas_engine.own_rules import OwnRules
 from nas_engine.planning import Held, Planning
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import RunRow, TrialRow
+from nas_engine.store import judging
+from nas_engine.store.rows import RunRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch, Worker
 from nas_engine.workspace import Workspace
@@ -381,7 +382,7 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
     runs = use.writer.read.runs(use.search_id, trial.number)
     if cancelled or any(_ends_training(run) for run in runs):
         rules = rules.model_copy(update={"extra_seeds": 0})
-    figures = use.writer.read.figures(use.search_id, trial.number)
+    figures = judging.figures(use.writer.read, use.search_id, trial.number)
     own = use.own_rules(figures) if use.own_rules else None
     decision = own or decide(figures, rules)
     if isinstance(decision, AnotherSeed):

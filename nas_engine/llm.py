@@ -41,7 +41,7 @@ from nas_engine.service.reply import (
     unfinished,
 )
 from nas_engine.settings import RoleName, Settings
-from nas_engine.store.reader import ReplayRow
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.store.writer import LimitReached, Writer
 
 Answer = TypeVar("Answer", bound=BaseModel)

@@ -19,8 +19,9 @@ from nas_engine.planners.base import (
 from nas_engine.planners.earlier import past_proposal
 from nas_engine.proposals import Proposal, check
 from nas_engine.search import SearchSpec
+from nas_engine.store import wishes
 from nas_engine.store.known import KnownTrials
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ class Planning:
 
     def _still_keeps(self, view: View, proposal: Proposal) -> bool:
         """Tell whether a proposal keeps the constraints given while it was made."""
-        told = self._writer.read.steering(self._search_id)
+        told = wishes.steering(self._writer.read, self._search_id)
         newest = [row.constraint for row in told if row.constraint is not None]
         if newest == view.constraints or view.number == 0:
             return True

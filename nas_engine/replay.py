@@ -11,7 +11,7 @@ from nas_engine.foresight import Foresight
 from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import planner_of
 from nas_engine.space import SpaceError
-from nas_engine.store.reader import ReplayRow
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.store.writer import Writer
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from nas_engine.chat.tools import NotFound, name_of
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import Candidate, Change, Expected, faults, proposal_of
 from nas_engine.proposals import Proposal
+from nas_engine.store import wishes
 from nas_engine.store.writer import Writer
 
 
@@ -93,7 +94,7 @@ def _checked(
     writer: Writer, search_id: int, turn_id: int, wish: DraftProposal
 ) -> tuple[Proposal, View]:
     """Return the proposal and the search as seen from its parent; raises NotFound."""
-    search, turn = writer.read.search(search_id), writer.read.turn(turn_id)
+    search, turn = writer.read.search(search_id), wishes.turn(writer.read, turn_id)
     assert search is not None and turn is not None, "a turn that is answered exists"
     if turn.draft is not None:
         raise NotFound(f"This answer has drafted trial {turn.draft} already; one is the most.")

@@ -39,8 +39,10 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage, beyond
 from nas_engine.service.fault import ErrorClass
 from nas_engine.settings import RoleName
+from nas_engine.store import judging
 from nas_engine.store.derived import differing, sampled
-from nas_engine.store.reader import BaselineRow, EngineRow, Reader, fingerprints
+from nas_engine.store.reader import Reader, fingerprints
+from nas_engine.store.rows import BaselineRow, EngineRow
 from nas_engine.store.schema import open_database, transaction
 from nas_engine.store.together import Change, Together
 from nas_engine.trainers.base import Ended, Load, NodeSeen, Worker
@@ -933,7 +935,7 @@ class Writer:
         """
         figures, noise = verdict.figures, verdict.figures.noise
         with self.transaction():
-            now = self.read.figures(search_id, number)
+            now = judging.figures(self.read, search_id, number)
             if figures.value is not None and figures.rival != now.rival:
                 return False
             self._execute(
@@ -987,7 +989,7 @@ class Writer:
             )
             self._execute(
                 "UPDATE searches SET incumbent = ? WHERE id = ?",
-                (self.read.best(search_id), search_id),
+                (judging.best(self.read, search_id), search_id),
             )
             return True
 

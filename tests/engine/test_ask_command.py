@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.cli.main import main
 from nas_engine.commands import Ask, Command, StopAnswer
+from nas_engine.store import wishes
 from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
@@ -83,7 +84,7 @@ def test_ctrl_c_stops_the_answer(
     ended = ask(lambda writer, turn_id: None)
     assert ended.exit_code == 130 and "The answer is stopped." in ended.stderr
     writer = Writer(workspace)
-    turn = writer.read.turn(1)
+    turn = wishes.turn(writer.read, 1)
     writer.close()
     assert turn is not None and turn.stopping
 

@@ -24,7 +24,9 @@ from nas_engine.llm import LanguageModel
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
-from nas_engine.store.reader import TurnRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.wishes import TurnRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -79,7 +81,7 @@ class Desk:
         return self.turn(turn_id)
 
     def turn(self, turn_id: int) -> TurnRow:
-        turn = self.writer.read.turn(turn_id)
+        turn = wishes.turn(self.writer.read, turn_id)
         assert turn is not None
         return turn
 
@@ -292,7 +294,7 @@ def test_earlier_turns_are_part_of_the_conversation_as_far_as_there_is_room(
     roles = [message["role"] for message in desk.server.requests[1]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
     assert desk.server.requests[1]["messages"][2]["content"] == "Trial 6."
-    turns = desk.writer.read.turns(desk.search_id)
+    turns = wishes.turns(desk.writer.read, desk.search_id)
     assert earlier(turns, 10_000) == [
         ("Which is best?", "Trial 6."),
         ("By how much?", "By 13.5 %."),
@@ -526,7 +528,7 @@ def test_an_engine_answers_drafts_and_ends_and_the_draft_is_decided_like_any_oth
         assert bench.give(Ask(question="Draft one."), 1).state == "applied"
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
         search, trial = reader.search(1), reader.trial(1, 2)
     assert (turn.state, turn.answer, turn.draft) == ("answered", "Trial 2 waits.", 2)
     assert search is not None and (search.state, search.max_trials) == ("completed", 3)
@@ -548,7 +550,7 @@ def test_a_refused_key_fails_the_turn_and_pauses_nothing(
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
         search = reader.search(1)
     assert turn.state == "failed" and "OPENROUTER_API_KEY" in turn.problem
     assert search is not None and search.state == "completed"
@@ -565,7 +567,7 @@ def test_what_a_lost_engine_has_begun_is_answered_anew_by_the_next(
         bench.give(Ask(question="And now?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        turns = reader.turns(1)
+        turns = wishes.turns(reader, 1)
     assert [(turn.state, turn.answer) for turn in turns] == [("answered", "Trial 0.")] * 2
 
 
@@ -578,7 +580,7 @@ def test_an_error_of_ours_ends_the_turn_with_a_sentence(
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
     assert turn.state == "failed" and "ZeroDivisionError" in turn.problem
 
 
@@ -600,7 +602,7 @@ def test_an_engine_does_not_end_before_an_answer_that_could_not_be_written(
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
     assert failed and (turn.state, turn.answer) == ("answered", "Trial 0.")
 
 

@@ -13,8 +13,10 @@ import pytest
 from informer.rundir import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal
+from nas_engine.store import judging, trainings
 from nas_engine.store.known import KnownTrials
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.together import Turn
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.trainers.base import Load
@@ -77,7 +79,7 @@ def test_reports_of_many_slots_share_transactions_and_each_is_there_when_it_retu
         list(threads.map(train, range(SLOTS)))
     assert missing == []
     assert len(first.read.epochs(search_id)) == SLOTS * EPOCHS
-    assert first.read.training_seconds(search_id) == SLOTS * EPOCHS
+    assert trainings.training_seconds(first.read, search_id) == SLOTS * EPOCHS
     assert {first.read.runs(search_id, n)[0].peak_memory_mb for n in range(SLOTS)} == {EPOCHS}
     assert len(begun) < SLOTS * EPOCHS, "each report had a transaction of its own"
     first.close()
@@ -201,7 +203,7 @@ def test_what_has_ended_is_read_once_and_anew_where_it_is_trained_again(
 
     def end(number: int) -> None:
         writer.complete(search_id, number, runs[number], result)
-        verdict = decide(writer.read.figures(search_id, number), SPEC.rules)
+        verdict = decide(judging.figures(writer.read, search_id, number), SPEC.rules)
         assert isinstance(verdict, Verdict)
         writer.save_verdict(search_id, number, verdict)
 

@@ -27,7 +27,7 @@ from nas_engine.search import Narrowing, PlannerName, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import load_settings
 from nas_engine.space import space
-from nas_engine.store.reader import Spend, TrialRow
+from nas_engine.store.rows import Spend, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench

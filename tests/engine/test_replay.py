@@ -19,7 +19,10 @@ from nas_engine.planners.base import View
 from nas_engine.planning import Planning
 from nas_engine.proposals import Proposal
 from nas_engine.space import step_type
-from nas_engine.store.reader import LLMCallRow, ReplayRow, TrialRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import LLMCallRow, TrialRow
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -47,7 +50,7 @@ def facts(view: View) -> dict[str, Any]:
 def replays(workspace: Workspace) -> list[ReplayRow]:
     with reading(workspace) as reader:
         assert reader is not None
-        return reader.replays(1)
+        return wishes.replays(reader, 1)
 
 
 def calls(workspace: Workspace) -> list[LLMCallRow]:

@@ -15,6 +15,7 @@ from nas_engine.commands import Control, send
 from nas_engine.evaluator import Figures
 from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
+from nas_engine.store import judging
 from nas_engine.store.migrations import MIGRATIONS
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import open_database
@@ -129,8 +130,8 @@ def test_trials_of_one_seed_are_read_as_what_they_were(workspace: Workspace) -> 
         assert reader is not None
         search, trials = reader.search(1), reader.trials(1)
         runs = [run for number in range(4) for run in reader.runs(1, number)]
-        judged, epochs = reader.judged_by(1), reader.epochs(1)
-        assert reader.noise(1) is None
+        judged, epochs = judging.judged_by(reader, 1), reader.epochs(1)
+        assert judging.noise(reader, 1) is None
     assert search is not None
     assert search.spec.rules == Rules(accept_above=0.03, seeds=1, extra_seeds=0)
     assert (search.finished, search.best) == (3, 0.5)

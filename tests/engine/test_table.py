@@ -13,6 +13,7 @@ from informer.rundir import Success
 from nas_engine.commands import Decide
 from nas_engine.comparisons import of_results, of_trials
 from nas_engine.proposals import Record, check, near_duplicates
+from nas_engine.store import trainings
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.table import (
     ALL,
@@ -233,7 +234,7 @@ def test_what_varies_is_named_most_often_changed_first(reader: Reader) -> None:
 def test_finished_trials_and_their_curves_are_read_alone(reader: Reader) -> None:
     found = keys(reader, Query((1, 2), parse("val_mse!= val_mse<0.6"), limit=ALL))
     assert found == [(2, 0), (1, 1), (1, 4), (1, 6)]
-    points = reader.curves([(2, 0), (1, 6), (9, 9)])
+    points = trainings.curves(reader, [(2, 0), (1, 6), (9, 9)])
     assert [point[:3] for point in points] == [
         (s, n, e) for s, n in ((1, 6), (2, 0)) for e in range(1, 7)
     ]

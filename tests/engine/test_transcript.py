@@ -16,7 +16,8 @@ from nas_engine.plaintext import code_span, fenced
 from nas_engine.proposals import Proposal
 from nas_engine.service.cost import Booking
 from nas_engine.store.provenance import spend_by_role
-from nas_engine.store.reader import Reader, SearchRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import ALL, Query, keys, parse
 from nas_engine.transcript import KEYS, Format, Life, exported, found_words, lives
 from nas_engine.workspace import PROJECT, Workspace

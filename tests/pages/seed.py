@@ -16,7 +16,9 @@ from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage
 from nas_engine.space import step_type
-from nas_engine.store.reader import BaselineRow, reading
+from nas_engine.store import judging
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.writer import Lease, Writer
 from nas_engine.trainers.base import Ended, Worker
 from nas_engine.workspace import Workspace
@@ -132,7 +134,7 @@ class Seed:
             self.writer.complete(self.id, number, run, result)
             flops = (10.0 * parameters, run)
             self.sql("UPDATE runs SET flops = ? WHERE id = ?", flops)
-        figures = self.writer.read.figures(self.id, number)
+        figures = judging.figures(self.writer.read, self.id, number)
         reason = "As the seed has it."
         verdict = Verdict(accepted, rule or ("first" if not number else "seeded"), reason, figures)
         assert self.writer.save_verdict(self.id, number, verdict)
@@ -140,7 +142,7 @@ class Seed:
 
     def judge(self, number: int) -> None:
         """Judge a trial by the rules, whose wish for another seed is not granted."""
-        figures = self.writer.read.figures(self.id, number)
+        figures = judging.figures(self.writer.read, self.id, number)
         verdict = decide(figures, self.spec.rules.model_copy(update={"extra_seeds": 0}))
         assert isinstance(verdict, Verdict)
         self.writer.save_verdict(self.id, number, verdict)

@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from informer.config import SEEDS, Value
 from informer.rundir import Details, PartErrors, Success
-from nas_engine.store.reader import BaselineRow, EpochRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow, EpochRow
 from nas_engine.store.table import ALL, keys
 from nas_engine.workspace import Workspace
 from pages._parts import choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from informer.rundir import Success
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store.rows import TrainingRow
 from nas_engine.workspace import Workspace
 from pages._parts.slots import progress_text
 from tests.pages import seed

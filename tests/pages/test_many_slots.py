@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store.rows import TrainingRow
 from nas_engine.trainers.base import Load, Worker
 from nas_engine.workspace import Workspace
 from pages._parts.many_slots import CARDS, HERE, LISTED, frame, in_order, summary

@@ -13,7 +13,8 @@ from nas_engine.commands import Control, Describe, Start
 from nas_engine.labels import describe
 from nas_engine.search import Limits, Narrowing, Pruning, Rules, SearchSpec
 from nas_engine.store.listing import SPARK_POINTS, best_so_far, listing
-from nas_engine.store.reader import SearchRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.choice import task_differences

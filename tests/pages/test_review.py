@@ -16,7 +16,8 @@ from nas_engine.proposals import Proposal, Record
 from nas_engine.search import SearchSpec, Timer
 from nas_engine.standing import Budget
 from nas_engine.store.inbox import Planning, Waiting, planning, quoted, told_at, waiting
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.inbox import Mark
