@@ -52,7 +52,7 @@ from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, problems_of, step_type
 from nas_engine.standing import budgets
-from nas_engine.store import trainings, wishes
+from nas_engine.store import proposing, trainings, wishes
 from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
@@ -130,7 +130,7 @@ def _applied(scope: Scope, command: Command, author: str) -> str:
         case Ask():
             return _ask(scope, command, author)
         case StopAnswer():
-            if not scope.writer.stop_turn(command.turn_id):
+            if not wishes.stop_turn(scope.writer, command.turn_id):
                 raise Refused("That answer has ended already.")
             return "The answer is stopped; what there is of it stays."
         case Replay():
@@ -332,7 +332,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
         expected=command.expected,
     )
     config = from_flat({**parent, **command.changes})
-    scope.writer.propose(scope.search_id, number, proposal, config, author=author)
+    proposing.propose(scope.writer, scope.search_id, number, proposal, config, author=author)
     if len(numbers) >= search.max_trials:
         more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
         scope.writer.change(scope.search_id, more)
@@ -415,7 +415,8 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
     if command.decision == "approved":  # a limit may have been lowered while it waited
         lowered = Record(wishes.steered_spec(scope.writer.read, scope.search_id), ())
         _demand([f"Trial {trial.number}: {why}" for why in overtaken(lowered, trial.config)])
-    done = scope.writer.decide(
+    done = proposing.decide(
+        scope.writer,
         command.proposal_id,
         command.version,
         command.decision,
@@ -440,7 +441,9 @@ def _ask_again(scope: Scope, command: AskAgain, author: str) -> str:
     trial = next((t for t in trials if t.proposal_id == command.proposal_id), None)
     if trial is None:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
-    if not scope.writer.ask_again(command.proposal_id, command.version, author, command.hint):
+    if not proposing.ask_again(
+        scope.writer, command.proposal_id, command.version, author, command.hint
+    ):
         raise Refused(_gone(trial))
     done = f"The planner is asked again for trial {trial.number}."
     planner = scope.search.spec.planner
@@ -462,14 +465,14 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
         raise Refused(str(error)) from None
     for row in told:
         if row.constraint and any(new.replaces(row.constraint) for new in found.constraints):
-            writer.lift(scope.search_id, row.id, author)
+            wishes.lift(writer, scope.search_id, row.id, author)
     for constraint in found.constraints:
-        writer.steer(scope.search_id, command.words, constraint.model_dump_json(), author)
+        wishes.steer(writer, scope.search_id, command.words, constraint.model_dump_json(), author)
     said = []
     if found.constraints:
         said.append(f"Enforced: {'; '.join(one.text for one in found.constraints)}.")
     if found.rest:
-        writer.steer(scope.search_id, found.rest, "", author)
+        wishes.steer(writer, scope.search_id, found.rest, "", author)
         planner = search.spec.planner
         reads = planner in ASKING
         heard = (
@@ -482,7 +485,7 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
 def _lift(scope: Scope, command: Lift, author: str) -> str:
     told = wishes.steering(scope.writer.read, scope.search_id)
     row = next((row for row in told if row.id == command.steering_id), None)
-    if row is None or not scope.writer.lift(scope.search_id, row.id, author):
+    if row is None or not wishes.lift(scope.writer, scope.search_id, row.id, author):
         raise Refused("That holds no longer: somebody has lifted or replaced it meanwhile.")
     return f"Lifted: {row.constraint.text if row.constraint else row.words}"
 
@@ -490,7 +493,7 @@ def _lift(scope: Scope, command: Lift, author: str) -> str:
 def _ask(scope: Scope, command: Ask, author: str) -> str:
     if not scope.settings.has_key:
         raise Refused(ANSWER_NEEDS_KEY)
-    scope.writer.add_turn(scope.search_id, command.question, author)
+    wishes.add_turn(scope.writer, scope.search_id, command.question, author)
     return "The question is put."
 
 
@@ -499,7 +502,9 @@ def _replay(scope: Scope, command: Replay, author: str) -> str:
         raise Refused(f"{scope.name} has no trial {command.number}.")
     if command.planner in ASKING and not scope.settings.has_key:
         raise Refused(f"The planner {command.planner} needs a key: set OPENROUTER_API_KEY in .env.")
-    scope.writer.add_replay(scope.search_id, command.number, command.planner, command.model, author)
+    wishes.add_replay(
+        scope.writer, scope.search_id, command.number, command.planner, command.model, author
+    )
     return f"The planner {command.planner} is asked for trial {command.number}."
 
 

@@ -45,7 +45,7 @@ from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.standing import due_at
-from nas_engine.store import trainings, wishes
+from nas_engine.store import proposing, trainings, wishes
 from nas_engine.store.inbox import waiting
 from nas_engine.store.rows import EngineRow, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
@@ -274,7 +274,7 @@ class Engine:
         runs = bool(self._work) or self._search().state == "running"
         self._writer.beat(now - self._last_beat if runs else 0.0)
         if self._seen is not None and (nodes := self._seen()):
-            self._writer.see_nodes(self._search_id, nodes)
+            trainings.see_nodes(self._writer, self._search_id, nodes)
         self._last_beat = now
         return True
 
@@ -339,7 +339,7 @@ class Engine:
                 why = f"Nobody decided within {timer.minutes:g} minutes."
                 why += f" It breaks what holds by now: {against[0]}" if against else ""
                 proposal = (trial.proposal_id, trial.version)
-                if self._writer.decide(*proposal, decision, author="timer", comment=why):
+                if proposing.decide(self._writer, *proposal, decision, author="timer", comment=why):
                     text = f"Trial {trial.number} {decision} by the timer: {why}"
                     self._writer.log(self._search_id, text, trial.number)
 
@@ -359,7 +359,7 @@ class Engine:
         for row in waiting(self._writer.read, self._search_id):
             trial = self._writer.read.trial(self._search_id, row.number)
             if trial is not None and not row.announced and not row.asked_again:
-                self._writer.announced(row.proposal_id, row.version)  # at most once
+                proposing.announced(self._writer, row.proposal_id, row.version)  # at most once
                 threading.Thread(target=self._post, args=(search, trial), daemon=True).start()
 
     def _begin_next(self, search: SearchRow) -> bool:

@@ -72,19 +72,21 @@ def answer(
     search, turn = writer.read.search(search_id), wishes.turn(writer.read, turn_id)
     assert search is not None and turn is not None, "only questions that were put are answered"
     if turn.stopping:
-        writer.end_turn(turn_id, "stopped")
+        wishes.end_turn(writer, turn_id, "stopped")
         return
     speaker = _Speaker(writer, model, search, turn, at_work, ending)
     try:
         problem = speaker.speak()
     except Stopped:
-        writer.end_turn(turn_id, "stopped")
+        wishes.end_turn(writer, turn_id, "stopped")
     except AccessDenied as error:
-        writer.end_turn(turn_id, "failed", str(error))
+        wishes.end_turn(writer, turn_id, "failed", str(error))
     except NoAnswer as error:
-        writer.end_turn(turn_id, "failed", f"{error} {_ADVICE.get(error.error_class, _OTHERWISE)}")
+        wishes.end_turn(
+            writer, turn_id, "failed", f"{error} {_ADVICE.get(error.error_class, _OTHERWISE)}"
+        )
     else:
-        writer.end_turn(turn_id, "answered", problem)
+        wishes.end_turn(writer, turn_id, "answered", problem)
 
 
 _LATER = "Ask again a little later; OPENAI_BASE_URL in .env says which service is asked."
@@ -170,7 +172,7 @@ class _Speaker:
             return turn is not None and turn.stopping
         self.kept = now
         rows = [found.plain() for found in self.looked_up]
-        return self.writer.answer_so_far(self.turn.id, whole, rows)
+        return wishes.answer_so_far(self.writer, self.turn.id, whole, rows)
 
     def _room(self, messages: list[BaseMessage]) -> int:
         """Return for how many more characters there is room in the conversation."""

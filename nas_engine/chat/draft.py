@@ -14,7 +14,7 @@ from nas_engine.chat.tools import NotFound, name_of
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import Candidate, Change, Expected, faults, proposal_of
 from nas_engine.proposals import Proposal
-from nas_engine.store import wishes
+from nas_engine.store import proposing, wishes
 from nas_engine.store.writer import Writer
 
 
@@ -74,8 +74,8 @@ def draft(
         assert search is not None, "a search that is asked about exists"
         numbers = writer.read.numbers(search_id) | at_work()
         number = max(numbers, default=0) + 1
-        writer.propose(search_id, number, proposal, config, waiting=True, drafted=True)
-        writer.note_draft(turn_id, number)
+        proposing.propose(writer, search_id, number, proposal, config, waiting=True, drafted=True)
+        wishes.note_draft(writer, turn_id, number)
         if len(numbers) >= search.max_trials:
             more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
             writer.change(search_id, more)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import mean, stdev
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from nas_engine import front
-from nas_engine.evaluator import Compared, Figures, Rival, compared_of
+from nas_engine.evaluator import Compared, Figures, Rival, Verdict, compared_of, compared_text
 from nas_engine.noise import Noise, pooled_noise
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import MEANS, STANDS, Reader, one_or_all
 from nas_engine.store.rows import AcceptedRow, TrialRow
+from nas_engine.store.schema import storable
+
+if TYPE_CHECKING:
+    from nas_engine.store.writer import Writer
 
 
 def noise(reader: Reader, search_id: int) -> Noise | None:
@@ -147,3 +152,71 @@ def _spreads(
         values = [value for run in runs if (value := run[at]) is not None]
         if len(values) > 1:
             yield len(values), mean(values), stdev(values)
+
+
+def save_verdict(writer: Writer, search_id: int, number: int, verdict: Verdict) -> bool:
+    """Record verdict and incumbent together; the verdict of this round stands if there is one.
+
+    Returns:
+        False, and nothing is recorded, where the trial was compared with an incumbent that is
+        none any more, or with another front: it must be judged anew.
+    """
+    used, spread = verdict.figures, verdict.figures.noise
+    with writer.transaction():
+        now = figures(writer.read, search_id, number)
+        if used.value is not None and used.rival != now.rival:
+            return False
+        writer.execute(
+            """DELETE FROM verdicts WHERE search_id = ?1 AND number = ?2 AND round <
+            (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2)""",
+            (search_id, number),
+        )
+        new = writer.execute(
+            """INSERT INTO verdicts (search_id, number, round, accepted, rule, value, seeds,
+            tried, incumbent, incumbent_value, incumbent_seeds, noise, noise_degrees,
+            improvement, margin, sentence, opinion, compared, created_at)
+            VALUES (?1, ?2, (SELECT round FROM trials WHERE search_id = ?1 AND number = ?2),
+            ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT DO NOTHING RETURNING number""",
+            (
+                search_id,
+                number,
+                int(verdict.accepted),
+                storable(verdict.rule),
+                used.value,
+                used.seeds,
+                used.tried,
+                used.incumbent,
+                used.incumbent_value,
+                used.incumbent_seeds,
+                spread.relative if spread else None,
+                spread.degrees if spread else None,
+                used.improvement,
+                verdict.margin,
+                storable(verdict.sentence),
+                storable(verdict.opinion),
+                compared_text(used.compared),
+                time.time(),
+            ),
+        )
+        if new is None:
+            return True
+        ended = (time.time(), search_id, number)
+        writer.execute(
+            """UPDATE runs SET state = 'stopped', error_class = 'stopped', ended_at = ?,
+            error = 'It was not needed any more.'
+            WHERE search_id = ? AND number = ? AND state = 'running'""",
+            ended,
+        )
+        writer.execute(
+            """UPDATE trials SET ended_at = ?,
+            state = CASE WHEN state != 'running' THEN state WHEN seeds > 0 THEN 'completed'
+                WHEN error_class = 'stopped' THEN 'stopped' ELSE 'failed' END
+            WHERE search_id = ? AND number = ?""",
+            ended,
+        )
+        writer.execute(
+            "UPDATE searches SET incumbent = ? WHERE id = ?",
+            (best(writer.read, search_id), search_id),
+        )
+        return True

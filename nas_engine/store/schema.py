@@ -125,3 +125,8 @@ def refuse_foreign(connection: sqlite3.Connection, path: Path) -> bool:
             "NAS_DB. Nothing was changed."
         )
     return set(known) <= set(applied)
+
+
+def storable(text: str) -> str:
+    """Return text that SQLite can hold: lone surrogates, which a model may send, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from informer.config import Value
+from informer.config import RunConfig, Value
 from nas_engine.guidance import SteeringRow, steered
+from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import Reader, one_or_all
 from nas_engine.store.rows import RevisionRow
+from nas_engine.store.schema import storable
+
+if TYPE_CHECKING:
+    from nas_engine.store.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -147,3 +155,120 @@ _TURN = """
             WHERE c.search_id = t.search_id AND c.turn_id = t.id) AS tokens
     FROM turns t
 """
+
+
+def add_turn(writer: Writer, search_id: int, question: str, author: str) -> int:
+    """Keep a question and return the id of its turn."""
+    row = writer.execute(
+        """INSERT INTO turns (search_id, author, question, created_at) VALUES (?, ?, ?, ?)
+        RETURNING id""",
+        (search_id, author, storable(question), time.time()),
+    )
+    assert row is not None
+    return int(row[0])
+
+
+def stop_turn(writer: Writer, turn_id: int) -> bool:
+    """Wish for the end of an answer; False if it has ended already."""
+    row = writer.execute(
+        """UPDATE turns SET stopping = 1 WHERE id = ? AND state IN ('asked', 'answering')
+        RETURNING id""",
+        (turn_id,),
+    )
+    return row is not None
+
+
+def answer_so_far(
+    writer: Writer, turn_id: int, text: str, looked_up: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Keep as much of an answer as there is; return whether somebody wants it stopped."""
+    row = writer.execute(
+        """UPDATE turns SET state = 'answering', answer = ?, looked_up = ? WHERE id = ?
+        RETURNING stopping""",
+        (storable(text), storable(json.dumps(looked_up)), turn_id),
+    )
+    return row is not None and bool(row[0])
+
+
+def end_turn(
+    writer: Writer,
+    turn_id: int,
+    state: Literal["answered", "stopped", "failed"],
+    problem: str = "",
+) -> None:
+    """Record how an answer ended; what there is of it stays."""
+    writer.execute(
+        "UPDATE turns SET state = ?, problem = ?, ended_at = ? WHERE id = ?",
+        (state, storable(problem), time.time(), turn_id),
+    )
+
+
+def note_draft(writer: Writer, turn_id: int, number: int) -> None:
+    """Record which trial an answer has proposed; it proposes one at most."""
+    writer.execute(
+        "UPDATE turns SET drafted = ? WHERE id = ? AND drafted IS NULL", (number, turn_id)
+    )
+
+
+def add_replay(
+    writer: Writer, search_id: int, number: int, planner: str, model: str, author: str
+) -> int:
+    """Keep the wish to see what another planner would have proposed; return its id."""
+    row = writer.execute(
+        """INSERT INTO replays (search_id, number, planner, model, author, created_at)
+        VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+        (search_id, number, planner, storable(model), author, time.time()),
+    )
+    assert row is not None
+    return int(row[0])
+
+
+def end_replay(
+    writer: Writer,
+    replay_id: int,
+    proposal: Proposal,
+    config: RunConfig,
+    foreseen: tuple[float, float] | None = None,
+) -> None:
+    """Record what would have been proposed, and what the surrogate expects of it now."""
+    writer.execute(
+        """UPDATE replays SET state = 'answered', source = ?, parent = ?, changes = ?,
+        config = ?, hypothesis = ?, reasons = ?, expected_low = ?, expected_high = ?,
+        surrogate_low = ?, surrogate_high = ?, ended_at = ? WHERE id = ?""",
+        (
+            *(proposal.source, proposal.parent, json.dumps(proposal.changes)),
+            *(json.dumps(config.flat()), storable(proposal.hypothesis)),
+            *(storable(proposal.reasons), *(proposal.expected or (None, None))),
+            *(foreseen or (None, None)),
+            *(time.time(), replay_id),
+        ),
+    )
+
+
+def fail_replay(writer: Writer, replay_id: int, problem: str) -> None:
+    """Record why nothing would have been proposed."""
+    writer.execute(
+        "UPDATE replays SET state = 'failed', problem = ?, ended_at = ? WHERE id = ?",
+        (storable(problem), time.time(), replay_id),
+    )
+
+
+def steer(writer: Writer, search_id: int, words: str, constraint: str, author: str) -> int:
+    """Keep what a person told the search, a constraint's JSON or words, and return its id."""
+    row = writer.execute(
+        """INSERT INTO steering (search_id, words, constraint_, author, created_at)
+        VALUES (?, ?, ?, ?, ?) RETURNING id""",
+        (search_id, storable(words), constraint, author, time.time()),
+    )
+    assert row is not None
+    return int(row[0])
+
+
+def lift(writer: Writer, search_id: int, steering_id: int, author: str) -> bool:
+    """End a constraint or a word of guidance; False if it holds no longer."""
+    row = writer.execute(
+        """UPDATE steering SET ended_by = ?, ended_at = ?
+        WHERE id = ? AND search_id = ? AND ended_at IS NULL RETURNING id""",
+        (author, time.time(), steering_id, search_id),
+    )
+    return row is not None

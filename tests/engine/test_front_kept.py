@@ -18,7 +18,7 @@ from nas_engine.exchange.rows import RowError, checked_row
 from nas_engine.front import Point, dominates
 from nas_engine.relabel import KNOWN, relabelled
 from nas_engine.search import Rules
-from nas_engine.store import judging
+from nas_engine.store import judging, trainings
 from nas_engine.store.copying import row_of
 from nas_engine.store.hindsight import Judged, efforts, judged
 from nas_engine.store.listing import best_so_far
@@ -51,8 +51,8 @@ def trained(
             device="cpu",
             latency_ms=latency[repeat] if latency else None,
         )
-        run = seed.writer.begin_run(seed.id, number, 2021 + repeat)
-        seed.writer.complete(seed.id, number, run, result)
+        run = trainings.begin_run(seed.writer, seed.id, number, 2021 + repeat)
+        trainings.complete(seed.writer, seed.id, number, run, result)
 
 
 def incumbent_of(seed: Seed) -> int | None:
@@ -159,7 +159,7 @@ def test_of_two_trials_that_end_together_the_second_is_judged_beside_the_first(
     for number, figures, kept in ((1, first, True), (2, late, False)):
         verdict = decide(figures, rules)
         assert isinstance(verdict, Verdict) and verdict.accepted
-        assert seed.writer.save_verdict(seed.id, number, verdict) is kept
+        assert judging.save_verdict(seed.writer, seed.id, number, verdict) is kept
     assert judging.judged_by(seed.writer.read, seed.id).keys() == {0, 1}
     seed.judge(2)
     anew = judging.judged_by(seed.writer.read, seed.id)[2]

@@ -75,7 +75,7 @@ def test_a_small_real_model_answers_and_its_figures_are_held_against_the_store(
 ) -> None:
     search_id = seed.small(workspace, 2)
     writer = Writer(workspace)
-    turn_id = writer.add_turn(search_id, "what is the best val_mse?", "ada")
+    turn_id = wishes.add_turn(writer, search_id, "what is the best val_mse?", "ada")
     model = LanguageModel(
         *(load_settings(), writer, Patience(), search_id, None, "chat"), turn_id=turn_id
     )
