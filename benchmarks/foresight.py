@@ -23,7 +23,7 @@ from nas_engine.planners.base import View
 from nas_engine.planners.surrogate import Surrogate
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import LEVEL
-from nas_engine.store.reader import Spend, TrialRow
+from nas_engine.store.rows import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
 from tests.recorded.table import TESTED

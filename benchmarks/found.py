@@ -50,7 +50,9 @@ from nas_engine.search import (
     default_planner,
 )
 from nas_engine.space import dimensions, parse_all
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store import trainings
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import Workspace
 
 TRAINING: Mapping[str, Value] = {
@@ -257,7 +259,7 @@ def end_of(workspace: Workspace, state: AgentState, end: End) -> Found:
     rivals = {horizon: untrained(by_horizon[horizon], look_backs) for horizon in sorted(by_horizon)}
     with reading(workspace) as reader:
         assert reader is not None, "the search was read from it"
-        seconds = reader.training_seconds(state.search.id)
+        seconds = trainings.training_seconds(reader, state.search.id)
     return Found(state, seconds, trials, finals, models, rivals, look_backs)
 
 

@@ -17,7 +17,7 @@ from nas_engine.amounts import aims_text
 from nas_engine.api import AgentState
 from nas_engine.search import SearchSpec
 from nas_engine.space import space, written
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 
 @dataclass(frozen=True)

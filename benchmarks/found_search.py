@@ -13,7 +13,8 @@ import click
 from nas_engine.api import AgentState, SearchError, follow, load_agent_state
 from nas_engine.commands import Control
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import EventRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import EventRow
 from nas_engine.supervisor import request, start_search
 from nas_engine.workspace import Workspace
 

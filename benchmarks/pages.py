@@ -38,7 +38,8 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.marks import Mark, announce, judge
 from nas_engine.search import SearchSpec
-from nas_engine.store.schema import differing, open_database, sampled
+from nas_engine.store.derived import differing, sampled
+from nas_engine.store.schema import open_database
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import PROJECT, Workspace
 from tests.dashboard import Dashboard, browsing, living_engine, serving_dashboard

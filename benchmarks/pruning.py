@@ -22,7 +22,7 @@ from nas_engine.planners.base import View, first_proposal
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import Pruning, SearchSpec
-from nas_engine.store.reader import EpochRow, Spend, TrialRow
+from nas_engine.store.rows import EpochRow, Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import trial_row
 from tests.recorded.table import TESTED

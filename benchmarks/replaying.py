@@ -30,7 +30,7 @@ from nas_engine.planners.tpe import ordered
 from nas_engine.proposals import Proposal
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store.reader import BaselineRow, EpochRow, Spend, TrialRow
+from nas_engine.store.rows import BaselineRow, EpochRow, Spend, TrialRow
 from tests.engine.rows import trial_row
 from tests.recorded.rows import Key
 from tests.recorded.table import BASELINES, Table

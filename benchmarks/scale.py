@@ -36,6 +36,7 @@ from benchmarks.simulated import Counts, run_engine
 from nas_engine.commands import Change, Command, Control, OnTrial, Start, send
 from nas_engine.liveness import STALE_SECONDS, boot_clock
 from nas_engine.search import SearchSpec
+from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 
@@ -128,7 +129,7 @@ def give(workspace: Workspace, spec: SearchSpec, ended: threading.Event, seen: S
         with reading(workspace) as reader:
             if reader is None or not reader.any_search():
                 continue
-            trains = [run.number for run in reader.training(1) if run.number]
+            trains = [run.number for run in trainings.training(reader, 1) if run.number]
         commands: list[Command] = [
             Change(max_trials=spec.max_trials + turn + 1),
             Control(kind="pause"),

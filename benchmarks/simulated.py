@@ -31,7 +31,7 @@ from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.store import writer
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.schema import transaction
 from nas_engine.trainers.base import Ended, Load, Watch, Worker
 from nas_engine.workspace import Workspace

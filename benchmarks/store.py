@@ -22,6 +22,7 @@ from benchmarks.marks import Mark, announce, judge
 from informer.rundir import Epoch, Progress
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
+from nas_engine.store import judging, proposing, trainings
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
@@ -46,8 +47,8 @@ def prepare(workspace: Workspace) -> int:
     search_id = writer.open_search(spec)
     for number in range(TRIALS):
         proposal = Proposal(source="random", parent=None, changes={}, hypothesis="None.")
-        writer.propose(search_id, number, proposal, spec.base())
-        writer.begin_run(search_id, number, seed=0)
+        proposing.propose(writer, search_id, number, proposal, spec.base())
+        trainings.begin_run(writer, search_id, number, seed=0)
     writer.close()
     return search_id
 
@@ -65,7 +66,7 @@ def write(workspace: Workspace, search_id: int, place: int, seconds: float, to: 
         report: list[Progress | Epoch] = [Progress(epoch=first, step=1, steps=10)]
         report += [EPOCH.model_copy(update={"epoch": first + i}) for i in range(EPOCHS)]
         try:
-            writer.add_metrics(search_id, number, run_id, report)
+            trainings.add_metrics(writer, search_id, number, run_id, report)
             rows += EPOCHS
         except sqlite3.OperationalError as error:
             locked += 1
@@ -83,7 +84,7 @@ def look(workspace: Workspace, search_id: int) -> float:
         trials = reader.trials(search_id)
         reader.engine(search_id)
         reader.epochs(search_id, [trial.number for trial in trials[-CURVES:]])
-        reader.noise(search_id)
+        judging.noise(reader, search_id)
         reader.spend(search_id)
         reader.baselines(search_id)
         reader.events(search_id)

@@ -37,7 +37,7 @@ from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.similarity import Similarity, Task, similarity
-from nas_engine.store.reader import Spend, TrialRow
+from nas_engine.store.rows import Spend, TrialRow
 from tests.engine.recorded_search import recorded_spec
 from tests.engine.rows import no_epochs, trial_row
 from tests.recorded.rows import Key

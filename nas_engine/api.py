@@ -19,13 +19,8 @@ from nas_engine.liveness import LIVING, engine_state
 from nas_engine.search import SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.standing import trials_now
-from nas_engine.store.reader import (
-    BaselineRow,
-    EventRow,
-    SearchRow,
-    TrialRow,
-    reading,
-)
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow, EventRow, SearchRow, TrialRow
 from nas_engine.supervisor import start_search
 from nas_engine.workspace import Workspace
 

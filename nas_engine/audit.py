@@ -23,7 +23,7 @@ from nas_engine.commands import (
     Start,
     StopAnswer,
 )
-from nas_engine.store.reader import CommandRow
+from nas_engine.store.rows import CommandRow
 
 _ACTS = {
     "stop_trial": "stop trial {}",

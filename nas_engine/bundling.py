@@ -15,7 +15,9 @@ from informer.files import put_in_place, temporary_of
 from nas_engine.apart import ask
 from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings
-from nas_engine.store.reader import Reader, SearchRow, TrialRow
+from nas_engine.store import judging
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.transcript import exported
 from nas_engine.workspace import Workspace
 
@@ -69,7 +71,7 @@ def order_of(
         raise BundlingError(
             f"Trial {trial.number} has no finished training; a bundle needs its weights."
         )
-    noise = reader.noise(search.id)
+    noise = judging.noise(reader, search.id)
     folders = [workspace.seed_dir(search.id, trial.number, first, run.seed) for run in finished]
     redacted = Redaction(settings.secrets())
     return Order(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from informer.config import Value, fields
 from nas_engine.evaluator import Noise, student_t
 from nas_engine.search import TASK_KEYS, SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.table import Results
 
 Mask = NDArray[np.bool_]

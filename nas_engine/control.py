@@ -52,7 +52,8 @@ from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, problems_of, step_type
 from nas_engine.standing import budgets
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store import proposing, trainings, wishes
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended
 from nas_engine.workspace import Workspace
@@ -129,7 +130,7 @@ def _applied(scope: Scope, command: Command, author: str) -> str:
         case Ask():
             return _ask(scope, command, author)
         case StopAnswer():
-            if not scope.writer.stop_turn(command.turn_id):
+            if not wishes.stop_turn(scope.writer, command.turn_id):
                 raise Refused("That answer has ended already.")
             return "The answer is stopped; what there is of it stays."
         case Replay():
@@ -319,7 +320,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
     parent = _parent(command.parent, trials, search.spec)
     if parent is None:
         raise Refused(f"{scope.name} has no trial {command.parent}.")
-    record = Record(scope.writer.read.steered_spec(scope.search_id), trials)
+    record = Record(wishes.steered_spec(scope.writer.read, scope.search_id), trials)
     _demand(check(record, parent, command.changes, by="person"))
     numbers = scope.writer.read.numbers(scope.search_id) | scope.at_work
     number = max(numbers, default=0) + 1
@@ -331,7 +332,7 @@ def _enqueue(scope: Scope, command: Enqueue, author: str) -> str:
         expected=command.expected,
     )
     config = from_flat({**parent, **command.changes})
-    scope.writer.propose(scope.search_id, number, proposal, config, author=author)
+    proposing.propose(scope.writer, scope.search_id, number, proposal, config, author=author)
     if len(numbers) >= search.max_trials:
         more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
         scope.writer.change(scope.search_id, more)
@@ -404,7 +405,7 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
     edited = None
     if command.decision == "edited":
-        spec = scope.writer.read.steered_spec(scope.search_id)
+        spec = wishes.steered_spec(scope.writer.read, scope.search_id)
         parent = _parent(trial.parent, trials, spec)
         assert parent is not None, "a proposal's parent is a trial"
         others = [other for other in trials if other.number != trial.number]
@@ -412,9 +413,10 @@ def _decide(scope: Scope, command: Decide, author: str) -> str:
         config = from_flat({**parent, **command.changes})
         edited = (command.changes, config, step_type(command.changes))
     if command.decision == "approved":  # a limit may have been lowered while it waited
-        lowered = Record(scope.writer.read.steered_spec(scope.search_id), ())
+        lowered = Record(wishes.steered_spec(scope.writer.read, scope.search_id), ())
         _demand([f"Trial {trial.number}: {why}" for why in overtaken(lowered, trial.config)])
-    done = scope.writer.decide(
+    done = proposing.decide(
+        scope.writer,
         command.proposal_id,
         command.version,
         command.decision,
@@ -439,7 +441,9 @@ def _ask_again(scope: Scope, command: AskAgain, author: str) -> str:
     trial = next((t for t in trials if t.proposal_id == command.proposal_id), None)
     if trial is None:
         raise Refused(f"{scope.name} has no proposal {command.proposal_id}.")
-    if not scope.writer.ask_again(command.proposal_id, command.version, author, command.hint):
+    if not proposing.ask_again(
+        scope.writer, command.proposal_id, command.version, author, command.hint
+    ):
         raise Refused(_gone(trial))
     done = f"The planner is asked again for trial {trial.number}."
     planner = scope.search.spec.planner
@@ -452,7 +456,7 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
     search, read, writer = scope.search, scope.writer.read, scope.writer
     parent = _parent(search.incumbent, read.trials(scope.search_id), search.spec)
     assert parent is not None, "an incumbent is a trial"
-    told = read.steering(scope.search_id)
+    told = wishes.steering(read, scope.search_id)
     held = [row.constraint for row in told if row.constraint is not None]
     try:
         found = understood(command.words, search.spec, parent)
@@ -461,14 +465,14 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
         raise Refused(str(error)) from None
     for row in told:
         if row.constraint and any(new.replaces(row.constraint) for new in found.constraints):
-            writer.lift(scope.search_id, row.id, author)
+            wishes.lift(writer, scope.search_id, row.id, author)
     for constraint in found.constraints:
-        writer.steer(scope.search_id, command.words, constraint.model_dump_json(), author)
+        wishes.steer(writer, scope.search_id, command.words, constraint.model_dump_json(), author)
     said = []
     if found.constraints:
         said.append(f"Enforced: {'; '.join(one.text for one in found.constraints)}.")
     if found.rest:
-        writer.steer(scope.search_id, found.rest, "", author)
+        wishes.steer(writer, scope.search_id, found.rest, "", author)
         planner = search.spec.planner
         reads = planner in ASKING
         heard = (
@@ -479,9 +483,9 @@ def _guide(scope: Scope, command: Guide, author: str) -> str:
 
 
 def _lift(scope: Scope, command: Lift, author: str) -> str:
-    told = scope.writer.read.steering(scope.search_id)
+    told = wishes.steering(scope.writer.read, scope.search_id)
     row = next((row for row in told if row.id == command.steering_id), None)
-    if row is None or not scope.writer.lift(scope.search_id, row.id, author):
+    if row is None or not wishes.lift(scope.writer, scope.search_id, row.id, author):
         raise Refused("That holds no longer: somebody has lifted or replaced it meanwhile.")
     return f"Lifted: {row.constraint.text if row.constraint else row.words}"
 
@@ -489,7 +493,7 @@ def _lift(scope: Scope, command: Lift, author: str) -> str:
 def _ask(scope: Scope, command: Ask, author: str) -> str:
     if not scope.settings.has_key:
         raise Refused(ANSWER_NEEDS_KEY)
-    scope.writer.add_turn(scope.search_id, command.question, author)
+    wishes.add_turn(scope.writer, scope.search_id, command.question, author)
     return "The question is put."
 
 
@@ -498,7 +502,9 @@ def _replay(scope: Scope, command: Replay, author: str) -> str:
         raise Refused(f"{scope.name} has no trial {command.number}.")
     if command.planner in ASKING and not scope.settings.has_key:
         raise Refused(f"The planner {command.planner} needs a key: set OPENROUTER_API_KEY in .env.")
-    scope.writer.add_replay(scope.search_id, command.number, command.planner, command.model, author)
+    wishes.add_replay(
+        scope.writer, scope.search_id, command.number, command.planner, command.model, author
+    )
     return f"The planner {command.planner} is asked for trial {command.number}."
 
 
@@ -547,7 +553,7 @@ def _demand_not_stopping(scope: Scope) -> None:
 
 def _demand_time(scope: Scope) -> None:
     read, search = scope.writer.read, scope.search
-    seconds = read.training_seconds(scope.search_id)
+    seconds = trainings.training_seconds(read, scope.search_id)
     for budget in budgets(search, read.spend(scope.search_id), seconds):
         if budget.name in ("hours", "training_hours") and budget.used >= budget.limit:
             raise Refused(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal
 
-from nas_engine.store.reader import EpochRow
+from nas_engine.store.rows import EpochRow
 
 Word = Literal["too short", "diverging", "noisy", "over-fitting", "still falling", "settled"]
 

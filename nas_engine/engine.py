@@ -45,9 +45,11 @@ from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.standing import due_at
+from nas_engine.store import proposing, trainings, wishes
 from nas_engine.store.inbox import waiting
-from nas_engine.store.reader import EngineRow, Errand, SearchRow, TrialRow
+from nas_engine.store.rows import EngineRow, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
+from nas_engine.store.wishes import Errand
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
 from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
 from nas_engine.trainers.choosing import Trainers
@@ -184,7 +186,7 @@ def _clear_away(replaced: EngineRow | None, writer: Writer, search_id: int) -> N
     if replaced is None or replaced.released or replaced.boot != boot_id():
         return  # it left nothing, or the machine has been restarted: these are other processes
     engine = (replaced.pid, replaced.process_start)
-    for pid, start in (engine, *writer.read.workers(search_id)):
+    for pid, start in (engine, *trainings.workers(writer.read, search_id)):
         if pid != os.getpid() and same_process(pid, start):
             os.kill(pid, signal.SIGKILL)
 
@@ -272,7 +274,7 @@ class Engine:
         runs = bool(self._work) or self._search().state == "running"
         self._writer.beat(now - self._last_beat if runs else 0.0)
         if self._seen is not None and (nodes := self._seen()):
-            self._writer.see_nodes(self._search_id, nodes)
+            trainings.see_nodes(self._writer, self._search_id, nodes)
         self._last_beat = now
         return True
 
@@ -282,7 +284,7 @@ class Engine:
         """Begin what there is room for; False when nothing is left to do."""
         search = self._search()
         self._decide_overdue(search)
-        opened = self._writer.read.open_trials(self._search_id)
+        opened = trainings.open_trials(self._writer.read, self._search_id)
         self._stopping = frozenset(trial.number for trial in opened if trial.stopping)
         self._begin_errands()
         self._announce(search)
@@ -323,7 +325,7 @@ class Engine:
             return
         engine = self._writer.read.engine(self._search_id)
         assert engine is not None, "an engine has its lease"
-        for opened in self._writer.read.open_trials(self._search_id):
+        for opened in trainings.open_trials(self._writer.read, self._search_id):
             if opened.state != "proposed" or opened.drafted:
                 continue
             trial = self._writer.read.trial(self._search_id, opened.number)
@@ -337,7 +339,7 @@ class Engine:
                 why = f"Nobody decided within {timer.minutes:g} minutes."
                 why += f" It breaks what holds by now: {against[0]}" if against else ""
                 proposal = (trial.proposal_id, trial.version)
-                if self._writer.decide(*proposal, decision, author="timer", comment=why):
+                if proposing.decide(self._writer, *proposal, decision, author="timer", comment=why):
                     text = f"Trial {trial.number} {decision} by the timer: {why}"
                     self._writer.log(self._search_id, text, trial.number)
 
@@ -345,7 +347,7 @@ class Engine:
         """Begin what people want beside the trials: it holds up none of them."""
         if time.monotonic() < self._rests_until:
             return
-        for errand in self._writer.read.errands(self._search_id):
+        for errand in wishes.errands(self._writer.read, self._search_id):
             if errand not in self._errands:
                 self._errands[errand] = self._beside.submit(self._run_errand, errand)
                 self._errands[errand].add_done_callback(lambda _: self._woken.set())
@@ -357,7 +359,7 @@ class Engine:
         for row in waiting(self._writer.read, self._search_id):
             trial = self._writer.read.trial(self._search_id, row.number)
             if trial is not None and not row.announced and not row.asked_again:
-                self._writer.announced(row.proposal_id, row.version)  # at most once
+                proposing.announced(self._writer, row.proposal_id, row.version)  # at most once
                 threading.Thread(target=self._post, args=(search, trial), daemon=True).start()
 
     def _begin_next(self, search: SearchRow) -> bool:
@@ -365,7 +367,7 @@ class Engine:
         read = self._writer.read
         if not read.baselines(self._search_id):
             return self._begin(None, self._compute_baselines)
-        opened = read.open_trials(self._search_id)
+        opened = trainings.open_trials(read, self._search_id)
         numbers = read.numbers(self._search_id)
         first = next((trial for trial in opened if trial.number == 0), None)
         if 0 in self._work or (first is not None and first.state == "proposed"):
@@ -397,7 +399,10 @@ class Engine:
         if limits.hours is not None and running >= 3600 * limits.hours:
             return f"The budget of {limits.hours:g} hours is used up."
         hours = limits.training_hours
-        if hours is not None and writer.read.training_seconds(self._search_id) >= 3600 * hours:
+        if (
+            hours is not None
+            and trainings.training_seconds(writer.read, self._search_id) >= 3600 * hours
+        ):
             return f"The budget of {hours:g} hours of training is used up."
         return ""
 
@@ -416,7 +421,7 @@ class Engine:
 
     def _too_many_failures(self, search: SearchRow) -> str:
         """Return why the search should pause for what goes wrong, in a sentence."""
-        count, kind, error = self._writer.read.failures_in_a_row(self._search_id)
+        count, kind, error = trainings.failures_in_a_row(self._writer.read, self._search_id)
         if count < search.spec.limits.failures:
             return ""
         return (
@@ -540,7 +545,7 @@ class Engine:
             checkpoints = self._checkpoints
         writer = self._writer.another()
         try:
-            spec = writer.read.steered_spec(self._search_id)
+            spec = wishes.steered_spec(writer.read, self._search_id)
             evaluator_key = self._settings.role("evaluator").key.get_secret_value()
             asks = spec.planner in ASKING and bool(evaluator_key)
             resources = graph.Resources(

@@ -16,7 +16,8 @@ from nas_engine.interruptions import EngineClosed, cannot_be_written
 from nas_engine.planning import Planning
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
-from nas_engine.store.reader import Errand, ReplayRow
+from nas_engine.store import proposing, wishes
+from nas_engine.store.wishes import Errand, ReplayRow
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import Workspace
 
@@ -51,7 +52,7 @@ def run(means: Means, errand: Errand) -> None:
         case "answer":
             _answer(means, errand.id)
         case "replay":
-            rows = means.writer.read.replays(means.search_id)
+            rows = wishes.replays(means.writer.read, means.search_id)
             for row in rows:
                 if row.id == errand.id and row.state == "asked":
                     _replay(means, row)
@@ -61,7 +62,7 @@ def _keep(means: Means, number: int, problem: str) -> None:
     """Let what was proposed before stand, where that is still to be said."""
     trial = means.writer.read.trial(means.search_id, number)
     if trial is not None and trial.asked_again:
-        means.writer.keep_proposal(trial.proposal_id)
+        proposing.keep_proposal(means.writer, trial.proposal_id)
         text = f"Nothing else is proposed for trial {number}: {problem}"
         means.writer.log(means.search_id, text, number, "warning")
 
@@ -69,7 +70,7 @@ def _keep(means: Means, number: int, problem: str) -> None:
 def _answer(means: Means, turn_id: int) -> None:
     """Answer a question about the search."""
     if not means.settings.has_key:
-        means.writer.end_turn(turn_id, "failed", f"{ANSWER_NEEDS_KEY} Then ask again.")
+        wishes.end_turn(means.writer, turn_id, "failed", f"{ANSWER_NEEDS_KEY} Then ask again.")
         return
     # Imported here, as are the others: LangChain takes seconds, which no other command should.
     from nas_engine.chat.answering import answer
@@ -79,7 +80,7 @@ def _answer(means: Means, turn_id: int) -> None:
         *(means.settings, means.writer, means.patience, means.search_id, None, "chat"),
         turn_id=turn_id,
     )
-    with _failing(means, lambda problem: means.writer.end_turn(turn_id, "failed", problem)):
+    with _failing(means, lambda problem: wishes.end_turn(means.writer, turn_id, "failed", problem)):
         answer(means.writer, model, means.search_id, turn_id, means.at_work, means.go_on)
 
 
@@ -93,7 +94,7 @@ def _replay(means: Means, row: ReplayRow) -> None:
             replay=row,
         )
 
-    with _failing(means, lambda problem: means.writer.fail_replay(row.id, problem)):
+    with _failing(means, lambda problem: wishes.fail_replay(means.writer, row.id, problem)):
         from nas_engine.llm import LanguageModel
         from nas_engine.replay import replay
 

@@ -13,7 +13,7 @@ from typing import Literal
 from informer.config import Value
 from nas_engine.claims import Claim, Subject, claims, mentioned
 from nas_engine.proposals import Tried
-from nas_engine.store.reader import BaselineRow, TrialRow
+from nas_engine.store.rows import BaselineRow, TrialRow
 from nas_engine.wording import Stated
 
 __all__ = ["Fact", "checked", "claims", "mentioned"]

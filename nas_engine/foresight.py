@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from informer.config import Value
 from nas_engine.space import space
+from nas_engine.store import proposing
 from nas_engine.store.hindsight import known
 from nas_engine.store.reader import Reader
 from nas_engine.store.writer import Writer
@@ -51,7 +52,7 @@ class Foresight:
             return
         interval = self.expected(writer, trial.parent, trial.config)
         if interval is not None:
-            writer.foresee(trial.proposal_id, trial.version, interval)
+            proposing.foresee(writer, trial.proposal_id, trial.version, interval)
 
     def expected(
         self, writer: Writer, parent: int | None, config: Mapping[str, Value]

@@ -49,7 +49,8 @@ from nas_engine.own_rules import OwnRules
 from nas_engine.planning import Held, Planning
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import RunRow, TrialRow
+from nas_engine.store import judging, trainings
+from nas_engine.store.rows import RunRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch, Worker
 from nas_engine.workspace import Workspace
@@ -215,7 +216,7 @@ def _given_up(use: Resources, trial: TrialRow) -> bool:
     failpoint("inherit.trained")
     why = head_start.why_given_up(reader, use.spec, trial) if run.state == "completed" else None
     if why is not None:
-        use.writer.give_up(use.search_id, number, why)
+        trainings.give_up(use.writer, use.search_id, number, why)
         use.writer.log(use.search_id, f"Trial {number} is not trained from scratch. {why}", number)
         failpoint("inherit.given_up")
     return why is not None
@@ -273,7 +274,7 @@ def _train(
     folder = use.workspace.run_dir(use.search_id, number, repeat, inherited=start is not None)
     failpoint("train.before_booking")
     planned = (start.trial, config.training.epochs) if start else ()
-    run_id = writer.begin_run(use.search_id, number, seed, *planned)
+    run_id = trainings.begin_run(writer, use.search_id, number, seed, *planned)
     failpoint("train.booked")
     watch = _watch(use, writer, trial, repeat, config, run_id, compared=start is None)
     seen = writer.read.data(use.search_id)
@@ -312,13 +313,15 @@ def _train(
             outcome = replace(outcome, state="stopped")  # no fault: it is trained from scratch
         if outcome.error_class == "disk":
             raise TrainerError(outcome.message)  # the machine's fault: the trial stays as it is
-        writer.end_without_result(use.search_id, number, run_id, outcome)
+        trainings.end_without_result(writer, use.search_id, number, run_id, outcome)
         what = f"Trial {number} {outcome.state}" + (f" with seed {seed}" if wanted > 1 else "")
         what += " with inherited weights" if start else ""
         level: Literal["info", "warning"] = "info" if outcome.state in QUIET else "warning"
         writer.log(use.search_id, f"{what}: {outcome.message}", number, level)
     else:
-        writer.complete(use.search_id, number, run_id, outcome, _data_of(folder), _flops_of(config))
+        trainings.complete(
+            writer, use.search_id, number, run_id, outcome, _data_of(folder), _flops_of(config)
+        )
     failpoint("train.after_result")
 
 
@@ -353,17 +356,17 @@ def _watch(
                 why = pruner.report(reached)
                 if why is not None and trial.round == 0:
                     pruned.append(Ended("pruned", "", why))
-        writer.add_metrics(use.search_id, number, run_id, kept, now - last)
+        trainings.add_metrics(writer, use.search_id, number, run_id, kept, now - last)
         last = now
         failpoint("train.reported")
 
     return Watch(
-        started=lambda worker: writer.set_worker(run_id, worker),
+        started=lambda worker: trainings.set_worker(writer, run_id, worker),
         report=report,
         ending=lambda: use.ending(number) or (pruned[0] if pruned else None),
         limit_seconds=60 * use.spec.limits.trial_minutes,
         memory_bytes=_memory_allowed(use.spec, config),
-        measured=lambda load: writer.set_load(run_id, load),
+        measured=lambda load: trainings.set_load(writer, run_id, load),
     )
 
 
@@ -381,7 +384,7 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
     runs = use.writer.read.runs(use.search_id, trial.number)
     if cancelled or any(_ends_training(run) for run in runs):
         rules = rules.model_copy(update={"extra_seeds": 0})
-    figures = use.writer.read.figures(use.search_id, trial.number)
+    figures = judging.figures(use.writer.read, use.search_id, trial.number)
     own = use.own_rules(figures) if use.own_rules else None
     decision = own or decide(figures, rules)
     if isinstance(decision, AnotherSeed):
@@ -408,7 +411,7 @@ def _after_evaluation(state: TrialState) -> Literal["execute", "record"]:
 def _record(use: Resources, state: TrialState) -> TrialState:
     number, verdict = state["number"], _VERDICT.validate_python(state["verdict"])
     failpoint("record.before_verdict")
-    if not use.writer.save_verdict(use.search_id, number, verdict):
+    if not judging.save_verdict(use.writer, use.search_id, number, verdict):
         return {"verdict": None}  # another trial has become the incumbent meanwhile
     failpoint("record.after_verdict")
     use.writer.log(use.search_id, f"Trial {number}: {verdict.sentence}", number)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from nas_engine.inheritance import expected, given_up, hopeless
 from nas_engine.search import SearchSpec
-from nas_engine.store import inherited
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store import inherited, judging
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import Workspace
 
 
@@ -54,7 +55,7 @@ def why_given_up(reader: Reader, spec: SearchSpec, trial: TrialRow) -> str | Non
     None where it is.
     """
     run = inherited.run(reader, trial.search_id, trial.number)
-    rival = reader.figures(trial.search_id, trial.number)
+    rival = judging.figures(reader, trial.search_id, trial.number)
     if run is None or not run.val_mse or rival.incumbent_value is None:
         return None
     outlook = expected(run.val_mse, inherited.pairs(reader, trial.search_id))

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 
 from nas_engine.commands import Describe, given, visible
 from nas_engine.liveness import LIVING, EngineState, engine_state
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.schema import explained, open_database, transaction
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace

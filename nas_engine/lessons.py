@@ -39,7 +39,9 @@ from nas_engine.search import LATER_SETTINGS, TASK_KEYS, SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.similarity import Similarity, Task, planned_task, similarity, task_of, with_traits
 from nas_engine.space import SpaceError, contains, space, typed
-from nas_engine.store.reader import Reader, SearchRow, TrialRow
+from nas_engine.store import judging
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow, TrialRow
 
 if TYPE_CHECKING:
     from nas_engine.store.writer import Writer
@@ -231,7 +233,7 @@ def gathered(reader: Reader, spec: SearchSpec, task: Task, settings: Settings) -
             likeness=likeness,
             trials=reader.trials(number),
             incumbent=rows[number].incumbent,
-            noise=reader.noise(number),
+            noise=judging.noise(reader, number),
         )
         for number, likeness in alikeness(reader, task, list(rows.values()), settings).items()
     ]

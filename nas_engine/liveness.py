@@ -14,7 +14,7 @@ from typing import Literal
 
 import psutil
 
-from nas_engine.store.reader import EngineRow
+from nas_engine.store.rows import EngineRow
 
 HEARTBEAT_SECONDS = 1.0
 STALE_SECONDS = 2 * HEARTBEAT_SECONDS

@@ -41,8 +41,10 @@ from nas_engine.service.reply import (
     unfinished,
 )
 from nas_engine.settings import RoleName, Settings
-from nas_engine.store.reader import ReplayRow
-from nas_engine.store.writer import LimitReached, Writer
+from nas_engine.store import calling
+from nas_engine.store.calling import LimitReached
+from nas_engine.store.wishes import ReplayRow
+from nas_engine.store.writer import Writer
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -185,7 +187,9 @@ class LanguageModel:
 
     def conclude(self) -> None:
         """Have what was answered so far taken no more: the next question is put anew."""
-        self._writer.forget_answers(self._search_id, self._number, self._role.name, self._replay_id)
+        calling.forget_answers(
+            self._writer, self._search_id, self._number, self._role.name, self._replay_id
+        )
 
     def _reason_not_to_ask(self) -> tuple[ErrorClass, str] | None:
         if waits := self._patience.waiting(self._role.base_url, self._role.model):
@@ -256,7 +260,8 @@ class LanguageModel:
         worst = worst_case(json.dumps([told, form], ensure_ascii=False), max_tokens, self._role)
         failpoint("llm.before_booking")
         try:
-            call = self._writer.reserve_call(
+            call = calling.reserve_call(
+                self._writer,
                 search_id=self._search_id,
                 number=self._number,
                 role=self._role.name,
@@ -279,7 +284,8 @@ class LanguageModel:
         try:
             completion = self._sent(messages, form, listen)
         except Stopped as stopped:
-            self._writer.finish_call(
+            calling.finish_call(
+                self._writer,
                 call,
                 "used",
                 reply=self._redact.of_beginning(str(stopped))[:KEPT_CHARACTERS],
@@ -288,7 +294,8 @@ class LanguageModel:
             )
             raise
         except Fault as fault:
-            self._writer.finish_call(
+            calling.finish_call(
+                self._writer,
                 call,
                 "failed",
                 reply="",
@@ -319,7 +326,8 @@ class LanguageModel:
         usage = reported(exchange.completion.usage)
         whole = _COMPLETION.dump_json(exchange.completion).decode()
         failpoint("llm.answered")
-        self._writer.finish_call(
+        calling.finish_call(
+            self._writer,
             exchange.call,
             "refused" if objection else "used",
             reply=exchange.completion.said()[:KEPT_CHARACTERS],

@@ -8,7 +8,8 @@ from nas_engine.curves import analyse
 from nas_engine.evaluator import Noise, Opinion, Verdict
 from nas_engine.llm import LanguageModel, prompt
 from nas_engine.proposals import differences
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 
 
 class Judge(BaseModel):

@@ -19,8 +19,9 @@ from nas_engine.planners.base import (
 from nas_engine.planners.earlier import past_proposal
 from nas_engine.proposals import Proposal, check
 from nas_engine.search import SearchSpec
+from nas_engine.store import proposing, wishes
 from nas_engine.store.known import KnownTrials
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Planning:
                 raise
             finally:
                 if not done:
-                    self._writer.keep_proposal(trial.proposal_id)
+                    proposing.keep_proposal(self._writer, trial.proposal_id)
                 if problem:
                     text = f"Nothing else is proposed for trial {number}: {problem}"
                     self._log(number, text, "warning")
@@ -134,7 +135,7 @@ class Planning:
             with self._writer.transaction():
                 if self._still_keeps(view, proposal):
                     version = (trial.proposal_id, trial.version)
-                    if done := self._writer.propose_again(*version, proposal, config):
+                    if done := proposing.propose_again(self._writer, *version, proposal, config):
                         by = f"Trial {number} proposed again by {proposal.source}"
                         self._log(number, f"{by}: {_told(proposal)}. It waits for a decision.")
                     return done
@@ -150,12 +151,12 @@ class Planning:
         search = self._writer.read.search(self._search_id)
         waits = view.number > 0 and search is not None and search.spec.waits(proposal.step_type)
         config = from_flat({**view.base, **proposal.changes})
-        self._writer.propose(self._search_id, view.number, proposal, config, waits)
+        proposing.propose(self._writer, self._search_id, view.number, proposal, config, waits)
         return waits
 
     def _still_keeps(self, view: View, proposal: Proposal) -> bool:
         """Tell whether a proposal keeps the constraints given while it was made."""
-        told = self._writer.read.steering(self._search_id)
+        told = wishes.steering(self._writer.read, self._search_id)
         newest = [row.constraint for row in told if row.constraint is not None]
         if newest == view.constraints or view.number == 0:
             return True

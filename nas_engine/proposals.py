@@ -31,7 +31,7 @@ from nas_engine.machine import cuda_devices, gpus, memory_allowed, memory_needed
 from nas_engine.objectives import exact_figures
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains, describe, space, step_type
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.table import TriedRow
 
 Source = Literal[

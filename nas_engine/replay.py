@@ -11,7 +11,8 @@ from nas_engine.foresight import Foresight
 from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import planner_of
 from nas_engine.space import SpaceError
-from nas_engine.store.reader import ReplayRow
+from nas_engine.store import wishes
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.store.writer import Writer
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def replay(
                 planner.observe(trial)
         proposal = view.whole(planner.propose(view))
     except (SpaceExhausted, AccessDenied, SpaceError) as error:
-        writer.fail_replay(row.id, str(error))
+        wishes.fail_replay(writer, row.id, str(error))
         return
     config = from_flat({**view.base, **proposal.changes})
     foreseen = Foresight(search_id).expected(writer, proposal.parent, config.flat())
-    writer.end_replay(row.id, proposal, config, foreseen)
+    wishes.end_replay(writer, row.id, proposal, config, foreseen)

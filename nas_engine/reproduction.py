@@ -22,7 +22,9 @@ from informer.rundir import Environment, Epoch, Progress, RunDir, Success, UsedD
 from nas_engine.evaluator import student_t
 from nas_engine.machine import memory_allowed
 from nas_engine.settings import Settings
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store import judging
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from nas_engine.trainers.base import Ended, TrainerError, Watch
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import Workspace
@@ -85,7 +87,7 @@ def of_trial(reader: Reader, workspace: Workspace, trial: TrialRow) -> Recorded:
     environment = folder.read_environment()
     if environment is not None:
         _require_same(find(config.data.dataset), environment.data)
-    noise = reader.noise(trial.search_id)
+    noise = judging.noise(reader, trial.search_id)
     return Recorded(
         config=config,
         errors=SeedErrors(seed=seed, **result.model_dump(include=set(SeedErrors.model_fields))),

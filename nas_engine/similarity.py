@@ -22,7 +22,8 @@ from informer.traits import ANSWER, ORDER, Wanted
 from nas_engine.apart import ask
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 
 SECONDS = 60.0
 """That measuring data may take."""

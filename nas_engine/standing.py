@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from nas_engine.liveness import EngineState, engine_state
 from nas_engine.search import ASKING
-from nas_engine.store.reader import Reader, SearchRow, Spend, TrainingRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow, Spend, TrainingRow, TrialRow
 
 ENDING = ("trials", "hours", "training_hours", "usd")
 """Budgets that end a search; without tokens or calls, the built-in planner proposes."""

@@ -19,8 +19,10 @@ from nas_engine.amounts import aims_text
 from nas_engine.evaluator import Figures
 from nas_engine.plaintext import code_span, fenced
 from nas_engine.search import Rules
+from nas_engine.store import judging, wishes
 from nas_engine.store.provenance import OF_TRIALS, Moments, beside_trials, moments
-from nas_engine.store.reader import LLMCallRow, Reader, RevisionRow, RunRow, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import LLMCallRow, RevisionRow, RunRow, SearchRow, TrialRow
 from nas_engine.store.table import Term
 
 Format = Literal["md", "jsonl"]
@@ -105,9 +107,9 @@ def lives(reader: Reader, search_id: int, trials: Sequence[TrialRow]) -> list[Li
         Life(
             trial,
             [call for call in reader.llm_calls(search_id, trial.number) if call.role in OF_TRIALS],
-            reader.revisions(search_id, trial.number),
+            wishes.revisions(reader, search_id, trial.number),
             reader.runs(search_id, trial.number, every=True),
-            reader.judged_by(search_id, trial.number).get(trial.number),
+            judging.judged_by(reader, search_id, trial.number).get(trial.number),
             when[trial.number],
         )
         for trial in trials

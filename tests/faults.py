@@ -29,7 +29,8 @@ from nas_engine.commands import Start, send
 from nas_engine.planners import tpe  # noqa: F401
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings
-from nas_engine.store.reader import LLMCallRow, SearchRow, Spend, TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import LLMCallRow, SearchRow, Spend, TrialRow
 from nas_engine.workspace import Workspace
 from tests.fakes.llm_faults import FAULTS, KEY, Fault
 from tests.fakes.llm_server import Charge, serving

@@ -22,7 +22,7 @@ from nas_engine.planners.llm import ProposeChange, objections
 from nas_engine.proposals import Record, check
 from nas_engine.search import TASK_KEYS, SearchSpec
 from nas_engine.space import contains
-from nas_engine.store.reader import Spend
+from nas_engine.store.rows import Spend
 from nas_engine.store.table import TriedRow
 from tests.engine.rows import no_epochs
 

@@ -21,6 +21,7 @@ from playwright.sync_api import Page
 from tqdm import tqdm
 
 from nas_engine.commands import Control, send
+from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 from tests.dashboard import browsing, serving_dashboard
@@ -85,7 +86,7 @@ def reviewed_search(workspace: Workspace, environment: dict[str, str]) -> Iterat
         while True:
             with reading(workspace) as reader:
                 assert reader is not None
-                if any(row.state == "proposed" for row in reader.open_trials(2)):
+                if any(row.state == "proposed" for row in trainings.open_trials(reader, 2)):
                     break
             if follower.poll() is not None:
                 raise click.ClickException("The second search ended before anything waited.")

@@ -54,13 +54,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.store.hindsight",
         "nas_engine.store.lineage",
         "nas_engine.store.nodes",
+        "nas_engine.store.judging",
         "nas_engine.store.listing",
+        "nas_engine.store.migrations",
         "nas_engine.store.outcomes",
         "nas_engine.store.provenance",
         "nas_engine.store.reader",
+        "nas_engine.store.rows",
         "nas_engine.store.schema",
         "nas_engine.store.steering",
         "nas_engine.store.table",
+        "nas_engine.store.trainings",
+        "nas_engine.store.wishes",
         "nas_engine.supervisor",
         "nas_engine.transcript",
         "nas_engine.vocabulary",
@@ -301,3 +306,78 @@ def test_nothing_that_was_received_can_be_executed() -> None:
         assert not {module.split(".")[0] for module in imported(path)} & FORBIDDEN_MODULES, path
         text = path.read_text("utf-8")
         assert "unsafe_allow_html" not in text and "torch.load(" not in text, path
+
+
+LONG_FILE, LONG_FUNCTION = 400, 50
+
+# Lines that are more than that, each with the reason. What is no longer long must be taken off.
+LONG_FILES: dict[str, str] = {
+    "data/dates.py": "one question, which form of date a column has, asked from several sides",
+    "data/quality.py": "the checks of a table, in the order in which a person reads what they find",
+    "data/registry.py": "what a data set is, and the ones that are known by name",
+    "informer/config.py": "every setting of a run with what it excludes, written once",
+    "informer/rundir.py": "the contract of a run folder: its records and its files",
+    "informer/training.py": "one training from its first step to its result",
+    "nas_engine/control.py": "what each command does, beside the conditions that all of them share",
+    "nas_engine/engine.py": "one process: one class whose parts share what is under way",
+    "nas_engine/evaluator.py": "the rules and the order in which they decide, read as one",
+    "nas_engine/graph.py": "one workflow: its nodes and what they ask",
+    "nas_engine/lessons.py": "what a search takes from others: found, weighed, kept",
+    "nas_engine/llm.py": "one question to a language model, with every way in which it can fail",
+    "nas_engine/store/table.py": "one query language: parsed, turned to SQL, answered",
+    "pages/search/start.py": "one form from top to bottom",
+}
+LONG_FUNCTIONS: dict[str, str] = {
+    "data/dates.py:_choose_format": "one decision by cases",
+    "data/dialect.py:find": "one decision by cases",
+    "data/quality.py:inspect": "the list of all checks, in their order",
+    "informer/forecasts.py:forecasts": "one pass over the windows",
+    "informer/hindcast.py:make": "one pass over the windows",
+    "nas_engine/cli/searching.py:search": "its options are its lines",
+    "nas_engine/graph.py:_train": "one training, with the points at which a process may be lost",
+    "nas_engine/llm.py:_request": "one request and what can come of it",
+    "nas_engine/store/judging.py:save_verdict": "one transaction, most of it SQL",
+    "nas_engine/store/proposing.py:decide": "one transaction, most of it SQL",
+    "nas_engine/store/proposing.py:propose": "one transaction, most of it SQL",
+    "nas_engine/store/trainings.py:complete": "one transaction, most of it SQL",
+    "pages/_parts/comparing/curves.py:choose_look": "the controls of a form, one after another",
+    "pages/_parts/comparing/downloads.py:show": "a page's part from top to bottom",
+    "pages/_parts/data_choices.py:make_choices": "the controls of a form, one after another",
+    "pages/_parts/data_file.py:choose_reading": "the controls of a form, one after another",
+    "pages/_parts/data_look.py:show_seasons": "a page's part from top to bottom",
+    "pages/_parts/enqueue.py:show_enqueue": "the controls of a form, one after another",
+    "pages/_parts/forms.py:setting": "one control for each kind of setting",
+    "pages/_parts/searches.py:search_columns": "the columns of a table, one after another",
+    "pages/_parts/trial_head.py:show_figures": "a page's part from top to bottom",
+}
+
+
+def long_parts(root: Path) -> tuple[set[str], set[str]]:
+    """Return the files and the functions that have more lines than they should."""
+    files, functions = set(), set()
+    for path in sources(root):
+        name, text = path.relative_to(root).as_posix(), path.read_text("utf-8")
+        if len(text.splitlines()) > LONG_FILE:
+            files.add(name)
+        functions |= {
+            f"{name}:{node.name}"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and (node.end_lineno or 0) - node.lineno + 1 > LONG_FUNCTION
+        }
+    return files, functions
+
+
+def test_files_and_functions_are_short_unless_there_is_a_reason() -> None:
+    files, functions = long_parts(PROJECT)
+    assert files == LONG_FILES.keys()
+    assert functions == LONG_FUNCTIONS.keys()
+
+
+def test_what_is_too_long_is_found(tmp_path: Path) -> None:
+    for name, lines in (("short", LONG_FUNCTION - 1), ("long", LONG_FUNCTION)):
+        body = "    x = 1\n" * lines
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / f"{name}.py").write_text(f"def {name}():\n{body}")
+    (tmp_path / "app.py").write_text("x = 1\n" * (LONG_FILE + 1))
+    assert long_parts(tmp_path) == ({"app.py"}, {"data/long.py:long"})

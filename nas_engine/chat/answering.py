@@ -29,8 +29,10 @@ from nas_engine.planners.question import estimated_tokens
 from nas_engine.service.fault import ErrorClass, Stopped
 from nas_engine.service.form import tools_form
 from nas_engine.service.reply import Completion, Objection, ToolCall, read_arguments, unfinished
-from nas_engine.store.reader import SearchRow, TurnRow
+from nas_engine.store import wishes
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import QueryError
+from nas_engine.store.wishes import TurnRow
 from nas_engine.store.writer import Writer
 
 ROUNDS = 6
@@ -67,22 +69,24 @@ def answer(
         at_work: tells which trials are being planned, trained or judged.
         ending: raises what shall end the answer here, and leave the turn to the next engine.
     """
-    search, turn = writer.read.search(search_id), writer.read.turn(turn_id)
+    search, turn = writer.read.search(search_id), wishes.turn(writer.read, turn_id)
     assert search is not None and turn is not None, "only questions that were put are answered"
     if turn.stopping:
-        writer.end_turn(turn_id, "stopped")
+        wishes.end_turn(writer, turn_id, "stopped")
         return
     speaker = _Speaker(writer, model, search, turn, at_work, ending)
     try:
         problem = speaker.speak()
     except Stopped:
-        writer.end_turn(turn_id, "stopped")
+        wishes.end_turn(writer, turn_id, "stopped")
     except AccessDenied as error:
-        writer.end_turn(turn_id, "failed", str(error))
+        wishes.end_turn(writer, turn_id, "failed", str(error))
     except NoAnswer as error:
-        writer.end_turn(turn_id, "failed", f"{error} {_ADVICE.get(error.error_class, _OTHERWISE)}")
+        wishes.end_turn(
+            writer, turn_id, "failed", f"{error} {_ADVICE.get(error.error_class, _OTHERWISE)}"
+        )
     else:
-        writer.end_turn(turn_id, "answered", problem)
+        wishes.end_turn(writer, turn_id, "answered", problem)
 
 
 _LATER = "Ask again a little later; OPENAI_BASE_URL in .env says which service is asked."
@@ -150,7 +154,7 @@ class _Speaker:
         read, spec = self.writer.read, self.search.spec
         known = told(read, self.search, self.turn.question)
         self.looked_up = list(known.rows)
-        before = [turn for turn in read.turns(self.search.id) if turn.id < self.turn.id]
+        before = [turn for turn in wishes.turns(read, self.search.id) if turn.id < self.turn.id]
         messages: list[BaseMessage] = [SystemMessage(prompt("chat_system"))]
         for question, said in earlier(before, spec.limits.prompt_tokens // 4):
             messages += [HumanMessage(question), AIMessage(said)]
@@ -164,11 +168,11 @@ class _Speaker:
         whole = "\n\n".join([*self.said, *([text.strip()] if text.strip() else [])])
         now = whole, len(self.looked_up)
         if now == self.kept:
-            turn = self.writer.read.turn(self.turn.id)
+            turn = wishes.turn(self.writer.read, self.turn.id)
             return turn is not None and turn.stopping
         self.kept = now
         rows = [found.plain() for found in self.looked_up]
-        return self.writer.answer_so_far(self.turn.id, whole, rows)
+        return wishes.answer_so_far(self.writer, self.turn.id, whole, rows)
 
     def _room(self, messages: list[BaseMessage]) -> int:
         """Return for how many more characters there is room in the conversation."""

@@ -14,6 +14,7 @@ from nas_engine.chat.tools import NotFound, name_of
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import Candidate, Change, Expected, faults, proposal_of
 from nas_engine.proposals import Proposal
+from nas_engine.store import proposing, wishes
 from nas_engine.store.writer import Writer
 
 
@@ -73,8 +74,8 @@ def draft(
         assert search is not None, "a search that is asked about exists"
         numbers = writer.read.numbers(search_id) | at_work()
         number = max(numbers, default=0) + 1
-        writer.propose(search_id, number, proposal, config, waiting=True, drafted=True)
-        writer.note_draft(turn_id, number)
+        proposing.propose(writer, search_id, number, proposal, config, waiting=True, drafted=True)
+        wishes.note_draft(writer, turn_id, number)
         if len(numbers) >= search.max_trials:
             more = search.spec.model_copy(update={"max_trials": len(numbers) + 1})
             writer.change(search_id, more)
@@ -93,7 +94,7 @@ def _checked(
     writer: Writer, search_id: int, turn_id: int, wish: DraftProposal
 ) -> tuple[Proposal, View]:
     """Return the proposal and the search as seen from its parent; raises NotFound."""
-    search, turn = writer.read.search(search_id), writer.read.turn(turn_id)
+    search, turn = writer.read.search(search_id), wishes.turn(writer.read, turn_id)
     assert search is not None and turn is not None, "a turn that is answered exists"
     if turn.draft is not None:
         raise NotFound(f"This answer has drafted trial {turn.draft} already; one is the most.")

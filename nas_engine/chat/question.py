@@ -15,7 +15,9 @@ from nas_engine.planners.base import View
 from nas_engine.planners.question import estimated_tokens, listed, task_text, trial_text
 from nas_engine.proposals import differences
 from nas_engine.search import TASK_KEYS
-from nas_engine.store.reader import BaselineRow, Reader, SearchRow, TrialRow, TurnRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, SearchRow, TrialRow
+from nas_engine.store.wishes import TurnRow
 
 BEST = NEWEST = 5
 MOST_NAMED = 8

@@ -23,7 +23,9 @@ from nas_engine.planners.findings import failures, findings
 from nas_engine.proposals import differences
 from nas_engine.space import describe
 from nas_engine.standing import budgets
-from nas_engine.store.reader import EpochRow, Reader, SearchRow, TrialRow
+from nas_engine.store import judging, trainings
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import EpochRow, SearchRow, TrialRow
 from nas_engine.store.table import ALL, COLUMNS, Query, cells, column, keys, parse, varying
 
 MOST_ROWS = 50
@@ -175,7 +177,7 @@ class Verdicts(Tool):
         """Return the newest verdicts, oldest first."""
         terms = parse("verdict=accepted" if self.only_accepted else "verdict=accepted,rejected")
         everything = Query((search.id,), terms, "ended", descending=True, limit=ALL)
-        found, used = keys(reader, everything), reader.judged_by(search.id)
+        found, used = keys(reader, everything), judging.judged_by(reader, search.id)
         names = ("trial", "accepted", "rule", "val_mse", "improvement", "inside the spread up to")
         rows = [
             (
@@ -214,9 +216,9 @@ class Standing(Tool):
 
     def look(self, reader: Reader, search: SearchRow) -> LookedUp:
         """Return one row for each fact."""
-        spend, noise = reader.spend(search.id), reader.noise(search.id)
+        spend, noise = reader.spend(search.id), judging.noise(reader, search.id)
         engine = engine_state(reader.engine(search.id))
-        found = budgets(search, spend, reader.training_seconds(search.id))
+        found = budgets(search, spend, trainings.training_seconds(reader, search.id))
         facts: list[tuple[str, object]] = [
             *(("state", search.state), ("reason", search.reason or None), ("engine", engine)),
             *(("incumbent", search.incumbent), ("its val_mse", search.best)),
@@ -225,11 +227,11 @@ class Standing(Tool):
             ("calls of language models", spend.calls),
             ("tokens booked", spend.booked_tokens),
             *(("USD booked", spend.booked_usd), ("USD reported", spend.usd)),
-            ("mean seconds of a trial", reader.mean_trial_seconds(search.id)),
+            ("mean seconds of a trial", trainings.mean_trial_seconds(reader, search.id)),
             ("relative noise between seeds", noise.relative if noise else None),
             *(
                 (f"trial {run.number} trains", f"epoch {run.epoch or 0} of {run.epochs}")
-                for run in (reader.training(search.id) if engine == "alive" else [])
+                for run in (trainings.training(reader, search.id) if engine == "alive" else [])
             ),
         ]
         told = [(name, value) for name, value in facts if value is not None]

@@ -12,7 +12,9 @@ from nas_engine.cli.common import Refused, db_option, known_search, plainly, wor
 from nas_engine.cli.output import table
 from nas_engine.commands import Ask, StopAnswer
 from nas_engine.liveness import LIVING, engine_state
-from nas_engine.store.reader import TurnRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.wishes import TurnRow
 from nas_engine.supervisor import request
 from nas_engine.workspace import Workspace
 
@@ -61,7 +63,7 @@ def ask(search_id: int, question: str, db: Path | None) -> None:
 def _turns(workspace: Workspace, search_id: int) -> set[int]:
     """Return the turns that a search has had."""
     with reading(workspace) as reader:
-        return set(reader.turn_states(search_id)) if reader else set()
+        return set(wishes.turn_states(reader, search_id)) if reader else set()
 
 
 def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
@@ -70,7 +72,7 @@ def _follow(workspace: Workspace, search_id: int, turn_id: int) -> TurnRow:
     while True:
         with reading(workspace) as reader:
             assert reader is not None, "a question was put"
-            turn = reader.turn(turn_id)
+            turn = wishes.turn(reader, turn_id)
             lives = engine_state(reader.engine(search_id)) in LIVING
         assert turn is not None, "turns are never deleted"
         if not turn.answer.startswith(shown):  # it began anew, in another engine

@@ -21,7 +21,8 @@ from nas_engine.cli.common import (
     workspace_of,
 )
 from nas_engine.settings import load_settings
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 
 if TYPE_CHECKING:
     from nas_engine.reproduction import Recorded

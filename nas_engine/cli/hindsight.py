@@ -19,7 +19,9 @@ from nas_engine.cli.common import (
 from nas_engine.commands import Replay
 from nas_engine.liveness import LIVING, engine_state
 from nas_engine.search import PlannerName
-from nas_engine.store.reader import ReplayRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.supervisor import request
 from nas_engine.workspace import Workspace
 
@@ -64,7 +66,7 @@ def _ended(workspace: Workspace, search_id: int, number: int) -> ReplayRow:
         with reading(workspace) as reader:
             assert reader is not None, "a command was applied in it"
             lives = engine_state(reader.engine(search_id)) in LIVING
-            row = reader.replays(search_id, number)[0]
+            row = wishes.replays(reader, search_id, number)[0]
         if row.state != "asked" or not lives:
             return row
         time.sleep(LOOK_SECONDS)

@@ -34,7 +34,8 @@ from nas_engine.cli.output import (
 )
 from nas_engine.labels import hidden
 from nas_engine.liveness import engine_state
-from nas_engine.store.reader import CommandRow, EventRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import CommandRow, EventRow
 from nas_engine.transcript import Format, exported
 
 

@@ -30,8 +30,10 @@ from nas_engine.search import SearchSpec
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
 from nas_engine.store.outcomes import outcomes
-from nas_engine.store.reader import Reader, SearchRow, TrialRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.store.table import kind, results
+from nas_engine.store.trainings import training, training_seconds
 from nas_engine.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -117,8 +119,8 @@ def print_standing(workspace: Workspace, search: SearchRow) -> None:
     with reading(workspace) as reader:
         assert reader is not None, "a search is known"
         engine = reader.engine(search.id)
-        trainings = reader.training(search.id)
-        found = budgets(search, reader.spend(search.id), reader.training_seconds(search.id))
+        trainings = training(reader, search.id)
+        found = budgets(search, reader.spend(search.id), training_seconds(reader, search.id))
     state = engine_state(engine)
     click.echo(
         f"Engine: {state}" + (f", process {engine.pid}" if engine and state in LIVING else "")

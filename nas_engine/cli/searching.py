@@ -33,7 +33,8 @@ from nas_engine.machine import default_slots, gpus
 from nas_engine.search import Limits, Mode, PlannerName, Pruning, Rules, SearchSpec, default_planner
 from nas_engine.settings import load_settings
 from nas_engine.space import parse_all, problems_of
-from nas_engine.store.reader import EventRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import EventRow
 from nas_engine.supervisor import Answer, request, resume_search, start_search
 from nas_engine.workspace import Workspace
 

@@ -36,7 +36,9 @@ from nas_engine.commands import (
 )
 from nas_engine.labels import describe as say
 from nas_engine.search import CHANGEABLE, Limits, Mode
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.supervisor import Answer, request
 
 ACTS: dict[str, Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]] = {
@@ -257,7 +259,7 @@ def guidance(search_id: int | None, everything: bool, db: Path | None, as_json: 
     chosen = known_search(workspace, search_id)
     with reading(workspace) as reader:
         assert reader is not None, "a search is known"
-        told = reader.steering(chosen, in_force=not everything)
+        told = wishes.steering(reader, chosen, in_force=not everything)
     rows = [
         {
             "id": row.id,

@@ -39,7 +39,8 @@ from nas_engine.exchange.archive import (
 )
 from nas_engine.service.redaction import Redaction
 from nas_engine.store.copying import TABLES, Cell, of_one_moment, rows, schema_version
-from nas_engine.store.reader import Reader, SearchRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.workspace import PROJECT, Workspace
 
 Weights = Literal["none", "incumbent", "all"]

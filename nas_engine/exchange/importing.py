@@ -39,7 +39,8 @@ from nas_engine.exchange.exporting import TEXTS
 from nas_engine.exchange.rows import RowError, checked
 from nas_engine.search import SearchSpec
 from nas_engine.store import copying
-from nas_engine.store.schema import explained, known_versions, open_database, transaction
+from nas_engine.store.migrations import known_versions
+from nas_engine.store.schema import explained, open_database, transaction
 from nas_engine.workspace import Workspace
 
 NAME_LENGTH = 200

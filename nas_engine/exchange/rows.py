@@ -27,7 +27,8 @@ from nas_engine.search import SearchSpec
 from nas_engine.service.reply import Completion
 from nas_engine.space import SpaceError, dimensions, typed
 from nas_engine.store.copying import Cell, Column, columns
-from nas_engine.store.schema import SPARK_POINTS, settings_after
+from nas_engine.store.derived import SPARK_POINTS
+from nas_engine.store.migrations import settings_after
 
 TEXT_LENGTH = 2**22
 """Characters of a text, at most."""

@@ -18,7 +18,7 @@ from nas_engine.exchange.rows import RowError, checked_row
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.space import step_type
 from nas_engine.store import copying
-from nas_engine.store.schema import sampled
+from nas_engine.store.derived import sampled
 
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 

@@ -21,7 +21,8 @@ from nas_engine.objectives import written
 from nas_engine.planners.tpe import asked
 from nas_engine.search import SearchSpec
 from nas_engine.space import space
-from nas_engine.store.reader import EpochRow, Reader, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import EpochRow, SearchRow, TrialRow
 
 SETTINGS, PRESET = "informer_nas_settings", "informer_nas_preset"
 """User attributes of a study with what its trials share; see `from_optuna`."""

@@ -11,7 +11,7 @@ from nas_engine.amounts import amount, broken_text
 from nas_engine.front import excess, figures, keeps
 from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 Standing = tuple[float, tuple[float, ...]]
 """By how much a trial breaks the bounds, and its figure for each objective."""

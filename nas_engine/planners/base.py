@@ -19,7 +19,9 @@ from nas_engine.planners.inside import moved, shrunk
 from nas_engine.planners.past import spec_at, steering_at, trials_before
 from nas_engine.proposals import Proposal, Record, alike, check
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import BaselineRow, EpochRow, Reader, RevisionRow, Spend, TrialRow
+from nas_engine.store import judging, wishes
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, EpochRow, RevisionRow, Spend, TrialRow
 
 OPEN = frozenset({"proposed", "queued", "running", "stalled", "paused"})
 """States of trials that have yet to show what their configuration is worth."""
@@ -69,18 +71,20 @@ class View:
         return cls(
             search_id=search_id,
             number=number,
-            spec=reader.steered_spec(search_id),
+            spec=wishes.steered_spec(reader, search_id),
             max_trials=search.max_trials,
             incumbent=search.incumbent,
             trials=trials,
             baselines=reader.baselines(search_id),
             epochs=partial(reader.epochs, search_id),
-            noise=reader.noise(search_id),
-            noises=reader.noises(search_id) if traded(search.spec) else {},
+            noise=judging.noise(reader, search_id),
+            noises=judging.noises(reader, search_id) if traded(search.spec) else {},
             spend=reader.spend(search_id, without=number),
-            steering=reader.steering(search_id),
+            steering=wishes.steering(reader, search_id),
             withdrawn=[
-                row for row in reader.revisions(search_id, number) if row.why == "asked again"
+                row
+                for row in wishes.revisions(reader, search_id, number)
+                if row.why == "asked again"
             ],
             lessons=kept(reader, search_id),
         )
@@ -115,7 +119,7 @@ class View:
                 for row in trials
                 if row.val_mse is not None and row.spread is not None
             ),
-            noises=reader.noises(search_id, before=moment) if traded(spec) else {},
+            noises=judging.noises(reader, search_id, before=moment) if traded(spec) else {},
             spend=reader.spend(search_id, without=number, before=moment),
             steering=steering,
             lessons=kept(reader, search_id),

@@ -12,7 +12,7 @@ from nas_engine.lessons import LEAST, Lesson, PastTrial
 from nas_engine.objectives import Objective
 from nas_engine.planners.base import OPEN, View
 from nas_engine.proposals import Proposal, active_changes, differences
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 _SECTION = """
 # Learned from earlier searches

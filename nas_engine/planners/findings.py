@@ -14,7 +14,7 @@ from nas_engine.comparisons import of_trials
 from nas_engine.evaluator import Noise
 from nas_engine.findings import learned
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 TESTED = 8
 """Tested findings that are told, at most."""

@@ -24,7 +24,7 @@ from nas_engine.planners.prospects import Prospect, Prospects
 from nas_engine.planners.tpe import startup_trials
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 SHARE = 0.3
 """Share of the trials that the model proposes while it earns per second what the optimiser does."""

@@ -14,7 +14,7 @@ from nas_engine.planners.base import SpaceExhausted, View
 from nas_engine.planners.question import ask_text, optimiser_text, system_text
 from nas_engine.planners.tpe import OptunaPlanner, startup_trials
 from nas_engine.proposals import LEVEL, Proposal, active_changes
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 CANDIDATES = 5
 SENTENCES = 12

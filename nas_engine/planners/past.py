@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from nas_engine.commands import COMMAND, Change, Start, changed, started_again
 from nas_engine.guidance import SteeringRow
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import Reader, RevisionRow, SearchRow, TrialRow
+from nas_engine.store import wishes
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import RevisionRow, SearchRow, TrialRow
 
 
 def trials_before(reader: Reader, trial: TrialRow) -> list[TrialRow]:
@@ -21,7 +23,7 @@ def trials_before(reader: Reader, trial: TrialRow) -> list[TrialRow]:
     version of that moment. One that was trained again later is open too: what it had shown by then
     is not kept.
     """
-    moment, versions = trial.created_at, reader.revisions(trial.search_id)
+    moment, versions = trial.created_at, wishes.revisions(reader, trial.search_id)
     return [
         row
         if row.ended_at is not None and row.ended_at <= moment
@@ -54,7 +56,7 @@ def steering_at(reader: Reader, search_id: int, moment: float) -> list[SteeringR
     """Return what people had told a search by then and was in force, oldest first."""
     return [
         replace(row, ended_at=None, ended_by="")
-        for row in reader.steering(search_id, in_force=False)
+        for row in wishes.steering(reader, search_id, in_force=False)
         if row.created_at <= moment and (row.ended_at is None or row.ended_at > moment)
     ]
 

@@ -23,7 +23,7 @@ from nas_engine.planners.designs import next_design
 from nas_engine.planners.prospects import Prospects
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import Proposal, active_changes
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 EXPLORES = 4
 """One in so many trials is TPE's own."""

@@ -18,7 +18,7 @@ from informer.config import Value
 from nas_engine.lessons import PastTrial
 from nas_engine.planners.base import View
 from nas_engine.planners.earlier import Told, prior
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 SEARCH = "search"
 """Attribute of a told trial that names the search it is of; the search's own have none."""

@@ -25,7 +25,7 @@ from nas_engine.planners.base import View
 from nas_engine.planners.earlier import Told, prior
 from nas_engine.planners.surrogate import LEAST, Earlier, Surrogate, expected
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 Logs = NDArray[np.float64]
 """Logarithms of a figure, (trees, configurations)."""

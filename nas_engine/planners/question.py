@@ -32,7 +32,7 @@ from nas_engine.planners.wanted import aim, wanted_text
 from nas_engine.proposals import differences, judged
 from nas_engine.space import describe
 from nas_engine.store.inbox import quoted
-from nas_engine.store.reader import EpochRow, RevisionRow, TrialRow
+from nas_engine.store.rows import EpochRow, RevisionRow, TrialRow
 
 WORDS = 4000
 """Characters of what people said on the way, about."""

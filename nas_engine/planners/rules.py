@@ -14,7 +14,7 @@ from informer.config import Interval, Search, Value, fields
 from nas_engine.planners.base import SpaceExhausted, View
 from nas_engine.planners.tpe import ordered
 from nas_engine.proposals import Proposal, active_changes
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 Step = tuple[str, Value]
 """A setting and its next value."""

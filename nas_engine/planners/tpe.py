@@ -37,7 +37,7 @@ from nas_engine.planners.prior import of_earlier, prior_text, told_before
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.space import contains, in_order
-from nas_engine.store.reader import EpochRow, TrialRow
+from nas_engine.store.rows import EpochRow, TrialRow
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 

@@ -10,7 +10,7 @@ from nas_engine.planners.aims import costs, names, traded
 from nas_engine.planners.base import View
 from nas_engine.proposals import differences
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 BOUNDED = {
     True: "known beforehand; code refuses what breaks it",

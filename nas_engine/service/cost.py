@@ -8,7 +8,7 @@ from typing import Any
 
 from nas_engine.search import Limits
 from nas_engine.settings import Role
-from nas_engine.store.reader import Spend
+from nas_engine.store.rows import Spend
 
 OVERHEAD_TOKENS = 1000
 """What services add to a request: roles, the instructions for tools."""

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 
 from informer.config import short
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.rows import SearchRow, TrialRow
 
 SECONDS = 10.0
 """From the connection to the status of the answer, at most."""

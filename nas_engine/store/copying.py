@@ -17,8 +17,9 @@ from typing import Any
 from sqlite_utils import Database
 
 from nas_engine.search import Backend
+from nas_engine.store.derived import differing
+from nas_engine.store.migrations import MIGRATIONS, known_versions
 from nas_engine.store.reader import Reader
-from nas_engine.store.schema import MIGRATIONS, differing, known_versions
 
 Cell = str | int | float | None
 Row = dict[str, Cell]

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 
 TOLD = ("edited", "rejected")
 """Decisions of which planners are told."""

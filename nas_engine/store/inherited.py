@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from nas_engine.inheritance import Pair
-from nas_engine.store.reader import Reader, RunRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import RunRow
 
 
 def run(reader: Reader, search_id: int, number: int) -> RunRow | None:

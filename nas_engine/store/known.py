@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 
 _End = tuple[float | None, int, int, int]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nas_engine.store.reader import EngineRow, Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import EngineRow, SearchRow
 from nas_engine.store.table import COLUMNS
 
 SPARK_POINTS = 24

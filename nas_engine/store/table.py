@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from informer.config import Value, fields
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 
 if TYPE_CHECKING:
     from data.columnar import Kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 from informer.files import ProtocolError
 from informer.rundir import RunDir, Success, what_takes_memory
 from nas_engine.liveness import process_start
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker
 from nas_engine.trainers.meter import Meter
 from nas_engine.workspace import PROJECT

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from informer.rundir import RunDir, Success
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Trainer, Watch
 
 POLL_SECONDS = 0.05

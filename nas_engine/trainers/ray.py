@@ -34,7 +34,7 @@ from informer.files import (
 from informer.rundir import FILE_BYTES, METRICS_BYTES, RunDir, Success
 from nas_engine.machine import SHARE
 from nas_engine.search import Backend
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, TrainerError, Watch
 from nas_engine.trainers.cluster import Cluster, Needs, first_line
 from nas_engine.trainers.local import COMMAND, LocalTrainer

@@ -8,7 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from nas_engine.commands import OnTrial
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from pages._parts.controls import ANSWER
 from pages._parts.opening import give_and_show
 from pages._parts.renewal import key_now, renew

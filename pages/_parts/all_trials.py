@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nas_engine.evaluator import Noise
+from nas_engine.store import judging, trainings
 from nas_engine.store.reader import Reader
 from nas_engine.store.table import Pulse, Results, TriedRow, pulse, results, tried
 from pages._parts.opening import settings
@@ -29,7 +30,7 @@ def mean_seconds_and_noise(reader: Reader, search_id: int) -> tuple[float | None
 
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _means(db: str, of: Pulse, _reader: Reader) -> tuple[float | None, Noise | None]:
-    return _reader.mean_trial_seconds(of.search_id), _reader.noise(of.search_id)
+    return trainings.mean_trial_seconds(_reader, of.search_id), judging.noise(_reader, of.search_id)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

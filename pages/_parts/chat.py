@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import streamlit as st
 
 from nas_engine.chat.looked_up import WITH_QUESTION, LookedUp, looked_up
-from nas_engine.store.reader import BaselineRow, SearchRow, Spend, TurnRow
+from nas_engine.store.rows import BaselineRow, SearchRow, Spend
 from nas_engine.store.table import Results, TriedRow
+from nas_engine.store.wishes import TurnRow
 from pages._parts.chat_figures import figure_of, rows_frame
 from pages._parts.facts import show_facts
 from pages._parts.live_chart import chart

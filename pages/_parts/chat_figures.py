@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from nas_engine.chat.looked_up import Cell, LookedUp
-from nas_engine.store.reader import EpochRow
+from nas_engine.store.rows import EpochRow
 from nas_engine.store.table import Results
 from pages._parts.figures import METRICS, MUTED, colour, layout, trial_name
 from pages._parts.live_chart import Figure

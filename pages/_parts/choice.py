@@ -10,7 +10,8 @@ import streamlit as st
 
 from informer.config import Value
 from nas_engine.search import TASK_KEYS
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import (
     ALL,
     COLUMNS,

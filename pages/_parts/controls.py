@@ -10,7 +10,7 @@ import streamlit as st
 from nas_engine.commands import Change, Control
 from nas_engine.liveness import boot_clock
 from nas_engine.search import CHANGEABLE, Limits
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.many_slots import CARDS
 from pages._parts.opening import give_and_show, leave

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from nas_engine.commands import Describe
 from nas_engine.labels import describe
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings

@@ -8,7 +8,7 @@ import pandas as pd
 import regex
 
 from informer.config import fields
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from pages._parts.effects import relative_change
 from pages._parts.selection import Key
 from pages._parts.states import SOURCES, trial_state

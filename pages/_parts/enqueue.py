@@ -9,7 +9,8 @@ import streamlit as st
 from informer.config import Value
 from nas_engine.commands import Enqueue
 from nas_engine.proposals import Record
-from nas_engine.store.reader import SearchRow
+from nas_engine.store import wishes
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import TriedRow
 from pages._parts.all_trials import all_tried
 from pages._parts.editor import choose_expected, edit
@@ -77,7 +78,7 @@ def show_enqueue(
         search, trials = reader.search(search_id), all_tried(reader, search_id)
         if search is None:  # the page above says so
             return
-        spec = reader.steered_spec(search_id)
+        spec = wishes.steered_spec(reader, search_id)
     with place:
         config, parent = choose_base(search, trials, only)
         prefix = f"enqueue-{search_id}-{'start' if parent is None else parent}"

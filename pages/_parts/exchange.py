@@ -12,7 +12,7 @@ from data.registry import own_names
 from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.exporting import Weights, export_search
 from nas_engine.exchange.importing import NAME_LENGTH, import_search
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.download import file_name

@@ -8,7 +8,7 @@ import streamlit as st
 
 from nas_engine.facts import Fact, checked
 from nas_engine.proposals import Tried
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from pages._parts.opening import TRIAL
 from pages._parts.text import plain
 

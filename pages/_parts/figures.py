@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from nas_engine.store.reader import BaselineRow, EpochRow
+from nas_engine.store.rows import BaselineRow, EpochRow
 from pages._parts.live_chart import Figure
 from pages._parts.text import error_text, readable
 

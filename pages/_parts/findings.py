@@ -14,7 +14,8 @@ from nas_engine.evaluator import Noise
 from nas_engine.findings import FALSE, Finding, Found, constraint, learned
 from nas_engine.search import SearchSpec
 from nas_engine.space import SpaceError, space
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import Results
 from pages._parts.all_trials import BY_MARK, all_results, mean_seconds_and_noise
 from pages._parts.opening import COMPARE, START

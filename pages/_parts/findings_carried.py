@@ -10,7 +10,7 @@ from nas_engine.findings import Finding, constraint
 from nas_engine.guidance import Constraint, steered
 from nas_engine.search import ASKING, PlannerName, SearchSpec
 from nas_engine.space import SpaceError, dimensions, parse_all, written
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from pages._parts.findings import found_in
 from pages._parts.opening import is_number, stored
 from pages._parts.text import plain, readable

@@ -17,7 +17,7 @@ from nas_engine.front import Gap, Growth, box, front, gaps, growth
 from nas_engine.objectives import MEASURES, Objective, exact_figures
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome, outcomes
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.all_trials import BY_MARK
 from pages._parts.download import csv_text, file_name

@@ -12,7 +12,7 @@ from nas_engine.front import Growth, figures, keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from pages._parts.figures import COLOURS, MUTED, baseline_lines, layout, near, of_split
 from pages._parts.history import OPEN, ceiling
 from pages._parts.live_chart import Figure

@@ -11,7 +11,7 @@ from nas_engine.evaluator import Noise
 from nas_engine.front import keeps
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.standing import Budget, ends_first, search_seconds_left
-from nas_engine.store.reader import Spend
+from nas_engine.store.rows import Spend
 from pages._parts.effects import relative_change
 from pages._parts.snapshot import Snapshot
 from pages._parts.text import count_text, error_text, percent_text, plain, seconds_text

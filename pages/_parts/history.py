@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from nas_engine.objectives import Objective
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.figures import (
     COLOURS,

@@ -16,8 +16,10 @@ from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.proposals import Record
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.standing import Budget, budgets, due_at
+from nas_engine.store import trainings, wishes
 from nas_engine.store.inbox import Planning, Waiting, planning, told_at, waiting
-from nas_engine.store.reader import BaselineRow, Reader, RevisionRow, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, RevisionRow, SearchRow, TrialRow
 from nas_engine.store.table import Query, TriedRow, page, parse
 from pages._parts.all_trials import all_tried, mean_seconds_and_noise
 from pages._parts.opening import searched
@@ -87,10 +89,10 @@ def read(search_id: int) -> Inbox:
         decided = page(reader, Query((search_id,), DECIDED, descending=True))
         parents = {row.parent or 0 for row in (*waits, *decided)}
         numbers = [trial.number for trial in waits]
-        told = reader.steering(search_id) if waits else []
+        told = wishes.steering(reader, search_id) if waits else []
         return Inbox(
             search=search,
-            spec=reader.steered_spec(search_id) if told else search.spec,
+            spec=wishes.steered_spec(reader, search_id) if told else search.spec,
             engine=mark[1],
             mark=mark,
             waiting=waits,
@@ -101,10 +103,12 @@ def read(search_id: int) -> Inbox:
             baselines=reader.baselines(search_id) if waits else (),
             noise=mean_seconds_and_noise(reader, search_id)[1] if waits else None,
             planning=planning(reader, search_id, numbers),
-            versions={number: reader.revisions(search_id, number) for number in numbers},
+            versions={number: wishes.revisions(reader, search_id, number) for number in numbers},
             warnings=warnings(reader, search_id, numbers) if waits else {},
             constraints=[row for row in told if row.constraint is not None],
-            budgets=budgets(search, reader.spend(search_id), reader.training_seconds(search_id))
+            budgets=budgets(
+                search, reader.spend(search_id), trainings.training_seconds(reader, search_id)
+            )
             if waits
             else (),
             due=due_times(reader, search, waits),

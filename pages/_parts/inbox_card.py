@@ -11,7 +11,7 @@ import streamlit as st
 from informer.config import Value, fields
 from nas_engine.proposals import Record, Tried, differences
 from nas_engine.space import step_type
-from nas_engine.store.reader import RevisionRow, SearchRow, TrialRow
+from nas_engine.store.rows import RevisionRow, SearchRow, TrialRow
 from pages._parts.editor import show_near, show_trials
 from pages._parts.facts import show_facts
 from pages._parts.inbox import Inbox, prefix_of

@@ -13,7 +13,7 @@ from nas_engine.commands import AskAgain, Decide, Enqueue
 from nas_engine.proposals import Record, differences
 from nas_engine.search import ASKING
 from nas_engine.space import editable_keys
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.supervisor import Answer
 from pages._parts.editor import choose_expected, edit, edited_changes, expected_now
 from pages._parts.forms import held_settings

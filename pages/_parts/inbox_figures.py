@@ -16,7 +16,7 @@ from nas_engine.proposals import Record, Tried
 from nas_engine.search import SearchSpec
 from nas_engine.standing import Budget
 from nas_engine.store.inbox import Planning
-from nas_engine.store.reader import RevisionRow, TrialRow
+from nas_engine.store.rows import RevisionRow, TrialRow
 from pages._parts.text import count_text, error_text, percent_text, seconds_text, value_text
 
 MOST_REFERENCES = 8

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.store.inbox import TOLD
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from pages._parts.inbox import Inbox
 from pages._parts.states import SOURCES
 from pages._parts.text import changes_text, error_text, percent_text, readable

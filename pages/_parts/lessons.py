@@ -8,7 +8,7 @@ from nas_engine.lessons import ALIKE, FIRST, MOST, PRIOR
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings
 from nas_engine.similarity import Task, planned_task, similarity, task_of, with_traits
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from pages._parts.opening import settings, stored
 from pages._parts.text import plain, readable
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.standing import run_seconds_left, run_share
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store.rows import TrainingRow
 from pages._parts.text import readable, seconds_text
 
 CARDS = 12

@@ -12,7 +12,8 @@ import streamlit as st
 from nas_engine.commands import Command
 from nas_engine.liveness import engine_state
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.store.reader import Reader, SearchRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer, request
 from pages._parts.origin import show_origin

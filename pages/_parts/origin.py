@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from data.registry import DataError, find
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from pages._parts.text import plain
 
 

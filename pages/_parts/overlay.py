@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow
+from nas_engine.store.rows import BaselineRow, CurvePoint, EpochRow
 from pages._parts.effects import relative_change
 from pages._parts.figures import (
     METRICS,

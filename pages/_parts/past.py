@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.audit import asked
-from nas_engine.store.reader import CommandRow, Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import CommandRow, TrialRow
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
 from nas_engine.workspace import Workspace
 from pages._parts.opening import searched

@@ -13,7 +13,10 @@ from informer.config import ConfigError, Value, from_flat
 from nas_engine.commands import Replay
 from nas_engine.proposals import differences, repeats
 from nas_engine.search import ASKING, PlannerName
-from nas_engine.store.reader import Reader, ReplayRow, SearchRow, TrialRow
+from nas_engine.store import wishes
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow, TrialRow
+from nas_engine.store.wishes import ReplayRow
 from pages._parts.address import write
 from pages._parts.all_trials import all_tried
 from pages._parts.choice import task_differences
@@ -44,7 +47,7 @@ def show_replays(reader: Reader, search: SearchRow) -> None:
         return
     show_form(search, last)
     show_answer(ANSWER)
-    rows = reader.replays(search.id)
+    rows = wishes.replays(reader, search.id)
     if not rows:
         st.caption(
             "No replay yet. Choose a trial and a planner to see what it would have proposed from "

@@ -15,7 +15,7 @@ from nas_engine.labels import hidden
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.search import ASKING
 from nas_engine.store.listing import Listed
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from pages._parts.effects import relative_change
 from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.tables import ERROR_FORMAT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nas_engine.standing import run_seconds_left, run_share
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store.rows import TrainingRow
 from pages._parts.many_slots import CARDS, show_table
 from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot

@@ -10,11 +10,12 @@ import streamlit as st
 from nas_engine.evaluator import Noise
 from nas_engine.liveness import LEASE_SECONDS, LIVING, EngineState, engine_state
 from nas_engine.standing import Budget, as_seen, budgets
-from nas_engine.store.reader import (
+from nas_engine.store import trainings
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import (
     BaselineRow,
     EngineRow,
     EpochRow,
-    Reader,
     SearchRow,
     Spend,
     TrainingRow,
@@ -100,11 +101,11 @@ def read(search_id: int, chosen: int | None = None) -> Snapshot:
             results=all_results(reader, [search_id]),
             trials=trials,
             mean_seconds=mean_seconds,
-            trainings=reader.training(search_id),
+            trainings=trainings.training(reader, search_id),
             epochs=reader.epochs(search_id, worth_watching(trials, search.incumbent)),
             noise=noise,
             spend=spend,
-            budgets=budgets(search, spend, reader.training_seconds(search_id)),
+            budgets=budgets(search, spend, trainings.training_seconds(reader, search_id)),
             baselines=reader.baselines(search_id),
         )
 
@@ -133,7 +134,7 @@ def worth_listing(reader: Reader, search: SearchRow, chosen: int | None) -> list
     """
     newest = page(reader, Query((search.id,), descending=True, limit=NEWEST))
     seen = {trial.number for trial in newest}
-    opened = reader.open_trials(search.id)
+    opened = trainings.open_trials(reader, search.id)
     train = [trial.number for trial in opened if trial.state == "running"]
     others = {trial.number for trial in opened if trial.state != "running"} | {
         *sorted(train)[-NEWEST:],

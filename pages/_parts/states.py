@@ -7,7 +7,7 @@ from typing import Literal
 
 from nas_engine.liveness import LEASE_SECONDS, LIVING, EngineState, boot_id
 from nas_engine.search import PlannerName
-from nas_engine.store.reader import EngineRow, SearchRow, TrialRow
+from nas_engine.store.rows import EngineRow, SearchRow, TrialRow
 from pages._parts.text import seconds_text
 
 Colour = Literal["green", "blue", "orange", "red", "gray", "violet"]

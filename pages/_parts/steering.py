@@ -13,7 +13,9 @@ from nas_engine.commands import Guide
 from nas_engine.guidance import LIMITS, Constraint, in_force, steered, understood
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.space import SpaceError, describe, dimensions
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store import wishes
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.vocabulary import label
 from pages._parts.opening import give, leave, searched, show_answer
 from pages._parts.renewal import key_now, renew
@@ -43,7 +45,7 @@ def ground(reader: Reader, search: SearchRow) -> Ground:
     best = None if search.incumbent is None else reader.trial(search.id, search.incumbent)
     return Ground(
         search=search,
-        held=tuple(row.constraint for row in reader.steering(search.id) if row.constraint),
+        held=tuple(row.constraint for row in wishes.steering(reader, search.id) if row.constraint),
         parent=search.spec.start() if best is None else best.config,
         parent_name="the start" if best is None else f"trial {best.number}",
     )

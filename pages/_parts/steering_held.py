@@ -11,8 +11,10 @@ from nas_engine.commands import Lift
 from nas_engine.guidance import Constraint, SteeringRow
 from nas_engine.search import ASKING, SearchSpec
 from nas_engine.space import SpaceError, written
+from nas_engine.store import wishes
 from nas_engine.store.inbox import told_at
-from nas_engine.store.reader import Reader, RevisionRow, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import RevisionRow, SearchRow, TrialRow
 from nas_engine.store.steering import NEWEST, first_told, keeps, proposed_since
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
 from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show, settings
@@ -41,7 +43,7 @@ class Told:
 def show_in_force(reader: Reader, search: SearchRow, spec: SearchSpec) -> None:
     """Draw what holds now: constraints with how far they were kept, words with who was told."""
     st.subheader("In force", anchor=False)
-    rows = reader.steering(search.id)
+    rows = wishes.steering(reader, search.id)
     if not rows:
         st.caption("Nothing yet: constraints and words appear here and can be removed at any time.")
     for row in rows:
@@ -178,7 +180,11 @@ def show_start(spec: SearchSpec) -> None:
 
 def show_lifted(reader: Reader, search_id: int) -> None:
     """Draw what holds no longer, where there is any."""
-    ended = [row for row in reader.steering(search_id, in_force=False) if row.ended_at is not None]
+    ended = [
+        row
+        for row in wishes.steering(reader, search_id, in_force=False)
+        if row.ended_at is not None
+    ]
     if not ended:
         return
     with st.expander(f"No longer in force ({len(ended)})", key="steer-lifted"):
@@ -237,9 +243,9 @@ def _told(at: tuple[str, Pulse], _reader: Reader) -> tuple[Told, ...]:
     search_id = at[1].search_id
     decided = page(_reader, Query((search_id,), OVERRULED, descending=True, limit=TOLD))
     told = told_at(_reader, search_id, decided)
-    hints = [row for row in _reader.revisions(search_id) if row.why == "asked again"]
+    hints = [row for row in wishes.revisions(_reader, search_id) if row.why == "asked again"]
     return (
-        *(_of_guidance(_reader, search_id, row) for row in _reader.steering(search_id)),
+        *(_of_guidance(_reader, search_id, row) for row in wishes.steering(_reader, search_id)),
         *(_of_decision(trial, told.get(trial.number)) for trial in decided),
         *(_of_hint(_reader, search_id, row) for row in hints[-TOLD:][::-1]),
     )
@@ -280,7 +286,7 @@ def _of_hint(reader: Reader, search_id: int, row: RevisionRow) -> Told:
 def steered_spec(reader: Reader, search: SearchRow) -> SearchSpec:
     """Return the search under what is in force; where that cannot be, say so and leave it as is."""
     try:
-        return reader.steered_spec(search.id)
+        return wishes.steered_spec(reader, search.id)
     except SpaceError as error:
         st.error(plain(f"What is in force cannot be kept: {error} Remove what is too narrow."))
         return search.spec

@@ -14,7 +14,7 @@ from nas_engine.amounts import broken_text
 from nas_engine.front import keeps
 from nas_engine.objectives import MEASURES, Objective
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.rows import SearchRow, TrialRow
 from pages._parts.effects import relative_change
 from pages._parts.selection import Key, reference_of
 from pages._parts.states import SOURCES, trial_state, verdict_text

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nas_engine.store.reader import BarRow
+from nas_engine.store.rows import BarRow
 from pages._parts.figures import layout
 from pages._parts.live_chart import Figure
 from pages._parts.states import TRIAL_STATES

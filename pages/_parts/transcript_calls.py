@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from nas_engine.store.provenance import OF_TRIALS, RoleSpend
-from nas_engine.store.reader import LLMCallRow
+from nas_engine.store.rows import LLMCallRow
 from pages._parts.opening import TRANSCRIPT
 from pages._parts.text import clock_text, count_text, plain, readable, seconds_text
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import streamlit as st
 
-from nas_engine.store.reader import SearchRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import ALL, Query, keys
 from nas_engine.transcript import Format, exported
 from pages._parts.download import file_name

@@ -11,7 +11,7 @@ from streamlit.elements.lib.mutable_expander_container import ExpanderContainer
 
 from informer.config import Value
 from nas_engine.curves import Curve
-from nas_engine.store.reader import BaselineRow, LLMCallRow, RevisionRow, SearchRow, TrialRow
+from nas_engine.store.rows import BaselineRow, LLMCallRow, RevisionRow, SearchRow, TrialRow
 from nas_engine.store.table import TriedRow
 from nas_engine.transcript import Found, Life, waited_seconds
 from pages._parts.facts import show_facts

@@ -11,7 +11,7 @@ from informer.orders import Timing
 from nas_engine.amounts import amount, broken_text
 from nas_engine.front import keeps
 from nas_engine.objectives import MEASURES, exact_figures, written
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from pages._parts.text import plain
 from pages._parts.trial_view import View
 

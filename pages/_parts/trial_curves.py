@@ -10,7 +10,7 @@ import streamlit as st
 
 from nas_engine.amounts import amount
 from nas_engine.curves import analyse
-from nas_engine.store.reader import BaselineRow, EpochRow, RunRow
+from nas_engine.store.rows import BaselineRow, EpochRow, RunRow
 from pages._parts.figures import (
     DASHES,
     baseline_lines,

@@ -8,7 +8,7 @@ import streamlit as st
 
 from nas_engine.amounts import amount
 from nas_engine.standing import run_share
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from pages._parts.acts import ACTS, act_buttons, possible, typed
 from pages._parts.effects import Effect
 from pages._parts.head import judged

@@ -11,7 +11,7 @@ from nas_engine.amounts import amount, in_a_sentence
 from nas_engine.evaluator import OPEN, Compared, Figures
 from nas_engine.search import Rules
 from nas_engine.store.lineage import Step, children
-from nas_engine.store.reader import LLMCallRow, TrialRow
+from nas_engine.store.rows import LLMCallRow, TrialRow
 from pages._parts.effects import effect
 from pages._parts.lineage_chart import address, verdict_word
 from pages._parts.opening import TRANSCRIPT, searched

@@ -12,15 +12,10 @@ from informer.rundir import RunDir
 from nas_engine.evaluator import Figures, Noise
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.standing import as_seen
+from nas_engine.store import judging, trainings
 from nas_engine.store.lineage import neighbours
-from nas_engine.store.reader import (
-    BaselineRow,
-    Reader,
-    RunRow,
-    SearchRow,
-    TrainingRow,
-    TrialRow,
-)
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, RunRow, SearchRow, TrainingRow, TrialRow
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
 from pages._parts.opening import search_labels, searched, settings
@@ -127,10 +122,10 @@ def read(search_id: int, number: int) -> View:
             after=after,
             runs=[run for run in runs if run.kind == "scratch"],
             inherited=[run for run in runs if run.kind != "scratch"],
-            training=[row for row in reader.training(search_id) if row.number == number],
+            training=[row for row in trainings.training(reader, search_id) if row.number == number],
             baselines=reader.baselines(search_id),
             noise=mean_seconds_and_noise(reader, search_id)[1],
-            used=reader.judged_by(search_id, number).get(number),
+            used=judging.judged_by(reader, search_id, number).get(number),
         )
 
 

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from nas_engine.commands import ANSWER_NEEDS_KEY, Ask, StopAnswer
 from nas_engine.liveness import LIVING, engine_state
-from nas_engine.store.reader import TurnRow
+from nas_engine.store import wishes
+from nas_engine.store.wishes import TurnRow
 from nas_engine.supervisor import Answer
 from pages._parts.all_trials import all_results, all_tried
 from pages._parts.chat import (
@@ -96,8 +97,10 @@ def show_open(search_id: int, drawn: dict[int, str]) -> None:
     Questions may come from elsewhere, such as another tab.
     """
     with searched() as reader:
-        states = reader.turn_states(search_id)
-        found = [turn for key in states if states[key] in OPEN and (turn := reader.turn(key))]
+        states = wishes.turn_states(reader, search_id)
+        found = [
+            turn for key in states if states[key] in OPEN and (turn := wishes.turn(reader, key))
+        ]
         lives = engine_state(reader.engine(search_id)) in LIVING
     if ended(states) != ended(drawn) or states.keys() != drawn.keys():
         st.rerun()
@@ -125,7 +128,7 @@ def worth_showing(turns: list[TurnRow], search_id: int) -> list[TurnRow]:
 search = choose_search("Ask")
 has_key = settings().has_key
 with searched() as reader:
-    turns, spend = reader.turns(search.id), reader.spend(search.id)
+    turns, spend = wishes.turns(reader, search.id), reader.spend(search.id)
     scene = Scene(
         search,
         all_results(reader, [search.id]),

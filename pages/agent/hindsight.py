@@ -13,9 +13,12 @@ from nas_engine.calibration import opinions, predictions, worth
 from nas_engine.proposals import LEVEL
 from nas_engine.relabel import Relabelled, relabelled
 from nas_engine.search import Rules
+from nas_engine.store import judging, wishes
 from nas_engine.store.hindsight import Judged, asked, efforts, judged, outcomes
-from nas_engine.store.reader import Reader, ReplayRow, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import Pulse, pulse
+from nas_engine.store.wishes import ReplayRow
 from pages._parts.address import number, word, write
 from pages._parts.calibration import (
     beyond_text,
@@ -199,7 +202,7 @@ class Accounts:
 def accounts(db: str, of: Pulse, rules: Rules, _reader: Reader) -> Accounts:
     """Return the accounts of a search; not to be changed, since all sessions share them."""
     search_id = of.search_id
-    noise = _reader.noise(search_id)
+    noise = judging.noise(_reader, search_id)
     found = predictions(outcomes(_reader, search_id), noise, rules.noise_multiple)
     given = opinions(verdicts_of(db, of, _reader), rules)
     return Accounts(
@@ -305,7 +308,7 @@ def waiting(rows: Sequence[ReplayRow]) -> bool:
 def look(search_id: int) -> None:
     """Have the page drawn anew once no replay is open."""
     with searched() as reader:
-        if not waiting(reader.replays(search_id)):
+        if not waiting(wishes.replays(reader, search_id)):
             st.rerun()
 
 
@@ -335,6 +338,6 @@ for part, (_, show) in zip(tabs, TABS.values(), strict=True):
         with part, searched() as reader:
             show(reader, search)
 with searched() as reader:
-    open_replays = tab == "replay" and waiting(reader.replays(search.id))
+    open_replays = tab == "replay" and waiting(wishes.replays(reader, search.id))
 if open_replays:
     st.fragment(look, run_every=TICK_SECONDS)(search.id)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from nas_engine.commands import Change
 from nas_engine.liveness import LIVING
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from pages._parts.enqueue import show_enqueue
 from pages._parts.inbox import AT_ONCE, Inbox, prefix_of, read
 from pages._parts.inbox_card import show_card

@@ -5,7 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from nas_engine.liveness import LIVING, engine_state
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from pages._parts.findings import show_findings
 from pages._parts.opening import choose_search, searched
 from pages._parts.steering import show_box

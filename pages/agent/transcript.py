@@ -13,7 +13,8 @@ from nas_engine.facts import claims
 from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
 from nas_engine.store.provenance import OF_TRIALS, spend_by_role
-from nas_engine.store.reader import LLMCallRow, Reader, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import LLMCallRow, SearchRow, TrialRow
 from nas_engine.store.table import ALL, Query, QueryError, Term, keys, parse
 from nas_engine.transcript import found_words, lives
 from pages._parts.all_trials import all_tried

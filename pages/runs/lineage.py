@@ -9,7 +9,7 @@ import streamlit as st
 
 from nas_engine.liveness import LIVING, engine_state
 from nas_engine.store.lineage import Counts, family, offspring
-from nas_engine.store.reader import SearchRow
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import Pulse, pulse
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.lineage import MOST, Tree, build, change, change_effect, since_start

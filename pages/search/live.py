@@ -10,7 +10,8 @@ import streamlit as st
 
 from nas_engine.curves import curves_of
 from nas_engine.liveness import LIVING, engine_state
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store import trainings
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.table import Results
 from pages._parts.acts import show_acts, trial_key
 from pages._parts.all_trials import BY_MARK
@@ -143,7 +144,7 @@ def show_timeline(search_id: int) -> None:
         )
         now = time.time()
         back = SPANS[since or "all of it"]
-        bars = reader.bars(search_id, 0.0 if back is None else now - back)
+        bars = trainings.bars(reader, search_id, 0.0 if back is None else now - back)
         works = engine_state(reader.engine(search_id)) in LIVING
         ended = max((bar.ended_at or bar.started_at for bar in bars), default=now)
         until = now if works else ended

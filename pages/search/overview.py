@@ -15,7 +15,8 @@ from nas_engine.liveness import LIVING, engine_state
 from nas_engine.search import SearchSpec
 from nas_engine.store.listing import best_so_far, listing
 from nas_engine.store.outcomes import outcomes
-from nas_engine.store.reader import Reader, SearchRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import results
 from nas_engine.supervisor import Answer
 from pages._parts.describing import say, show_description

@@ -16,7 +16,7 @@ from data.registry import names
 from informer.config import PRESETS
 from nas_engine.machine import cores, default_slots, gpus, main_memory
 from nas_engine.settings import Settings, origins, public_address
-from nas_engine.store.schema import known_versions
+from nas_engine.store.migrations import known_versions
 from pages._parts.desktop import show_switch
 from pages._parts.opening import settings, stored
 from pages._parts.text import count_text, plain, readable

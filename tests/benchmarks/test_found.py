@@ -25,7 +25,7 @@ from nas_engine.api import AgentState
 from nas_engine.search import Narrowing, SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.space import contains, dimensions, space
-from nas_engine.store.reader import SearchRow, TrialRow
+from nas_engine.store.rows import SearchRow, TrialRow
 from tests.engine.rows import trial_row
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from informer.config import from_flat
 from nas_engine.api import SearchError, load_agent_state
 from nas_engine.evaluator import Verdict, decide
+from nas_engine.store import judging
 from nas_engine.store.reader import reading
 from nas_engine.workspace import Workspace
 from tests.chaos.play import Case, Played
@@ -149,7 +150,7 @@ def broken(workspace: Workspace) -> list[str]:
     recorded = 0
     with reading(workspace) as reader:
         assert reader is not None
-        judged = reader.judged_by(search.id)
+        judged = judging.judged_by(reader, search.id)
         for trial in state.trials:
             runs = reader.runs(search.id, trial.number)
             recorded += len(runs)

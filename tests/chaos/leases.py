@@ -25,6 +25,7 @@ from nas_engine import engine
 from nas_engine.commands import Control, Start, send
 from nas_engine.planners.base import first_proposal
 from nas_engine.search import SearchSpec
+from nas_engine.store import proposing, trainings
 from nas_engine.store import writer as store
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import Workspace
@@ -103,14 +104,14 @@ def _write_late(workspace: Workspace) -> int:
     """Return how many writes succeed after the lease was lost."""
     writer = Writer(workspace)
     writer.take_lease(1)
-    run = writer.begin_run(1, 0, 1)
+    run = trainings.begin_run(writer, 1, 0, 1)
     epoch = Epoch(epoch=1, train_loss=1.0, val_mse=1.0, val_mae=1.0, lr=0.1, seconds=1.0)
     writes: list[Callable[[], object]] = [
         lambda: writer.beat(1.0),
         lambda: writer.log(1, "late"),
         lambda: writer.set_search_state(1, "completed"),
-        lambda: writer.begin_run(1, 0, 2),
-        lambda: writer.add_metrics(1, 0, run, [epoch]),
+        lambda: trainings.begin_run(writer, 1, 0, 2),
+        lambda: trainings.add_metrics(writer, 1, 0, run, [epoch]),
     ]
     os.kill(os.getpid(), signal.SIGSTOP)
     landed = 0
@@ -224,7 +225,7 @@ def _with_search(folder: Path) -> Workspace:
     writer = Writer(workspace)
     spec = SearchSpec()
     writer.open_search(spec)
-    writer.propose(1, 0, first_proposal(), spec.base())
+    proposing.propose(writer, 1, 0, first_proposal(), spec.base())
     writer.close()
     return workspace
 

@@ -20,6 +20,7 @@ from nas_engine.engine import serve
 from nas_engine.liveness import same_process
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
+from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.trainers.base import Trainer
 from nas_engine.workspace import Workspace
@@ -228,7 +229,7 @@ def _strike(kill: Kill, engine: int, workspace: Workspace) -> bool:
         os.kill(engine, signal.SIGTERM if kill.moment == "term" else signal.SIGKILL)
         return True
     with reading(workspace) as reader:
-        workers = [] if reader is None else reader.workers(1)
+        workers = [] if reader is None else trainings.workers(reader, 1)
     living = [pid for pid, start in workers if same_process(pid, start)]
     if living:
         os.kill(living[0], signal.SIGKILL)

@@ -18,7 +18,7 @@ from nas_engine.api import AgentState
 from nas_engine.commands import AskAgain, Decide, send
 from nas_engine.search import Rules, SearchSpec
 from nas_engine.settings import load_settings
-from nas_engine.store.reader import BaselineRow, TrialRow
+from nas_engine.store.rows import BaselineRow, TrialRow
 from nas_engine.trainers.base import Ended, Trainer, Watch
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import Workspace

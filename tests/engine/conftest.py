@@ -13,7 +13,8 @@ from nas_engine.commands import Command, Start, send
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
-from nas_engine.store.reader import CommandRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import CommandRow
 from nas_engine.trainers.base import Trainer
 from nas_engine.workspace import Workspace
 from tests.fakes.trainer import FakeTrainer

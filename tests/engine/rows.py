@@ -8,7 +8,7 @@ from typing import Any
 
 from informer.config import Value
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import EpochRow, TrialRow
+from nas_engine.store.rows import EpochRow, TrialRow
 
 
 def trial_row(number: int, changes: Mapping[str, Value], **facts: Any) -> TrialRow:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
+from nas_engine.store import proposing, trainings
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED
@@ -39,8 +40,8 @@ def with_a_run(workspace: Workspace) -> tuple[int, int]:
     writer = Writer(workspace)
     search_id = writer.open_search(SPEC)
     proposal = Proposal(source="default", parent=None, changes={}, hypothesis="The start.")
-    writer.propose(search_id, 0, proposal, SPEC.base())
-    run_id = writer.begin_run(search_id, 0, seed=1)
+    proposing.propose(writer, search_id, 0, proposal, SPEC.base())
+    run_id = trainings.begin_run(writer, search_id, 0, seed=1)
     writer.close()
     return search_id, run_id
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.cli.main import main
 from nas_engine.commands import Ask, Command, StopAnswer
+from nas_engine.store import wishes
 from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
@@ -30,10 +31,10 @@ def ask(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
             try:
                 match command:
                     case Ask():
-                        act(writer, writer.add_turn(search_id, command.question, "ada"))
+                        act(writer, wishes.add_turn(writer, search_id, command.question, "ada"))
                         return Answer(True, "The question is put.", search_id)
                     case StopAnswer():
-                        writer.stop_turn(command.turn_id)
+                        wishes.stop_turn(writer, command.turn_id)
                         return Answer(True, "The answer is stopped.", search_id)
                 return Answer(False, "Unknown.", search_id)
             finally:
@@ -49,9 +50,9 @@ def ask(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
 
 def test_an_answer_is_printed_with_the_rows_that_it_rests_on(ask: Callable[..., Result]) -> None:
     def act(writer: Writer, turn_id: int) -> None:
-        writer.answer_so_far(turn_id, "Trial 1 \x1b[31mis best.", [ROWS.plain()])
-        writer.note_draft(turn_id, 2)
-        writer.end_turn(turn_id, "answered")
+        wishes.answer_so_far(writer, turn_id, "Trial 1 \x1b[31mis best.", [ROWS.plain()])
+        wishes.note_draft(writer, turn_id, 2)
+        wishes.end_turn(writer, turn_id, "answered")
 
     ended = ask(act)
     assert ended.exit_code == 0, ended.output
@@ -62,7 +63,7 @@ def test_an_answer_is_printed_with_the_rows_that_it_rests_on(ask: Callable[..., 
 
 def test_a_turn_that_failed_says_why(ask: Callable[..., Result]) -> None:
     def act(writer: Writer, turn_id: int) -> None:
-        writer.end_turn(turn_id, "failed", "The service is away. Ask again.")
+        wishes.end_turn(writer, turn_id, "failed", "The service is away. Ask again.")
 
     ended = ask(act)
     assert ended.exit_code == 2 and "The service is away. Ask again." in ended.stderr
@@ -83,7 +84,7 @@ def test_ctrl_c_stops_the_answer(
     ended = ask(lambda writer, turn_id: None)
     assert ended.exit_code == 130 and "The answer is stopped." in ended.stderr
     writer = Writer(workspace)
-    turn = writer.read.turn(1)
+    turn = wishes.turn(writer.read, 1)
     writer.close()
     assert turn is not None and turn.stopping
 

@@ -10,6 +10,7 @@ from informer.config import RunConfig
 from informer.rundir import Failure
 from nas_engine.commands import Change, Control, Start
 from nas_engine.search import Limits, SearchSpec
+from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.llm_server import proposal, serving
@@ -76,7 +77,7 @@ def test_failures_of_one_kind_in_a_row_pause_the_search_until_a_person_resumes_i
     assert bench.give(Control(kind="resume"), 1).state == "applied"
     with reading(bench.workspace) as reader:
         assert reader is not None and len(reader.numbers(1)) == 6
-        assert reader.failures_in_a_row(1)[:2] == (3, "device")
+        assert trainings.failures_in_a_row(reader, 1)[:2] == (3, "device")
 
 
 def test_failures_of_different_kinds_do_not_pause_the_search(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from informer.training import train
 from nas_engine.bundling import BundlingError, order_of, write
 from nas_engine.cli.main import main
 from nas_engine.settings import Settings, load_settings
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import Workspace
 from tests.pages import seed
 from tests.pages.seed import Seed

@@ -24,6 +24,7 @@ from nas_engine.calibration import (
 from nas_engine.evaluator import Noise
 from nas_engine.search import Rules
 from nas_engine.space import step_type
+from nas_engine.store import proposing
 from nas_engine.store.hindsight import Effort, Outcome, asked, efforts, judged, outcomes
 from nas_engine.workspace import Workspace
 from tests.engine.test_relabel import against, first
@@ -168,14 +169,14 @@ def test_predictions_and_costs_are_read_as_they_were_stored(workspace: Workspace
     seed.propose(0, "default")
     seed.train(0, 0.50, 0.51, 0.52)
     first_id = seed.propose(1, "llm", 0, {"model.dropout": 0.2})
-    seed.writer.foresee(first_id, 1, (-0.2, 0.3))
+    proposing.foresee(seed.writer, first_id, 1, (-0.2, 0.3))
     seed.call(1, "used", "{}")
     seed.train(1, 0.45)
     edits = {"model.dropout": 0.3}
     waiting = seed.propose(2, "llm", 1, {"model.dropout": 0.4}, waiting=True)
     config = from_flat({**seed.config(1), **edits})
-    seed.writer.decide(
-        waiting, 1, "edited", "ada", "", (edits, config, step_type(edits)), (0.0, 0.02)
+    proposing.decide(
+        seed.writer, waiting, 1, "edited", "ada", "", (edits, config, step_type(edits)), (0.0, 0.02)
     )
     seed.train(2, 0.44)
     seed.propose(3, "tpe", None, {"model.dropout": 0.1})
@@ -205,7 +206,9 @@ def test_an_edit_that_leaves_the_configuration_leaves_the_models_prediction(
     changes = {"model.dropout": 0.4}
     waiting = seed.propose(1, "llm", 0, changes, waiting=True)
     config = from_flat({**seed.config(0), **changes})
-    seed.writer.decide(waiting, 1, "edited", "ada", "", (changes, config, "small"), (0.0, 0.1))
+    proposing.decide(
+        seed.writer, waiting, 1, "edited", "ada", "", (changes, config, "small"), (0.0, 0.1)
+    )
     seed.train(1, 0.45)
     (row,) = outcomes(seed.writer.read, seed.id)
     assert (row.original_source, row.original_low, row.original_high) == ("llm", -0.01, 0.05)

@@ -24,7 +24,9 @@ from nas_engine.llm import LanguageModel
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import Settings
-from nas_engine.store.reader import TurnRow, reading
+from nas_engine.store import trainings, wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.wishes import TurnRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -62,7 +64,7 @@ class Desk:
     ending: Callable[[], None] = lambda: None
 
     def ask(self, question: str = "Which trial is best?") -> TurnRow:
-        return self.answer(self.writer.add_turn(self.search_id, question, "ada"))
+        return self.answer(wishes.add_turn(self.writer, self.search_id, question, "ada"))
 
     def answer(self, turn_id: int) -> TurnRow:
         settings = Settings(
@@ -79,7 +81,7 @@ class Desk:
         return self.turn(turn_id)
 
     def turn(self, turn_id: int) -> TurnRow:
-        turn = self.writer.read.turn(turn_id)
+        turn = wishes.turn(self.writer.read, turn_id)
         assert turn is not None
         return turn
 
@@ -231,8 +233,8 @@ def test_the_model_must_answer_in_the_end(at_desk: Open) -> None:
 
 def test_a_long_curve_is_told_in_few_points(workspace: Workspace, at_desk: Open) -> None:
     desk = at_desk(in_turn(saying("It falls.")))
-    run = desk.writer.begin_run(desk.search_id, 7, 2021)
-    desk.writer.add_metrics(desk.search_id, 7, run, seed.curve(0.3, 400))
+    run = trainings.begin_run(desk.writer, desk.search_id, 7, 2021)
+    trainings.add_metrics(desk.writer, desk.search_id, 7, run, seed.curve(0.3, 400))
     tool = next(tool for tool in LOOKING if name_of(tool) == "curves")
     search = desk.writer.read.search(desk.search_id)
     assert search is not None
@@ -292,7 +294,7 @@ def test_earlier_turns_are_part_of_the_conversation_as_far_as_there_is_room(
     roles = [message["role"] for message in desk.server.requests[1]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
     assert desk.server.requests[1]["messages"][2]["content"] == "Trial 6."
-    turns = desk.writer.read.turns(desk.search_id)
+    turns = wishes.turns(desk.writer.read, desk.search_id)
     assert earlier(turns, 10_000) == [
         ("Which is best?", "Trial 6."),
         ("By how much?", "By 13.5 %."),
@@ -316,7 +318,7 @@ def test_what_stands_in_the_store_is_data_and_asks_for_nothing(at_desk: Open) ->
 
 def test_an_answer_is_kept_as_it_comes(at_desk: Open) -> None:
     desk = at_desk(in_turn(saying("Trial 6 ", "is ", "best.", pause=0.4)))
-    turn_id = desk.writer.add_turn(desk.search_id, "Which?", "ada")
+    turn_id = wishes.add_turn(desk.writer, desk.search_id, "Which?", "ada")
     seen: list[str] = []
     desk.ending = lambda: seen.append(desk.turn(turn_id).answer)
     assert desk.answer(turn_id).answer == "Trial 6 is best."
@@ -326,7 +328,7 @@ def test_an_answer_is_kept_as_it_comes(at_desk: Open) -> None:
 def test_a_person_stops_an_answer_and_what_there_is_stays(at_desk: Open) -> None:
     def act(line: Any) -> None:
         streamed(event({"content": "Trial 6"})).act(line)
-        desk.writer.another().stop_turn(1)
+        wishes.stop_turn(desk.writer.another(), 1)
         line.wait(60)
 
     from tests.fakes.llm_server import Wire
@@ -341,8 +343,8 @@ def test_a_person_stops_an_answer_and_what_there_is_stays(at_desk: Open) -> None
 
 def test_a_question_that_was_stopped_before_it_was_taken_up_asks_nobody(at_desk: Open) -> None:
     desk = at_desk(in_turn(saying("Trial 6.")))
-    turn_id = desk.writer.add_turn(desk.search_id, "Which?", "ada")
-    desk.writer.stop_turn(turn_id)
+    turn_id = wishes.add_turn(desk.writer, desk.search_id, "Which?", "ada")
+    wishes.stop_turn(desk.writer, turn_id)
     assert desk.answer(turn_id).state == "stopped" and desk.server.requests == []
 
 
@@ -393,7 +395,7 @@ def test_an_answer_that_was_cut_off_stands_and_says_so(at_desk: Open) -> None:
 
 def test_an_engine_that_closes_leaves_the_turn_to_the_next_one(at_desk: Open) -> None:
     desk = at_desk(in_turn(saying("Trial 6.", pause=0.3)))
-    turn_id = desk.writer.add_turn(desk.search_id, "Which?", "ada")
+    turn_id = wishes.add_turn(desk.writer, desk.search_id, "Which?", "ada")
 
     def close() -> None:
         raise EngineClosed
@@ -526,7 +528,7 @@ def test_an_engine_answers_drafts_and_ends_and_the_draft_is_decided_like_any_oth
         assert bench.give(Ask(question="Draft one."), 1).state == "applied"
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
         search, trial = reader.search(1), reader.trial(1, 2)
     assert (turn.state, turn.answer, turn.draft) == ("answered", "Trial 2 waits.", 2)
     assert search is not None and (search.state, search.max_trials) == ("completed", 3)
@@ -548,7 +550,7 @@ def test_a_refused_key_fails_the_turn_and_pauses_nothing(
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
         search = reader.search(1)
     assert turn.state == "failed" and "OPENROUTER_API_KEY" in turn.problem
     assert search is not None and search.state == "completed"
@@ -559,13 +561,13 @@ def test_what_a_lost_engine_has_begun_is_answered_anew_by_the_next(
 ) -> None:
     bench.search(max_trials=1, planner="random", settings={"training.epochs": 1})
     writer = Writer(bench.workspace)
-    writer.answer_so_far(writer.add_turn(1, "Which?", "ada"), "Trial", [])
+    wishes.answer_so_far(writer, wishes.add_turn(writer, 1, "Which?", "ada"), "Trial", [])
     writer.close()
     with service(monkeypatch, lambda request, index: saying("Trial 0.")):
         bench.give(Ask(question="And now?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        turns = reader.turns(1)
+        turns = wishes.turns(reader, 1)
     assert [(turn.state, turn.answer) for turn in turns] == [("answered", "Trial 0.")] * 2
 
 
@@ -578,7 +580,7 @@ def test_an_error_of_ours_ends_the_turn_with_a_sentence(
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
     assert turn.state == "failed" and "ZeroDivisionError" in turn.problem
 
 
@@ -587,7 +589,7 @@ def test_an_engine_does_not_end_before_an_answer_that_could_not_be_written(
 ) -> None:
     bench.search(max_trials=1, planner="random", settings={"training.epochs": 1})
     monkeypatch.setattr("nas_engine.engine.REST_SECONDS", 0.05)
-    whole, failed = Writer.end_turn, []
+    whole, failed = wishes.end_turn, []
 
     def full(self: Writer, *facts: Any) -> None:
         if not failed:
@@ -595,19 +597,19 @@ def test_an_engine_does_not_end_before_an_answer_that_could_not_be_written(
             raise sqlite3.OperationalError("database or disk is full")
         whole(self, *facts)
 
-    monkeypatch.setattr(Writer, "end_turn", full)
+    monkeypatch.setattr(wishes, "end_turn", full)
     with service(monkeypatch, lambda request, index: saying("Trial 0.")):
         bench.give(Ask(question="Which?"), 1)
     with reading(bench.workspace) as reader:
         assert reader is not None
-        (turn,) = reader.turns(1)
+        (turn,) = wishes.turns(reader, 1)
     assert failed and (turn.state, turn.answer) == ("answered", "Trial 0.")
 
 
 def test_no_part_of_a_key_is_kept_of_an_answer_that_was_stopped(at_desk: Open) -> None:
     def act(line: Any) -> None:
         streamed(event({"content": f"Trial 6 {KEY[:-1]}"})).act(line)
-        desk.writer.another().stop_turn(1)
+        wishes.stop_turn(desk.writer.another(), 1)
         line.wait(60)
 
     from tests.fakes.llm_server import Wire

@@ -171,7 +171,7 @@ def process(pid: int) -> psutil.Process | None:
 
 def test_a_database_of_a_newer_version_is_refused(workspace: Workspace) -> None:
     writer = Writer(workspace)
-    writer._execute(
+    writer.execute(
         "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) "
         "VALUES ('nas_engine', 'm999', 'later')"
     )

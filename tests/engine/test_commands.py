@@ -17,7 +17,8 @@ from nas_engine.api import AgentState, SearchError, load_agent_state
 from nas_engine.cli.main import main
 from nas_engine.commands import Command, Control, Enqueue, OnTrial, send
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import CommandRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import CommandRow
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED
 from tests.fakes.engine import running

@@ -15,7 +15,8 @@ from nas_engine.commands import Command, Control, Decide, Enqueue, OnTrial, Star
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.writer import Writer
 from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.llm_server import Reply, Request, proposal, serving

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from nas_engine.curves import Word, analyse
-from nas_engine.store.reader import EpochRow
+from nas_engine.store.rows import EpochRow
 
 
 def epochs(val: list[float | None], train: list[float | None] | None = None) -> list[EpochRow]:

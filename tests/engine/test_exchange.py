@@ -8,6 +8,7 @@ import math
 import random
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import FIRST_EXPORTED, Imported, import_search
 from nas_engine.lessons import kept
 from nas_engine.search import Backend, SearchSpec
+from nas_engine.store import judging, trainings, wishes
 from nas_engine.store.copying import TABLES, columns
 from nas_engine.store.listing import listing
-from nas_engine.store.reader import SearchRow, reading
-from nas_engine.store.schema import known_versions, settings_after
+from nas_engine.store.migrations import known_versions, settings_after
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
@@ -72,9 +75,26 @@ def read_all(workspace: Workspace, search_id: int) -> None:
         assert reader is not None
         listing(reader), tried(results(reader, [search_id]))
         for read in (
-            *(reader.search, reader.trials, reader.llm_calls, reader.revisions, reader.replays),
-            *(reader.steering, reader.turns, reader.events, reader.commands, reader.baselines),
-            *(reader.epochs, reader.judged_by, reader.noise, reader.spend),
+            *(
+                reader.search,
+                reader.trials,
+                reader.llm_calls,
+                partial(wishes.revisions, reader),
+                partial(wishes.replays, reader),
+            ),
+            *(
+                partial(wishes.steering, reader),
+                partial(wishes.turns, reader),
+                reader.events,
+                reader.commands,
+                reader.baselines,
+            ),
+            *(
+                reader.epochs,
+                partial(judging.judged_by, reader),
+                partial(judging.noise, reader),
+                reader.spend,
+            ),
         ):
             read(search_id)
 
@@ -201,8 +221,8 @@ def test_a_search_that_ran_when_it_was_exported_rests_until_it_is_resumed(
     assert copy.state == "paused" and "Resume goes on here" in copy.reason
     with reading(elsewhere) as reader:
         assert reader is not None
-        assert reader.engine(there) is None and not reader.workers(there)
-        assert not reader.errands(there)
+        assert reader.engine(there) is None and not trainings.workers(reader, there)
+        assert not wishes.errands(reader, there)
 
 
 def test_an_imported_search_can_be_resumed(bench: Bench, tmp_path: Path) -> None:

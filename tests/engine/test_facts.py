@@ -10,7 +10,7 @@ import pytest
 
 from informer.config import from_flat
 from nas_engine.facts import checked, mentioned
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.table import TriedRow
 
 START = from_flat({}).flat()

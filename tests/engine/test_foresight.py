@@ -16,6 +16,7 @@ from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.proposals import LEVEL
 from nas_engine.search import SearchSpec
 from nas_engine.space import space
+from nas_engine.store import proposing
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
@@ -104,7 +105,7 @@ def test_an_edited_proposal_is_foreseen_anew_and_a_trained_one_never(
     first = seed.writer.read.trial(seed.id, LEAST)
     assert first is not None and first.surrogate_low is not None
     changes, config = {"model.dropout": 0.3}, seed.spec.base()
-    seed.writer.decide(proposal, 1, "edited", "ada", "", (changes, config, "small"))
+    proposing.decide(seed.writer, proposal, 1, "edited", "ada", "", (changes, config, "small"))
     edited = seed.writer.read.trial(seed.id, LEAST)
     assert edited is not None and edited.surrogate_low is None
     foresight.foresee(seed.writer, LEAST)

@@ -18,6 +18,7 @@ from nas_engine.exchange.rows import RowError, checked_row
 from nas_engine.front import Point, dominates
 from nas_engine.relabel import KNOWN, relabelled
 from nas_engine.search import Rules
+from nas_engine.store import judging, trainings
 from nas_engine.store.copying import row_of
 from nas_engine.store.hindsight import Judged, efforts, judged
 from nas_engine.store.listing import best_so_far
@@ -50,8 +51,8 @@ def trained(
             device="cpu",
             latency_ms=latency[repeat] if latency else None,
         )
-        run = seed.writer.begin_run(seed.id, number, 2021 + repeat)
-        seed.writer.complete(seed.id, number, run, result)
+        run = trainings.begin_run(seed.writer, seed.id, number, 2021 + repeat)
+        trainings.complete(seed.writer, seed.id, number, run, result)
 
 
 def incumbent_of(seed: Seed) -> int | None:
@@ -96,7 +97,7 @@ def test_a_verdict_keeps_what_it_was_compared_with(workspace: Workspace) -> None
     trained(seed, 1, 0.8, parameters=1000, latency=(3.0,))
     seed.judge(1)
     trained(seed, 2, 0.3, parameters=900, latency=(2.0,))
-    used = seed.writer.read.figures(seed.id, 2)
+    used = judging.figures(seed.writer.read, seed.id, 2)
     seed.judge(2)
     spread = statistics.stdev((4.0, 4.4)) / 4.2
     latency = Noise(pytest.approx(spread), 1)  # type: ignore[arg-type]
@@ -108,7 +109,7 @@ def test_a_verdict_keeps_what_it_was_compared_with(workspace: Workspace) -> None
         0.0,
         {"latency_ms": latency},
     )
-    assert seed.writer.read.judged_by(seed.id)[2] == used
+    assert judging.judged_by(seed.writer.read, seed.id)[2] == used
     assert [row.figures for row in judged(seed.writer.read, seed.id)][2] == used
     trial = seed.writer.read.trial(seed.id, 2)
     assert trial is not None and "it replaces trials 0 and 1" in (trial.verdict or "")
@@ -119,7 +120,7 @@ def test_a_search_for_the_error_alone_keeps_nothing_more(workspace: Workspace) -
     seed = Seed(workspace)
     trained(seed, 0, 0.5)
     seed.judge(0)
-    assert seed.writer.read.figures(seed.id, 0).compared is None
+    assert judging.figures(seed.writer.read, seed.id, 0).compared is None
     assert seed.writer.read.fetch("SELECT compared FROM verdicts") == [("",)]
     seed.close()
 
@@ -128,13 +129,13 @@ def test_each_figure_that_is_measured_has_its_own_noise(workspace: Workspace) ->
     seed = Seed(workspace, objectives=THREE)
     trained(seed, 0, 0.5, 0.51, 0.49, latency=(4.0, 4.2, 4.1))
     trained(seed, 1, 0.4, latency=(9.0,))  # one seed tells nothing of a spread
-    found = seed.writer.read.noises(seed.id)
+    found = judging.noises(seed.writer.read, seed.id)
     assert found.keys() == {"val_mse", "latency_ms", "seconds"}  # no memory was measured
-    assert found["val_mse"] == seed.writer.read.noise(seed.id)
+    assert found["val_mse"] == judging.noise(seed.writer.read, seed.id)
     expected = statistics.stdev((4.0, 4.2, 4.1)) / 4.1
     assert found["latency_ms"] == Noise(pytest.approx(expected), 2)  # type: ignore[arg-type]
     assert found["seconds"] == Noise(0.0, 2)
-    assert seed.writer.read.noises(seed.id, before=1.0) == {}
+    assert judging.noises(seed.writer.read, seed.id, before=1.0) == {}
     seed.close()
 
 
@@ -153,15 +154,15 @@ def test_of_two_trials_that_end_together_the_second_is_judged_beside_the_first(
     seed.judge(0)
     trained(seed, 1, 0.7, parameters=800)
     trained(seed, 2, second[0], parameters=second[1])
-    first, late = (seed.writer.read.figures(seed.id, number) for number in (1, 2))
+    first, late = (judging.figures(seed.writer.read, seed.id, number) for number in (1, 2))
     rules = Rules(extra_seeds=0)
     for number, figures, kept in ((1, first, True), (2, late, False)):
         verdict = decide(figures, rules)
         assert isinstance(verdict, Verdict) and verdict.accepted
-        assert seed.writer.save_verdict(seed.id, number, verdict) is kept
-    assert seed.writer.read.judged_by(seed.id).keys() == {0, 1}
+        assert judging.save_verdict(seed.writer, seed.id, number, verdict) is kept
+    assert judging.judged_by(seed.writer.read, seed.id).keys() == {0, 1}
     seed.judge(2)
-    anew = seed.writer.read.judged_by(seed.id)[2]
+    anew = judging.judged_by(seed.writer.read, seed.id)[2]
     assert anew != late and anew.rival != late.rival
     seed.close()
 

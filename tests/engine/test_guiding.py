@@ -45,7 +45,9 @@ from nas_engine.search import PlannerName, SearchSpec, Timer
 from nas_engine.service.patience import Patience
 from nas_engine.settings import load_settings
 from nas_engine.standing import due_at
-from nas_engine.store.reader import Errand, Spend, TrialRow
+from nas_engine.store import wishes
+from nas_engine.store.rows import Spend, TrialRow
+from nas_engine.store.wishes import Errand
 from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
 from nas_engine.trainers.base import Ended
@@ -112,23 +114,23 @@ def test_guidance_is_answered_with_what_is_enforced_and_what_is_told(desk: Desk)
         "Enforced: dropout ≤ 0.3. Kept, but the planner tpe reads no words: "
         "Prefer patches, they are quick."
     )
-    assert [row.constraint and row.constraint.text for row in desk.read.steering(1)] == [
+    assert [row.constraint and row.constraint.text for row in wishes.steering(desk.read, 1)] == [
         *("dropout ≤ 0.3", None)
     ]
-    assert desk.read.steered_spec(1).space["model.dropout"].high == 0.3
+    assert wishes.steered_spec(desk.read, 1).space["model.dropout"].high == 0.3
     assert desk.read.search(1).spec.space == {}  # type: ignore[union-attr]  # it is as it was
 
     desk.tell(Guide(words="dropout at most 0.2"), "grace")
-    (replaced, *_) = desk.read.steering(1, in_force=False)
+    (replaced, *_) = wishes.steering(desk.read, 1, in_force=False)
     assert (replaced.ended_by, replaced.ended_at is not None) == ("grace", True)
-    words, bound = desk.read.steering(1)
+    words, bound = wishes.steering(desk.read, 1)
     assert bound.constraint is not None and bound.constraint.high == 0.2
 
     assert desk.tell(Lift(steering_id=bound.id)) == "Lifted: dropout ≤ 0.2"
     assert desk.tell(Lift(steering_id=words.id)) == "Lifted: Prefer patches, they are quick."
     with pytest.raises(Refused, match="holds no longer"):
         desk.tell(Lift(steering_id=bound.id))
-    assert desk.read.steered_spec(1) == desk.read.search(1).spec  # type: ignore[union-attr]
+    assert wishes.steered_spec(desk.read, 1) == desk.read.search(1).spec  # type: ignore[union-attr]
 
 
 def test_guidance_that_leaves_nothing_is_refused_and_changes_nothing(desk: Desk) -> None:
@@ -140,7 +142,7 @@ def test_guidance_that_leaves_nothing_is_refused_and_changes_nothing(desk: Desk)
     ):
         with pytest.raises(Refused, match=r"leaves nothing|greater than or equal"):
             desk.tell(Guide(words=words))
-    assert [row.constraint and row.constraint.text for row in desk.read.steering(1)] == [
+    assert [row.constraint and row.constraint.text for row in wishes.steering(desk.read, 1)] == [
         "dropout ≥ 0.3"
     ]
 
@@ -196,7 +198,7 @@ def test_what_waits_is_not_approved_beyond_a_limit_that_was_lowered_meanwhile(de
     with pytest.raises(Refused, match=r"^Trial 1: the model would have .* allows 2,000\.$"):
         desk.tell(decide)
     assert desk.trial(1).state == "proposed"
-    desk.tell(Lift(steering_id=desk.read.steering(desk.search_id)[0].id))
+    desk.tell(Lift(steering_id=wishes.steering(desk.read, desk.search_id)[0].id))
     desk.tell(Guide(words=f"no {trial.config['training.optimizer_class']}"))
     assert desk.tell(decide) == "Trial 1 approved."  # a setting is a person's to choose
 
@@ -427,7 +429,7 @@ def test_what_was_turned_back_is_not_proposed_again(desk: Desk) -> None:
             "The planner is asked again for trial 1. The planner tpe reads no hints: it only "
             "proposes something else."
         )
-        assert desk.read.errands(1) == [Errand("plan again", 1)]
+        assert wishes.errands(desk.read, 1) == [Errand("plan again", 1)]
         planning.again(1)
         trial = desk.trial(1)
         assert (trial.state, trial.decision, trial.asked_again) == ("proposed", None, False)
@@ -437,8 +439,8 @@ def test_what_was_turned_back_is_not_proposed_again(desk: Desk) -> None:
         for row in view.withdrawn:
             changes = {k: v for k, v in row.config.items() if v != view.parent[k]}
             assert "propose something else" in view.check(changes)[0]
-    assert [row.why for row in desk.read.revisions(1, 1)] == ["asked again"] * 3
-    assert desk.read.errands(1) == []
+    assert [row.why for row in wishes.revisions(desk.read, 1, 1)] == ["asked again"] * 3
+    assert wishes.errands(desk.read, 1) == []
     assert sum("Trial 1 proposed again by tpe" in text for text in desk.events()) == 3
 
 
@@ -510,7 +512,7 @@ def test_a_proposal_stands_where_nothing_else_is_proposed(desk: Desk, error: Exc
             planning.again(1)
     trial = desk.trial(1)
     assert (trial.state, trial.config, trial.asked_again) == ("proposed", stood, False)
-    assert desk.read.errands(1) == []
+    assert wishes.errands(desk.read, 1) == []
     (event,) = [e for e in desk.read.events(1) if e.level == "warning"]
     assert event.text.startswith("Nothing else is proposed for trial 1: ")
 

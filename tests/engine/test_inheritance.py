@@ -29,8 +29,9 @@ from nas_engine.inheritance import (
 from nas_engine.planners.base import View
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store import inherited
-from nas_engine.store.reader import Reader, RunRow, TrialRow, reading
+from nas_engine.store import inherited, judging
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import RunRow, TrialRow
 from nas_engine.store.table import results
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
@@ -172,7 +173,7 @@ def test_errors_with_inherited_weights_are_never_those_of_a_trial(bench: Bench) 
         assert (trial.val_mse, trial.test_mse, trial.seeds) == (value, value, 1)
         assert (trial.epochs, trial.state) == (EPOCHS, "completed")
     with store(bench) as reader:
-        assert reader.noise(1) is None
+        assert judging.noise(reader, 1) is None
         assert {row.number for row in reader.epochs(1)} == {trial.number for trial in kept}
         assert len(reader.epochs(1)) == EPOCHS * len(kept)
         table = results(reader, [1])

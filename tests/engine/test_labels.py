@@ -17,7 +17,8 @@ from nas_engine.labels import (
     remove_view,
     save_view,
 )
-from nas_engine.store.reader import CommandRow, SearchRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import CommandRow, SearchRow
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
 from tests.engine.test_commands import done, refused

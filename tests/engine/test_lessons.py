@@ -29,7 +29,8 @@ from nas_engine.proposals import check
 from nas_engine.search import Narrowing, SearchSpec
 from nas_engine.settings import load_settings
 from nas_engine.similarity import Similarity, Task, similarity
-from nas_engine.store.reader import Spend, TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import Spend, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench

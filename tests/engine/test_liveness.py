@@ -14,7 +14,7 @@ import pytest
 
 from nas_engine import liveness
 from nas_engine.liveness import STALE_SECONDS, boot_clock, boot_id, engine_state, process_start
-from nas_engine.store.reader import EngineRow
+from nas_engine.store.rows import EngineRow
 
 HOUR = 3600.0
 

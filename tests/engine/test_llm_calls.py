@@ -21,8 +21,8 @@ from nas_engine.service.cost import Booking, reported, settle, worst_case
 from nas_engine.service.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
 from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.store.reader import LLMCallRow, Spend
-from nas_engine.store.schema import MIGRATIONS
+from nas_engine.store.migrations import MIGRATIONS
+from nas_engine.store.rows import LLMCallRow, Spend
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench

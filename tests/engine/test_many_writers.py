@@ -13,8 +13,10 @@ import pytest
 from informer.rundir import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal
+from nas_engine.store import judging, proposing, trainings
 from nas_engine.store.known import KnownTrials
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.together import Turn
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.trainers.base import Load
@@ -34,8 +36,8 @@ def with_runs(writer: Writer, count: int) -> tuple[int, list[int]]:
         parent = 0 if number else None
         proposal = Proposal(source="random", parent=parent, changes=changes, hypothesis="A try.")
         config = SPEC.base().with_changes(changes)
-        writer.propose(search_id, number, proposal, config)
-        runs.append(writer.begin_run(search_id, number, seed=1))
+        proposing.propose(writer, search_id, number, proposal, config)
+        runs.append(trainings.begin_run(writer, search_id, number, seed=1))
     return search_id, runs
 
 
@@ -67,8 +69,8 @@ def test_reports_of_many_slots_share_transactions_and_each_is_there_when_it_retu
         writer = first.another()
         begin.wait()
         for at in range(1, EPOCHS + 1):
-            writer.add_metrics(search_id, number, runs[number], [epoch(at)], seconds=1.0)
-            writer.set_load(runs[number], Load(100.0, at * 10**6))
+            trainings.add_metrics(writer, search_id, number, runs[number], [epoch(at)], seconds=1.0)
+            trainings.set_load(writer, runs[number], Load(100.0, at * 10**6))
             if len(writer.read.epochs(search_id, [number])) != at:
                 missing.append(f"epoch {at} of trial {number}")
         writer.close()
@@ -77,7 +79,7 @@ def test_reports_of_many_slots_share_transactions_and_each_is_there_when_it_retu
         list(threads.map(train, range(SLOTS)))
     assert missing == []
     assert len(first.read.epochs(search_id)) == SLOTS * EPOCHS
-    assert first.read.training_seconds(search_id) == SLOTS * EPOCHS
+    assert trainings.training_seconds(first.read, search_id) == SLOTS * EPOCHS
     assert {first.read.runs(search_id, n)[0].peak_memory_mb for n in range(SLOTS)} == {EPOCHS}
     assert len(begun) < SLOTS * EPOCHS, "each report had a transaction of its own"
     first.close()
@@ -89,7 +91,9 @@ def test_one_slot_waits_for_nobody(workspace: Workspace, monkeypatch: pytest.Mon
     writer = Writer(workspace)
     search_id, (run,) = with_runs(writer, 1)
     for at in range(1, 4):
-        writer.add_metrics(search_id, 0, run, [Progress(epoch=at, step=1, steps=2), epoch(at)])
+        trainings.add_metrics(
+            writer, search_id, 0, run, [Progress(epoch=at, step=1, steps=2), epoch(at)]
+        )
     assert sum(slept) == 0
     writer.close()
 
@@ -102,11 +106,11 @@ def test_a_report_that_cannot_be_written_is_told_to_all_that_brought_one(
     first.take_lease(search_id)
     first.gather(256)
     writers = [first.another() for _ in runs]
-    first._execute("UPDATE engines SET token = token + 1")  # another engine has taken over
+    first.execute("UPDATE engines SET token = token + 1")  # another engine has taken over
 
     def report(number: int) -> bool:
         try:
-            writers[number].add_metrics(search_id, number, runs[number], [epoch(1)])
+            trainings.add_metrics(writers[number], search_id, number, runs[number], [epoch(1)])
         except LeaseLost:
             return True
         return False
@@ -129,7 +133,7 @@ def test_a_report_that_nobody_could_write_fails_alone(workspace: Workspace) -> N
         writer, run = first.another(), 2**70 if number % 8 == 3 else runs[number]
         begin.wait()
         try:
-            writer.add_metrics(search_id, number, run, [epoch(1)])
+            trainings.add_metrics(writer, search_id, number, run, [epoch(1)])
         except OverflowError:
             return True
         finally:
@@ -200,10 +204,10 @@ def test_what_has_ended_is_read_once_and_anew_where_it_is_trained_again(
     )
 
     def end(number: int) -> None:
-        writer.complete(search_id, number, runs[number], result)
-        verdict = decide(writer.read.figures(search_id, number), SPEC.rules)
+        trainings.complete(writer, search_id, number, runs[number], result)
+        verdict = decide(judging.figures(writer.read, search_id, number), SPEC.rules)
         assert isinstance(verdict, Verdict)
-        writer.save_verdict(search_id, number, verdict)
+        judging.save_verdict(writer, search_id, number, verdict)
 
     known, reader = KnownTrials(search_id), Asked(writer._db.conn)
 

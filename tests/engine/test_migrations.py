@@ -21,8 +21,9 @@ from sqlite_utils import Database
 
 from nas_engine.cli.main import main
 from nas_engine.commands import Control, send
+from nas_engine.store.migrations import MIGRATIONS, known_versions
 from nas_engine.store.reader import reading
-from nas_engine.store.schema import MIGRATIONS, StoreError, known_versions, open_database
+from nas_engine.store.schema import StoreError, open_database
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.storing import forked, intact, with_a_run

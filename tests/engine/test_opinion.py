@@ -10,7 +10,8 @@ from informer.config import RunConfig
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.commands import Start
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import LLMCallRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import LLMCallRow
 from tests.engine.conftest import Bench
 from tests.fakes import llm_server
 from tests.fakes.llm_server import Reply, Request, serving

@@ -27,7 +27,8 @@ from nas_engine.search import Narrowing, PlannerName, SearchSpec
 from nas_engine.service.patience import Patience
 from nas_engine.settings import load_settings
 from nas_engine.space import space
-from nas_engine.store.reader import Spend, TrialRow
+from nas_engine.store import proposing
+from nas_engine.store.rows import Spend, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -382,7 +383,7 @@ def test_trials_with_higher_numbers_are_seen_too(workspace: Workspace) -> None:
     search_id = writer.open_search(SearchSpec())
     for number in (0, 1, 3):
         proposal = first_proposal().model_copy(update={"hypothesis": str(number)})
-        writer.propose(search_id, number, proposal, SearchSpec().base(), False)
+        proposing.propose(writer, search_id, number, proposal, SearchSpec().base(), False)
     assert [trial.number for trial in View.of(writer.read, search_id, 2).trials] == [0, 1, 3]
     assert [trial.number for trial in View.of(writer.read, search_id, 3).trials] == [0, 1]
     writer.close()

@@ -21,7 +21,7 @@ from nas_engine.planners.designs import (
 from nas_engine.planners.portfolio import PortfolioPlanner, neighbours
 from nas_engine.proposals import Proposal
 from nas_engine.search import Narrowing, SearchSpec
-from nas_engine.store.reader import Spend, TrialRow
+from nas_engine.store.rows import Spend, TrialRow
 from tests.engine.rows import no_epochs, trial_row
 
 BY_NAME = {design.name: design for design in DESIGNS}

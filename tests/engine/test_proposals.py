@@ -13,7 +13,7 @@ import pytest
 from informer.config import Value, from_flat
 from nas_engine.proposals import Record, active_changes, check, near_duplicates
 from nas_engine.search import Limits, Narrowing, SearchSpec
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import PROJECT
 from tests.engine.rows import trial_row
 

@@ -19,7 +19,8 @@ from nas_engine.planners.base import View
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.pruning import WINDOW, Pruner, Reached
 from nas_engine.search import Pruning
-from nas_engine.store.reader import EpochRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import EpochRow
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench

@@ -26,7 +26,7 @@ from nas_engine.planners.question import (
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.space import space
-from nas_engine.store.reader import BaselineRow, Spend, TrialRow
+from nas_engine.store.rows import BaselineRow, Spend, TrialRow
 from nas_engine.workspace import PROJECT
 from tests.engine.example_prompt import example, example_of_front
 from tests.engine.rows import epoch_rows, trial_row

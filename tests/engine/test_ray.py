@@ -25,7 +25,8 @@ from nas_engine.liveness import same_process
 from nas_engine.search import Backend
 from nas_engine.settings import load_settings
 from nas_engine.store.nodes import nodes
-from nas_engine.store.reader import EngineRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import EngineRow
 from nas_engine.trainers.base import Ended, TrainerError, Watch
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import PROJECT, Workspace

@@ -15,7 +15,9 @@ from nas_engine.facts import checked
 from nas_engine.llm import LanguageModel
 from nas_engine.service.patience import Patience
 from nas_engine.settings import load_settings
-from nas_engine.store.reader import LLMCallRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import LLMCallRow
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -73,13 +75,17 @@ def test_a_small_real_model_answers_and_its_figures_are_held_against_the_store(
 ) -> None:
     search_id = seed.small(workspace, 2)
     writer = Writer(workspace)
-    turn_id = writer.add_turn(search_id, "what is the best val_mse?", "ada")
+    turn_id = wishes.add_turn(writer, search_id, "what is the best val_mse?", "ada")
     model = LanguageModel(
         *(load_settings(), writer, Patience(), search_id, None, "chat"), turn_id=turn_id
     )
     answer(writer, model, search_id, turn_id, set, lambda: None)
     read = writer.read
-    turn, trials, baselines = read.turn(turn_id), read.trials(search_id), read.baselines(search_id)
+    turn, trials, baselines = (
+        wishes.turn(read, turn_id),
+        read.trials(search_id),
+        read.baselines(search_id),
+    )
     writer.close()
     assert turn is not None and turn.state == "answered", turn
     assert turn.answer and turn.looked_up and turn.tokens > 100

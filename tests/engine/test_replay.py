@@ -19,7 +19,10 @@ from nas_engine.planners.base import View
 from nas_engine.planning import Planning
 from nas_engine.proposals import Proposal
 from nas_engine.space import step_type
-from nas_engine.store.reader import LLMCallRow, ReplayRow, TrialRow, reading
+from nas_engine.store import judging, proposing, wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import LLMCallRow, TrialRow
+from nas_engine.store.wishes import ReplayRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import Bench
@@ -47,7 +50,7 @@ def facts(view: View) -> dict[str, Any]:
 def replays(workspace: Workspace) -> list[ReplayRow]:
     with reading(workspace) as reader:
         assert reader is not None
-        return reader.replays(1)
+        return wishes.replays(reader, 1)
 
 
 def calls(workspace: Workspace) -> list[LLMCallRow]:
@@ -107,11 +110,15 @@ def moment(seed: Seed) -> None:
     seed.running(2)
     seed.propose(3, "llm", 1, {"model.e_layers": 3}, waiting=True)
     seed.propose(4, "llm", 1, {"model.dropout": 0.5}, waiting=True)
-    seed.writer.ask_again(seed.writer.read.trial(seed.id, 4).proposal_id, 1, "ada", "Less.")  # type: ignore[union-attr]
+    proposing.ask_again(
+        seed.writer, seed.writer.read.trial(seed.id, 4).proposal_id, 1, "ada", "Less."
+    )  # type: ignore[union-attr]
     seed.call(3, "used", "{}")
     seed.sql("UPDATE llm_calls SET seconds = 0.0")
-    seed.writer.steer(seed.id, "be bold", "", "ada")
-    seed.writer.steer(seed.id, "", Constraint(key="model.d_model", high=64).model_dump_json(), "a")
+    wishes.steer(seed.writer, seed.id, "be bold", "", "ada")
+    wishes.steer(
+        seed.writer, seed.id, "", Constraint(key="model.d_model", high=64).model_dump_json(), "a"
+    )
     seed.propose(5, "tpe", 1, {"model.d_ff": 128})
 
 
@@ -127,14 +134,18 @@ def later(seed: Seed) -> dict[str, Callable[[], object]]:
         changes = {"model.e_layers": 1, "model.dropout": 0.1}
         config = from_flat({**seed.config(1), **changes})
         edited = (changes, config, step_type(changes))
-        assert seed.writer.decide(proposal_of(3).proposal_id, 1, "edited", "ada", "No.", edited)
+        assert proposing.decide(
+            seed.writer, proposal_of(3).proposal_id, 1, "edited", "ada", "No.", edited
+        )
         seed.train(3, 0.30)
 
     def again() -> None:
         trial = proposal_of(4)
         proposal = Proposal(source="llm", parent=1, changes={"model.dropout": 0.05})
         config = from_flat({**seed.config(1), **proposal.changes})
-        assert seed.writer.propose_again(trial.proposal_id, trial.version, proposal, config)
+        assert proposing.propose_again(
+            seed.writer, trial.proposal_id, trial.version, proposal, config
+        )
 
     def change() -> None:
         command = Change(max_trials=90, limits={"tokens": 5})
@@ -144,7 +155,7 @@ def later(seed: Seed) -> dict[str, Callable[[], object]]:
 
     def judge_anew() -> None:
         figures = Figures(0.2, 1, 1)
-        seed.writer.save_verdict(seed.id, 5, Verdict(True, "first", "It is.", figures))
+        judging.save_verdict(seed.writer, seed.id, 5, Verdict(True, "first", "It is.", figures))
 
     constraint = Constraint(key="model.d_model", values=(64,)).model_dump_json()
     return {
@@ -156,9 +167,9 @@ def later(seed: Seed) -> dict[str, Callable[[], object]]:
         "6 is proposed": lambda: seed.propose(6, "random", 1, {"model.dropout": 0.0}),
         "a call": lambda: seed.call(3, "used", "{}"),
         "a change": change,
-        "guidance": lambda: seed.writer.steer(seed.id, "be careful", "", "bob"),
-        "a constraint": lambda: seed.writer.steer(seed.id, "", constraint, "bob"),
-        "a lift": lambda: seed.writer.lift(seed.id, 1, "bob"),
+        "guidance": lambda: wishes.steer(seed.writer, seed.id, "be careful", "", "bob"),
+        "a constraint": lambda: wishes.steer(seed.writer, seed.id, "", constraint, "bob"),
+        "a lift": lambda: wishes.lift(seed.writer, seed.id, 1, "bob"),
     }
 
 

@@ -16,6 +16,7 @@ from nas_engine.api import AgentState, load_agent_state
 from nas_engine.commands import Control, Start, send
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.search import SearchSpec
+from nas_engine.store import judging
 from nas_engine.store.reader import Reader, reading
 from nas_engine.trainers.base import Ended, Watch
 from tests.engine.conftest import Bench
@@ -53,7 +54,7 @@ def test_trial_0_is_trained_with_three_seeds_and_has_their_mean(bench: Bench) ->
     assert (trial.val_mse, trial.seeds) == (statistics.mean(values), 3)
     assert trial.spread == pytest.approx(statistics.stdev(values))
     assert trial.test_mse == pytest.approx(statistics.mean(values))
-    noise = read(bench, lambda reader: reader.noise(1))
+    noise = read(bench, lambda reader: judging.noise(reader, 1))
     assert noise is not None
     assert noise.relative == pytest.approx(0.01) and noise.degrees == 2  # type: ignore[attr-defined]
     assert "(3 seeds)" in (trial.verdict or "")
@@ -103,7 +104,7 @@ def test_a_clear_difference_costs_no_further_seed(bench: Bench) -> None:
 def test_the_figures_of_a_verdict_are_kept_and_lead_to_it_again(bench: Bench) -> None:
     bench.trainer = FakeTrainer(value=noisy)
     state = bench.search(max_trials=12)
-    used = read(bench, lambda reader: reader.judged_by(1))
+    used = read(bench, lambda reader: judging.judged_by(reader, 1))
     assert isinstance(used, dict) and set(used) == {trial.number for trial in state.trials}
     for trial in state.trials:
         verdict = decide(used[trial.number], state.search.spec.rules)
@@ -147,7 +148,7 @@ def test_trial_0_counts_with_the_trainings_that_finished(
     assert f"{len(lost)} more training{'s' * (len(lost) > 1)} gave no result" in str(trial.verdict)
     runs = read(bench, lambda reader: [(run.state, run.error) for run in reader.runs(1, 0)])
     assert isinstance(runs, list) and runs.count(("failed", "It went wrong.")) == len(lost)
-    noise = read(bench, lambda reader: reader.noise(1))
+    noise = read(bench, lambda reader: judging.noise(reader, 1))
     assert (noise is None) == (len(values) < 2)
 
 

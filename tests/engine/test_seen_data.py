@@ -18,7 +18,8 @@ from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.looking import show
 from nas_engine.commands import Control
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import RunRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import RunRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Watch
 from tests.engine.conftest import ONE_SEED, Bench

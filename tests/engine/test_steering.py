@@ -15,7 +15,8 @@ import pytest
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start, send
 from nas_engine.liveness import engine_state, process_start
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import CommandRow, Reader, RunRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import CommandRow, RunRow
 from nas_engine.workspace import PROJECT, Workspace
 from tests.engine.conftest import ONE_SEED
 

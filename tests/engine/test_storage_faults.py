@@ -28,7 +28,7 @@ from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.main import main
 from nas_engine.commands import Control, Start, send
 from nas_engine.settings import load_settings
-from nas_engine.store import schema
+from nas_engine.store import schema, trainings
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import Writer
@@ -69,7 +69,7 @@ def test_a_writer_that_is_killed_at_any_instant_loses_nothing_that_it_had_acknow
             writer = Writer(workspace)
             for number in range(first, first + 1000):
                 writer.log(search_id, str(number))
-                writer.add_metrics(search_id, 0, run_id, [epoch(number)])
+                trainings.add_metrics(writer, search_id, 0, run_id, [epoch(number)])
                 os.write(to, b"%d\n" % number)
 
         pid = forked(write)
@@ -123,7 +123,7 @@ def test_writers_wait_for_a_lock_and_pages_do_not(workspace: Workspace) -> None:
         writer = Writer(workspace)
         for number in range(first, first + 10):
             writer.log(search_id, str(number))
-            writer.add_metrics(search_id, 0, run_id, [epoch(number)])
+            trainings.add_metrics(writer, search_id, 0, run_id, [epoch(number)])
         writer.close()
 
     threads = [threading.Thread(target=write, args=(10 * place,)) for place in range(4)]
@@ -205,7 +205,7 @@ def test_a_writer_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(
         for number in range(100 * limit, 100 * limit + 100):
             try:
                 writer.log(search_id, f"{number}".zfill(500))
-                writer.add_metrics(search_id, 0, run_id, [epoch(number)])
+                trainings.add_metrics(writer, search_id, 0, run_id, [epoch(number)])
             except sqlite3.OperationalError as error:
                 assert error.sqlite_errorname == "SQLITE_FULL"
                 refusals += 1

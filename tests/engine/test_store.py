@@ -15,8 +15,10 @@ from nas_engine.commands import Control, send
 from nas_engine.evaluator import Figures
 from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
+from nas_engine.store import judging, trainings
+from nas_engine.store.migrations import MIGRATIONS
 from nas_engine.store.reader import reading
-from nas_engine.store.schema import MIGRATIONS, open_database
+from nas_engine.store.schema import open_database
 from nas_engine.store.writer import LeaseLost, Writer
 from nas_engine.workspace import Workspace
 from tests.engine.storing import forked
@@ -128,8 +130,8 @@ def test_trials_of_one_seed_are_read_as_what_they_were(workspace: Workspace) -> 
         assert reader is not None
         search, trials = reader.search(1), reader.trials(1)
         runs = [run for number in range(4) for run in reader.runs(1, number)]
-        judged, epochs = reader.judged_by(1), reader.epochs(1)
-        assert reader.noise(1) is None
+        judged, epochs = judging.judged_by(reader, 1), reader.epochs(1)
+        assert judging.noise(reader, 1) is None
     assert search is not None
     assert search.spec.rules == Rules(accept_above=0.03, seeds=1, extra_seeds=0)
     assert (search.finished, search.best) == (3, 0.5)
@@ -163,7 +165,7 @@ def test_nan_cannot_be_stored_as_a_baseline(workspace: Workspace) -> None:
     writer = Writer(workspace)
     search_id = writer.open_search(SearchSpec())
     with pytest.raises(sqlite3.IntegrityError):
-        writer._execute(
+        writer.execute(
             "INSERT INTO baselines VALUES (?, 'x', 'val', ?, 1)", (search_id, float("nan"))
         )
     writer.close()
@@ -210,13 +212,13 @@ def test_a_lease_is_given_once_and_its_loss_is_noticed(workspace: Workspace) -> 
     with pytest.raises(LeaseLost):
         late.take_lease(search_id)
     writer.beat(1.0)
-    writer._execute("UPDATE engines SET heartbeat = heartbeat - 2 * ?", (LEASE_SECONDS,))
+    writer.execute("UPDATE engines SET heartbeat = heartbeat - 2 * ?", (LEASE_SECONDS,))
     replaced = late.take_lease(search_id)
     assert replaced is not None and replaced.token == 1
     for write in (
         lambda: writer.beat(1.0),
         lambda: writer.log(search_id, "late"),
-        lambda: writer.add_metrics(search_id, 0, 1, []),
+        lambda: trainings.add_metrics(writer, search_id, 0, 1, []),
         lambda: writer.another().set_search_state(search_id, "paused"),
     ):
         with pytest.raises(LeaseLost):

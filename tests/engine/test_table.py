@@ -13,6 +13,7 @@ from informer.rundir import Success
 from nas_engine.commands import Decide
 from nas_engine.comparisons import of_results, of_trials
 from nas_engine.proposals import Record, check, near_duplicates
+from nas_engine.store import proposing, trainings
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.table import (
     ALL,
@@ -189,7 +190,7 @@ def test_what_is_kept_for_a_search_is_read_anew_whatever_changes_in_it(
     beats()
     sample.propose(0, "default")
     beats()
-    run = sample.writer.begin_run(sample.id, 0, 1)
+    run = trainings.begin_run(sample.writer, sample.id, 0, 1)
     beats()
     result = Success(
         val_mse=0.5,
@@ -202,7 +203,7 @@ def test_what_is_kept_for_a_search_is_read_anew_whatever_changes_in_it(
         seconds=1.0,
         device="cpu",
     )
-    sample.writer.complete(sample.id, 0, run, result)
+    trainings.complete(sample.writer, sample.id, 0, run, result)
     beats()
     sample.judge(0)
     beats()
@@ -210,7 +211,7 @@ def test_what_is_kept_for_a_search_is_read_anew_whatever_changes_in_it(
     beats()
     changes: dict[str, Value] = {"model.dropout": 0.2}
     edited = (changes, from_flat({**sample.config(0), **changes}), "small")
-    sample.writer.decide(proposal, 1, "edited", "ada", "", edited)
+    proposing.decide(sample.writer, proposal, 1, "edited", "ada", "", edited)
     sample.asked(Decide(proposal_id=proposal, version=1, decision="edited"), "Trial 1 edited.")
     beats()
     sample.close()
@@ -233,7 +234,7 @@ def test_what_varies_is_named_most_often_changed_first(reader: Reader) -> None:
 def test_finished_trials_and_their_curves_are_read_alone(reader: Reader) -> None:
     found = keys(reader, Query((1, 2), parse("val_mse!= val_mse<0.6"), limit=ALL))
     assert found == [(2, 0), (1, 1), (1, 4), (1, 6)]
-    points = reader.curves([(2, 0), (1, 6), (9, 9)])
+    points = trainings.curves(reader, [(2, 0), (1, 6), (9, 9)])
     assert [point[:3] for point in points] == [
         (s, n, e) for s, n in ((1, 6), (2, 0)) for e in range(1, 7)
     ]

@@ -15,8 +15,10 @@ from nas_engine.cli.main import main
 from nas_engine.plaintext import code_span, fenced
 from nas_engine.proposals import Proposal
 from nas_engine.service.cost import Booking
+from nas_engine.store import calling, proposing, wishes
 from nas_engine.store.provenance import spend_by_role
-from nas_engine.store.reader import Reader, SearchRow, reading
+from nas_engine.store.reader import Reader, reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import ALL, Query, keys, parse
 from nas_engine.transcript import KEYS, Format, Life, exported, found_words, lives
 from nas_engine.workspace import PROJECT, Workspace
@@ -47,14 +49,16 @@ def written(workspace: Workspace) -> seed.Seed:
     )
     own.call(1, "refused", "no JSON", "The reply holds no JSON object.")
     own.call(1, "used", "first answer")
-    own.writer.ask_again(proposal, 1, "ada", "Smaller steps, please.")
+    proposing.ask_again(own.writer, proposal, 1, "ada", "Smaller steps, please.")
     own.call(1, "used", "second answer")
     better = Proposal(source="llm", parent=0, changes={"model.dropout": 0.2}, hypothesis="Less.")
     config = from_flat({**own.config(0), **better.changes})
-    own.writer.propose_again(proposal, 2, better, config)
+    proposing.propose_again(own.writer, proposal, 2, better, config)
     edited = {"model.dropout": 0.1}
     config = from_flat({**own.config(0), **edited})
-    own.writer.decide(proposal, 3, "edited", "bob", "Less still.", (edited, config, "small"))
+    proposing.decide(
+        own.writer, proposal, 3, "edited", "bob", "Less still.", (edited, config, "small")
+    )
     own.train(1, 0.6, 0.62)
     return own
 
@@ -124,8 +128,9 @@ def test_every_record_has_the_documented_keys(written: seed.Seed) -> None:
 
 def test_exchanges_of_replays_are_no_steps_of_their_trial(written: seed.Seed) -> None:
     writer = written.writer
-    replay = writer.add_replay(1, 1, "llm", "other", "ada")
-    writer.reserve_call(
+    replay = wishes.add_replay(writer, 1, 1, "llm", "other", "ada")
+    calling.reserve_call(
+        writer,
         *(1, 1, "replay", 0, "other", [{"role": "user", "content": "again"}]),
         *(Booking(10, 0.5), "http://127.0.0.1", None, 10),
         replay_id=replay,

@@ -13,6 +13,7 @@ from nas_engine.commands import Control, Start, send
 from nas_engine.search import SearchSpec
 from nas_engine.service import webhook
 from nas_engine.settings import Settings, SettingsError, load_settings
+from nas_engine.store import proposing
 from nas_engine.store.inbox import waiting
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
@@ -103,8 +104,8 @@ def test_each_version_that_waits_is_announced_once_also_by_the_next_engine(
     writer = Writer(bench.workspace)
     [row] = waiting(writer.read)
     assert row.announced
-    assert writer.ask_again(row.proposal_id, 1, "ada", "smaller")
-    writer.keep_proposal(row.proposal_id)
+    assert proposing.ask_again(writer, row.proposal_id, 1, "ada", "smaller")
+    proposing.keep_proposal(writer, row.proposal_id)
     writer.close()
     in_background(send(bench.workspace, Control(kind="resume"), 1))
     until(bench, lambda state: len(listening.requests) == 2)
@@ -157,7 +158,7 @@ def test_searches_that_are_put_away_call_nobody(workspace: Workspace) -> None:
         assert abs(row.since - time.time()) < 60 and not row.announced
         assert waiting(reader, second) == []
     sample = Writer(workspace)
-    sample._execute("UPDATE searches SET archived = 1 WHERE id = ?", (first,))
+    sample.execute("UPDATE searches SET archived = 1 WHERE id = ?", (first,))
     assert waiting(sample.read) == []
     assert len(waiting(sample.read, first)) == 1
     sample.close()

@@ -17,7 +17,7 @@ from informer.rundir import RunDir
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import Workspace

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydantic import TypeAdapter
 
 from informer.rundir import Failure, Progress, RunDir, Success
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Watch
 from tests.fakes.trainer import this_process
 from tests.recorded.table import BASELINES, TESTED, Table

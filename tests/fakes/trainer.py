@@ -13,7 +13,7 @@ from collections.abc import Callable
 from informer.config import RunConfig
 from informer.rundir import Epoch, Failure, Progress, RunDir, Success
 from nas_engine.liveness import process_start
-from nas_engine.store.reader import BaselineRow
+from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Watch, Worker
 
 

@@ -16,7 +16,9 @@ from nas_engine.proposals import Proposal, Source
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking, Usage
 from nas_engine.space import step_type
-from nas_engine.store.reader import BaselineRow, reading
+from nas_engine.store import calling, judging, proposing, trainings
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.writer import Lease, Writer
 from nas_engine.trainers.base import Ended, Worker
 from nas_engine.workspace import Workspace
@@ -73,7 +75,7 @@ class Seed:
         )
         config = from_flat({**self.config(parent), **proposal.changes})
         self.writer.log(self.id, f"Trial {number} proposed by {source}.", number)
-        return self.writer.propose(self.id, number, proposal, config, waiting)
+        return proposing.propose(self.writer, self.id, number, proposal, config, waiting)
 
     def config(self, number: int | None) -> dict[str, Value]:
         trial = None if number is None else self.writer.read.trial(self.id, number)
@@ -82,9 +84,10 @@ class Seed:
     def train(self, number: int, *values: float, epochs: int = 6, device: str = "cpu") -> None:
         """Train a trial with a seed for each of `values`, with curves that fall to them."""
         for repeat, best in enumerate(values):
-            run = self.writer.begin_run(self.id, number, 2021 + repeat)
-            self.writer.add_metrics(self.id, number, run, curve(best, epochs))
-            self.writer.complete(
+            run = trainings.begin_run(self.writer, self.id, number, 2021 + repeat)
+            trainings.add_metrics(self.writer, self.id, number, run, curve(best, epochs))
+            trainings.complete(
+                self.writer,
                 self.id,
                 number,
                 run,
@@ -114,8 +117,8 @@ class Seed:
     ) -> None:
         """Train and judge a trial as given, with its costs; FLOPs are ten for each parameter."""
         for repeat, value in enumerate(values):
-            run = self.writer.begin_run(self.id, number, 2021 + repeat)
-            self.writer.add_metrics(self.id, number, run, curve(value, 6))
+            run = trainings.begin_run(self.writer, self.id, number, 2021 + repeat)
+            trainings.add_metrics(self.writer, self.id, number, run, curve(value, 6))
             result = Success(
                 val_mse=value,
                 val_mae=value**0.5 * 0.66,
@@ -129,39 +132,40 @@ class Seed:
                 latency_ms=latency,
                 memory_mb=400.0 + number,
             )
-            self.writer.complete(self.id, number, run, result)
+            trainings.complete(self.writer, self.id, number, run, result)
             flops = (10.0 * parameters, run)
             self.sql("UPDATE runs SET flops = ? WHERE id = ?", flops)
-        figures = self.writer.read.figures(self.id, number)
+        figures = judging.figures(self.writer.read, self.id, number)
         reason = "As the seed has it."
         verdict = Verdict(accepted, rule or ("first" if not number else "seeded"), reason, figures)
-        assert self.writer.save_verdict(self.id, number, verdict)
+        assert judging.save_verdict(self.writer, self.id, number, verdict)
         self.backdate(number, 20.0)
 
     def judge(self, number: int) -> None:
         """Judge a trial by the rules, whose wish for another seed is not granted."""
-        figures = self.writer.read.figures(self.id, number)
+        figures = judging.figures(self.writer.read, self.id, number)
         verdict = decide(figures, self.spec.rules.model_copy(update={"extra_seeds": 0}))
         assert isinstance(verdict, Verdict)
-        self.writer.save_verdict(self.id, number, verdict)
+        judging.save_verdict(self.writer, self.id, number, verdict)
         self.writer.log(self.id, f"Trial {number}: {verdict.sentence}", number)
 
     def fail(self, number: int, error_class: str = "out_of_memory") -> None:
-        begun = self.writer.begin_run(self.id, number, 2021)
+        begun = trainings.begin_run(self.writer, self.id, number, 2021)
         message = "The device ran out of memory; take a smaller batch or model."
         run = self.workspace.run_dir(self.id, number)
         run.path.mkdir(parents=True, exist_ok=True)
         run.log.write_text("loading ETTh1\nepoch 1\ntorch.OutOfMemoryError: CUDA out of memory\n")
         run.write_result(Failure(error_class="out_of_memory", message=message))
         ended = Ended("failed", error_class, message)
-        self.writer.end_without_result(self.id, number, begun, ended)
+        trainings.end_without_result(self.writer, self.id, number, begun, ended)
         self.judge(number)
         self.writer.log(self.id, f"Trial {number} failed: {message}", number, "warning")
         self.backdate(number, 4.0)
 
     def running(self, number: int, epochs: int = 2) -> int:
-        run = self.writer.begin_run(self.id, number, 2021)
-        self.writer.add_metrics(
+        run = trainings.begin_run(self.writer, self.id, number, 2021)
+        trainings.add_metrics(
+            self.writer,
             *(self.id, number, run),
             [*curve(0.36, 6)[:epochs], Progress(epoch=epochs + 1, step=120, steps=268)],
         )
@@ -193,7 +197,8 @@ class Seed:
                 "content": "Task: ETTh1, features M.\n" + "- trial 0: val_mse\n" * 30 + told,
             },
         ]
-        call = self.writer.reserve_call(
+        call = calling.reserve_call(
+            self.writer,
             search_id=self.id,
             number=number,
             role="planner",
@@ -206,7 +211,8 @@ class Seed:
             max_tokens=4096,
         )
         if outcome is not None:
-            self.writer.finish_call(
+            calling.finish_call(
+                self.writer,
                 call,
                 outcome,
                 reply,
@@ -237,7 +243,7 @@ class Seed:
 
     def sql(self, statement: str, parameters: tuple[object, ...] = ()) -> None:
         """Change what no engine would have to."""
-        self.writer._execute(statement, parameters)
+        self.writer.execute(statement, parameters)
 
 
 def curve(best: float, epochs: int) -> list[Progress | Epoch]:
@@ -272,39 +278,43 @@ def eventful(workspace: Workspace, alive: bool | None = None) -> int:
     seed.propose(0, "default", hypothesis=start)
     seed.train(0, 0.6962, 0.7012, 0.7062)
     proposal = seed.propose(1, "tpe", 0, {"model.normalisation": "standardise"}, waiting=True)
-    writer.decide(proposal, 1, "approved", "ada", "", None)
+    proposing.decide(writer, proposal, 1, "approved", "ada", "", None)
     seed.train(1, 0.4481)
     proposal = seed.propose(2, "tpe", 1, {"model.d_model": 128, "model.d_ff": 512}, waiting=True)
-    writer.decide(proposal, 1, "approved", "ada", "", None)
+    proposing.decide(writer, proposal, 1, "approved", "ada", "", None)
     seed.fail(2)
     proposal = seed.propose(3, "llm", 1, {"model.dropout": 0.5}, EVIL, EVIL, waiting=True)
     seed.call(3, "refused", "I would try dropout.", "The reply holds no JSON object.")
     seed.call(3, "used", f'{{"hypothesis": "{EVIL}", "changes": []}}')
-    writer.decide(proposal, 1, "rejected", "ada", "Half of the units is too many. " + EVIL, None)
+    proposing.decide(
+        writer, proposal, 1, "rejected", "ada", "Half of the units is too many. " + EVIL, None
+    )
     changes: dict[str, Value] = {"training.optimizer_params.lr": 0.001}
     proposal = seed.propose(4, "tpe", 1, changes, waiting=True)
     edited: dict[str, Value] = {"training.optimizer_params.lr": 0.0005, "data.batch_size": 64}
     config = from_flat({**seed.config(1), **edited})
-    writer.decide(proposal, 1, "edited", "ada", "Less.", (edited, config, step_type(edited)))
+    proposing.decide(
+        writer, proposal, 1, "edited", "ada", "Less.", (edited, config, step_type(edited))
+    )
     seed.train(4, 0.4502, device=EVIL)
     proposal = seed.propose(
         5, "fallback", 1, {"model.e_layers": 3}, reasons="No answer.", waiting=True
     )
     seed.call(5, "failed", "", "429: too many requests")
     seed.call(5, None)
-    writer.decide(proposal, 1, "approved", "ada", "", None)
-    lost = writer.begin_run(seed.id, 5, 2021)
+    proposing.decide(writer, proposal, 1, "approved", "ada", "", None)
+    lost = trainings.begin_run(writer, seed.id, 5, 2021)
     crashed = Ended("crashed", "process lost", "The worker was lost.")
-    writer.end_without_result(seed.id, 5, lost, crashed)
+    trainings.end_without_result(writer, seed.id, 5, lost, crashed)
     seed.judge(5)
     proposal = seed.propose(
         6, "llm", 1, {"data.seq_len": 168, "model.attention": "full"}, waiting=True
     )
     seed.call(6, "used", '{"hypothesis": "A longer look-back", "changes": []}')
-    writer.decide(proposal, 1, "approved", "ada", "Good idea.", None)
+    proposing.decide(writer, proposal, 1, "approved", "ada", "Good idea.", None)
     seed.train(6, 0.3876)
     proposal = seed.propose(7, "tpe", 6, {"training.scheduler_class": "Constant"}, waiting=True)
-    writer.decide(proposal, 1, "approved", "ada", "", None)
+    proposing.decide(writer, proposal, 1, "approved", "ada", "", None)
     seed.running(7)
     seed.propose(
         8,
@@ -346,12 +356,14 @@ def busy(workspace: Workspace, alive: bool = True, silent: float = 0.0) -> int:
     ):
         run = seed.running(number)
         ended = Ended(state, state, sentence)
-        seed.writer.end_without_result(seed.id, number, run, ended)
+        trainings.end_without_result(seed.writer, seed.id, number, run, ended)
         seed.judge(number)
     seed.fail(4)
     for slot, number in enumerate((5, 6)):
         run = seed.running(number, epochs=2 + slot)
-        seed.writer.set_worker(run, Worker(pid=41_200 + slot, process_start=0.0, slot=slot))
+        trainings.set_worker(
+            seed.writer, run, Worker(pid=41_200 + slot, process_start=0.0, slot=slot)
+        )
     seed.writer.to_front(seed.id, 8)
     seed.asked(Change(slots=2, limits={"hours": 0.25}), "Changed: slots 2, hours 0.25.")
     seed.asked(OnTrial(kind="stop_trial", number=3, comment=EVIL), "Trial 3 is being stopped.")
@@ -400,9 +412,9 @@ def traded(
     seed.measured(3, 0.4402, 0.4422, parameters=21_400, latency=2.2, accepted=True)
     seed.measured(4, 0.6102, parameters=64_000, latency=4.0, accepted=False, rule="dominated")
     seed.measured(5, 0.3876, parameters=188_000, latency=6.3, accepted=True)
-    run = seed.writer.begin_run(seed.id, 6, 2021)
+    run = trainings.begin_run(seed.writer, seed.id, 6, 2021)
     ended = Ended("pruned", "infeasible", "A forecast takes 12.3 ms, and this search allows 8.")
-    seed.writer.end_without_result(seed.id, 6, run, ended)
+    trainings.end_without_result(seed.writer, seed.id, 6, run, ended)
     seed.sql("UPDATE runs SET latency_ms = 12.3 WHERE id = ?", (run,))
     seed.running(7)
     if alive is not None:

@@ -10,6 +10,7 @@ import pytest
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.commands import Ask, StopAnswer
 from nas_engine.service.cost import Booking
+from nas_engine.store import calling, wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
@@ -48,18 +49,21 @@ def turn(
 ) -> int:
     """Keep a question and its answer, and return the id of the turn."""
     writer = Writer(workspace)
-    turn_id = writer.add_turn(search_id, more.get("question", "Which trial is best?"), "ada")
-    writer.reserve_call(
+    turn_id = wishes.add_turn(
+        writer, search_id, more.get("question", "Which trial is best?"), "ada"
+    )
+    calling.reserve_call(
+        writer,
         *(search_id, None, "chat", 0, "scripted", [], Booking(1200, 0.0123), "http://x", None, 99),
         turn_id=turn_id,
     )
     if answer or state != "asked":
         found = [found.plain() for found in more.get("looked_up", ())]
-        writer.answer_so_far(turn_id, answer, found)
+        wishes.answer_so_far(writer, turn_id, answer, found)
     if "draft" in more:
-        writer.note_draft(turn_id, more["draft"])
+        wishes.note_draft(writer, turn_id, more["draft"])
     if state not in ("asked", "answering"):
-        writer.end_turn(turn_id, state, more.get("problem", ""))
+        wishes.end_turn(writer, turn_id, state, more.get("problem", ""))
     writer.close()
     return turn_id
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, Request, WebSocketRoute, expect
 
 from informer.rundir import Epoch
 from nas_engine.search import Limits, SearchSpec
+from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
@@ -46,7 +47,7 @@ def add_epoch(workspace: Workspace, search_id: int, epoch: int) -> None:
     assert trial is not None and trial.run_id is not None
     writer = Writer(workspace)
     row = Epoch(epoch=epoch, train_loss=0.3, val_mse=0.4, val_mae=0.4, lr=1e-4, seconds=5.0)
-    writer.add_metrics(search_id, 7, trial.run_id, [row])
+    trainings.add_metrics(writer, search_id, 7, trial.run_id, [row])
     writer.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 from nas_engine import backends
 from nas_engine.commands import Start
 from nas_engine.search import Backend
+from nas_engine.store import trainings
 from nas_engine.store.nodes import NodeRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import NodeSeen, Worker
@@ -24,18 +25,18 @@ def on_cluster(workspace: Workspace) -> int:
     search_id = seed.busy(workspace)
     writer = Writer(workspace)
     with writer.transaction():
-        writer._execute(  # as `change` does
+        writer.execute(  # as `change` does
             "UPDATE searches SET spec = json_set(spec, '$.backend', json(?))",
             ('{"name": "ray", "address": "head:6379", "cpus": 2, "gpus": 0.5}',),
         )
-        writer._execute("UPDATE engines SET started_at = started_at - 60")
+        writer.execute("UPDATE engines SET started_at = started_at - 60")
     one = NodeSeen("aaa", "trainer-1", True, 16, 2, 71.5, 9 * GIB, 64 * GIB, 55.0, 3 * GIB)
     other, third = NodeSeen("bbb", EVIL, True, 16, 2), NodeSeen("ccc", "trainer-3", True, 8, 0)
-    writer.see_nodes(search_id, [one, other, third])
-    writer.see_nodes(search_id, [one, other])
+    trainings.see_nodes(writer, search_id, [one, other, third])
+    trainings.see_nodes(writer, search_id, [one, other])
     for number, slot, node in ((5, 0, "aaa"), (6, 1, "bbb")):
         (run,) = writer.read.runs(search_id, number)
-        writer.set_worker(run.id, Worker(41_200 + slot, 0.0, slot, node))
+        trainings.set_worker(writer, run.id, Worker(41_200 + slot, 0.0, slot, node))
     writer.close()
     return search_id
 

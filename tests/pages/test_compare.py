@@ -11,7 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from informer.config import SEEDS, Value
 from informer.rundir import Details, PartErrors, Success
-from nas_engine.store.reader import BaselineRow, EpochRow, reading
+from nas_engine.store import trainings
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow, EpochRow
 from nas_engine.store.table import ALL, keys
 from nas_engine.workspace import Workspace
 from pages._parts import choice
@@ -367,8 +369,8 @@ def test_errors_are_found_where_the_seeds_begin_again_at_0(
 ) -> None:
     search = seed.Seed(workspace, settings={"training.seed": SEEDS - 1, "training.epochs": 6})
     search.propose(0, "default")
-    run = search.writer.begin_run(search.id, 0, 0)
-    search.writer.complete(search.id, 0, run, ended(0.5))
+    run = trainings.begin_run(search.writer, search.id, 0, 0)
+    trainings.complete(search.writer, search.id, 0, run, ended(0.5))
     search.judge(0)
     search.close()
     assert workspace.seed_dir(1, 0, SEEDS - 1, 0) == workspace.run_dir(1, 0, 1)

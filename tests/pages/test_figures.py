@@ -5,7 +5,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from nas_engine.store.reader import BaselineRow, EpochRow
+from nas_engine.store.rows import BaselineRow, EpochRow
 from pages._parts.effects import relative_change
 from pages._parts.figures import COLOURS, METRICS, colour, curves, dash, near
 

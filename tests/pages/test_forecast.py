@@ -20,6 +20,7 @@ from informer.training import train
 from nas_engine import hindcasts
 from nas_engine.hindcasts import Hindcast, Wanted, Working
 from nas_engine.significance import mean_over_blocks
+from nas_engine.store import trainings
 from nas_engine.workspace import Workspace
 from pages._parts.forecasting import beyond, computing, delta, errors, worst
 from pages._parts.forecasting.figures import (
@@ -298,12 +299,12 @@ def trained(workspace: Workspace, **more: Value) -> int:
     for number in range(2):
         changes: dict[str, Value] = {"model.normalisation": "standardise"} if number else {}
         made.propose(number, "tpe" if number else "default", 0 if number else None, changes)
-        run = made.writer.begin_run(made.id, number, 2021)
+        run = trainings.begin_run(made.writer, made.id, number, 2021)
         folder = workspace.run_dir(made.id, number)
         folder.create(from_flat(made.config(number)))
         result = train(from_flat(made.config(number)), folder)
         assert isinstance(result, Success), result
-        made.writer.complete(made.id, number, run, result)
+        trainings.complete(made.writer, made.id, number, run, result)
         made.judge(number)
     made.close()
     return made.id

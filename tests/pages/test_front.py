@@ -16,7 +16,8 @@ from nas_engine.front import front, growth
 from nas_engine.objectives import Objective
 from nas_engine.search import SearchSpec
 from nas_engine.store.outcomes import Outcome
-from nas_engine.store.reader import BaselineRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BaselineRow
 from nas_engine.store.table import results
 from nas_engine.workspace import Workspace
 from pages._parts.front import drawn_front, members_frame, placed

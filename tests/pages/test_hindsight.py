@@ -14,6 +14,7 @@ from nas_engine.commands import Replay
 from nas_engine.proposals import Proposal
 from nas_engine.relabel import relabelled
 from nas_engine.search import Rules
+from nas_engine.store import proposing, wishes
 from nas_engine.store.hindsight import Asked
 from nas_engine.workspace import Workspace
 from pages._parts.calibration import (
@@ -163,7 +164,7 @@ def seeded(workspace: Workspace) -> Seed:
     seed.propose(0, "default")
     seed.train(0, 0.5, 0.5005, 0.501)
     proposal = seed.propose(1, "llm", 0, {"model.dropout": 0.2})
-    seed.writer.foresee(proposal, 1, (-0.1, 0.1))
+    proposing.foresee(seed.writer, proposal, 1, (-0.1, 0.1))
     seed.call(1, "used", "{}")
     seed.train(1, 0.492)
     seed.propose(2, "tpe", 1, {"model.dropout": 0.3})
@@ -172,10 +173,10 @@ def seeded(workspace: Workspace) -> Seed:
 
 
 def replayed(seed: Seed, changes: dict[str, Value], parent: int = 1) -> int:
-    number = seed.writer.add_replay(seed.id, 2, "llm", "some/model", "ada")
+    number = wishes.add_replay(seed.writer, seed.id, 2, "llm", "some/model", "ada")
     proposal = Proposal(source="llm", parent=parent, changes=changes, hypothesis=EVIL, reasons=EVIL)
     config = from_flat({**seed.config(parent), **changes})
-    seed.writer.end_replay(number, proposal, config, (-0.02, 0.04))
+    wishes.end_replay(seed.writer, number, proposal, config, (-0.02, 0.04))
     return number
 
 
@@ -243,11 +244,11 @@ def test_a_replay_that_was_trained_elsewhere_shows_its_result(
 def test_a_replay_that_failed_says_why_and_an_open_one_is_waited_for(
     seeded: Seed, open_page: Open
 ) -> None:
-    failed = seeded.writer.add_replay(seeded.id, 1, "tpe", "", "ada")
-    seeded.writer.fail_replay(failed, "None of 600 samples was new. " + EVIL)
+    failed = wishes.add_replay(seeded.writer, seeded.id, 1, "tpe", "", "ada")
+    wishes.fail_replay(seeded.writer, failed, "None of 600 samples was new. " + EVIL)
     app = open_page("hindsight", search="1", tab="replay")
     assert "None of 600 samples" in app.error[0].value and "](http" not in app.error[0].value
-    seeded.writer.add_replay(seeded.id, 1, "rules", "", "ada")
+    wishes.add_replay(seeded.writer, seeded.id, 1, "rules", "", "ada")
     app = open_page("hindsight", search="1", tab="replay")
     assert "being asked" in words(app)
 

@@ -8,7 +8,8 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
-from nas_engine.store.reader import BarRow, BaselineRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import BarRow, BaselineRow
 from nas_engine.store.table import Results, results
 from nas_engine.workspace import Workspace
 from pages._parts.figures import COLOURS, colour

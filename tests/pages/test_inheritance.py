@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from informer.rundir import Success
 from nas_engine.search import SearchSpec
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store import trainings
+from nas_engine.store.rows import TrainingRow
 from nas_engine.workspace import Workspace
 from pages._parts.slots import progress_text
 from tests.pages import seed
@@ -20,8 +21,10 @@ def searched(workspace: Workspace) -> None:
     search.train(0, 0.40)
     for number, value in ((1, 0.35), (2, 0.61)):
         search.propose(number, "tpe", 0, {"model.dropout": 0.1 * number})
-        run = search.writer.begin_run(search.id, number, 2021, inherited_from=0, epochs=2)
-        search.writer.add_metrics(search.id, number, run, seed.curve(value, 2))
+        run = trainings.begin_run(
+            search.writer, search.id, number, 2021, inherited_from=0, epochs=2
+        )
+        trainings.add_metrics(search.writer, search.id, number, run, seed.curve(value, 2))
         result = Success(
             **dict.fromkeys(("val_mse", "val_mae", "test_mse", "test_mae"), value),
             best_epoch=1,
@@ -31,9 +34,9 @@ def searched(workspace: Workspace) -> None:
             device="cpu",
             inherited_share=0.93,
         )
-        search.writer.complete(search.id, number, run, result)
+        trainings.complete(search.writer, search.id, number, run, result)
     search.train(1, 0.39)
-    search.writer.give_up(search.id, 2, GIVEN_UP)
+    trainings.give_up(search.writer, search.id, 2, GIVEN_UP)
     search.judge(2)
     search.close()
 

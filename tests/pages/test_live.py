@@ -20,7 +20,9 @@ from nas_engine.standing import (
     run_share,
     search_seconds_left,
 )
-from nas_engine.store.reader import EngineRow, SearchRow, Spend, TrainingRow, reading
+from nas_engine.store import trainings
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import EngineRow, SearchRow, Spend, TrainingRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, possible
@@ -447,7 +449,7 @@ def test_the_time_left_of_a_search_is_shared_by_its_slots(workspace: Workspace) 
     seed.small(workspace)
     with reading(workspace) as reader:
         assert reader is not None
-        mean = reader.mean_trial_seconds(1)
+        mean = trainings.mean_trial_seconds(reader, 1)
     assert mean == pytest.approx(33.0)
     whole = search_seconds_left(search_row(finished=1), mean)
     half = search_seconds_left(search_row(finished=1, spec={"slots": 2}), mean)

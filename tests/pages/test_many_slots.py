@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nas_engine.store.reader import TrainingRow
+from nas_engine.store.rows import TrainingRow
+from nas_engine.store.trainings import set_load, set_worker
 from nas_engine.trainers.base import Load, Worker
 from nas_engine.workspace import Workspace
 from pages._parts.many_slots import CARDS, HERE, LISTED, frame, in_order, summary
@@ -77,8 +78,8 @@ def many(workspace: Workspace, trainings: int) -> int:
     seed.train(0, 0.4962)
     for number in range(1, trainings + 1):
         run = seed.running(number)
-        seed.writer.set_worker(run, Worker(40_000 + number, 0.0, number - 1, f"node-{number % 4}"))
-        seed.writer.set_load(run, Load(99.0, 500_000_000))
+        set_worker(seed.writer, run, Worker(40_000 + number, 0.0, number - 1, f"node-{number % 4}"))
+        set_load(seed.writer, run, Load(99.0, 500_000_000))
     seed.lease(True)
     seed.close()
     return seed.id

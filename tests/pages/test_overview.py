@@ -12,8 +12,10 @@ from informer.orders import Timing
 from nas_engine.commands import Control, Describe, Start
 from nas_engine.labels import describe
 from nas_engine.search import Limits, Narrowing, Pruning, Rules, SearchSpec
+from nas_engine.store import trainings
 from nas_engine.store.listing import SPARK_POINTS, best_so_far, listing
-from nas_engine.store.reader import SearchRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import SearchRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.choice import task_differences
@@ -167,7 +169,7 @@ def test_the_best_so_far_keeps_its_ends_and_never_rises(workspace: Workspace) ->
     own = seed.Seed(workspace, max_trials=60)
     for number in range(60):
         own.propose(number, "random" if number else "default")
-        own.writer.begin_run(own.id, number, 2021)
+        trainings.begin_run(own.writer, own.id, number, 2021)
     own.sql("UPDATE trials SET val_mse = 1.0 / (1 + number) + 0.3 * (number % 2)")
     own.sql("UPDATE trials SET val_mse = NULL WHERE number % 7 = 6")
     own.close()

@@ -15,8 +15,10 @@ from nas_engine.labels import describe
 from nas_engine.proposals import Proposal, Record
 from nas_engine.search import SearchSpec, Timer
 from nas_engine.standing import Budget
+from nas_engine.store import proposing, wishes
 from nas_engine.store.inbox import Planning, Waiting, planning, quoted, told_at, waiting
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.inbox import Mark
@@ -81,7 +83,7 @@ def test_an_estimate_is_told_beside_what_it_is_compared_with() -> None:
 
 
 def test_what_is_expected_is_told_of_each_and_in_figures(inbox: Seed) -> None:
-    inbox.writer.foresee(trial(inbox, 8).proposal_id, 1, (-0.2, 0.1))
+    proposing.foresee(inbox.writer, trial(inbox, 8).proposal_id, 1, (-0.2, 0.1))
     own, surrogate = expectations(trial(inbox, 8), "The planner", 0.4)
     assert own == (
         "The planner expects val_mse −1.00 % to +5.00 % better than the parent's: 0.3800 to "
@@ -187,7 +189,7 @@ def test_a_card_shows_what_a_proposal_rests_on_and_breaks(
     timer = Timer(minutes=30, then="reject")
     inbox.writer.change(1, inbox.spec.model_copy(update={"timer": timer, "max_trials": 20}))
     constraint = Constraint(key="model.dropout", high=0.1)
-    inbox.writer.steer(1, "less dropout", constraint.model_dump_json(), "ada")
+    wishes.steer(inbox.writer, 1, "less dropout", constraint.model_dump_json(), "ada")
     inbox.call(8, "used")
     app = open_page("review")
     text = words(app).replace("\\", "")
@@ -212,7 +214,7 @@ def test_asking_again_sends_the_hint_and_the_version(
 def test_while_the_planner_is_asked_again_decisions_stay_possible(
     open_page: Open, inbox: Seed, engine: Engine
 ) -> None:
-    assert inbox.writer.ask_again(9, 1, "ada", "smaller " + seed.EVIL)
+    assert proposing.ask_again(inbox.writer, 9, 1, "ada", "smaller " + seed.EVIL)
     app = open_page("review")
     assert "The planner is asked again: smaller" in words(app).replace("\\", "")
     app.button(key=proposal_key(app, "-approve")).click().run()
@@ -220,16 +222,16 @@ def test_while_the_planner_is_asked_again_decisions_stay_possible(
 
 
 def test_versions_that_were_turned_back_stay_to_be_seen(open_page: Open, inbox: Seed) -> None:
-    assert inbox.writer.ask_again(9, 1, "ada", "smaller")
-    inbox.writer.keep_proposal(9)
+    assert proposing.ask_again(inbox.writer, 9, 1, "ada", "smaller")
+    proposing.keep_proposal(inbox.writer, 9)
     inbox.writer.log(1, "The planner proposed nothing else for trial 8.", 8, "warning")
     text = words(open_page("review")).replace("\\", "")
     assert "The planner proposed nothing else for trial 8." in text
     changes: dict[str, Value] = {"model.d_model": 32}
     again = Proposal(source="llm", parent=6, changes=changes, hypothesis="Then narrower.")
-    assert inbox.writer.ask_again(9, 2, "bob", "")
+    assert proposing.ask_again(inbox.writer, 9, 2, "bob", "")
     config = seed.from_flat({**inbox.config(6), **changes})
-    assert inbox.writer.propose_again(9, 3, again, config)
+    assert proposing.propose_again(inbox.writer, 9, 3, again, config)
     text = words(open_page("review")).replace("\\", "")
     assert "Then narrower." in text and "heavy tails" in text
     assert "asked again by ada" in text and "with the hint “smaller”" in text
@@ -293,7 +295,7 @@ def test_an_edit_that_came_too_late_is_not_lost(
     refused = "The proposal of trial 8 was decided or changed meanwhile (approved by bob)."
     app = open_review(open_page)
     app.number_input(key=proposal_key(app, "-model-d_model")).set_value(96).run()
-    inbox.writer.decide(9, 1, "approved", "bob", "")
+    proposing.decide(inbox.writer, 9, 1, "approved", "bob", "")
     engine.answer = Answer(False, refused, 1)
     app.button(key=proposal_key(app, "-approve-edited")).click().run()
     assert "approved by bob" in app.error[0].value
@@ -327,10 +329,10 @@ def test_news_say_what_became_of_each_proposal(inbox: Seed) -> None:
         return list(news(read, 1, drawn, now))
 
     assert told() == []
-    assert inbox.writer.ask_again(9, 1, "ada", "")
+    assert proposing.ask_again(inbox.writer, 9, 1, "ada", "")
     assert told() == ["The planner was asked again for trial 8."]
     inbox.propose(9, "llm", 6, {"model.d_model": 32}, waiting=True)
-    inbox.writer.decide(9, 2, "rejected", "bob", "no")
+    proposing.decide(inbox.writer, 9, 2, "rejected", "bob", "no")
     assert told() == [
         "The proposal of trial 8 was rejected by bob meanwhile.",
         "Trial 9 waits for a decision, too.",

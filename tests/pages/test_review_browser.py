@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import Workspace
 from tests.dashboard import browsing, serving_dashboard
 from tests.fakes import llm_server

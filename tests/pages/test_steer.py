@@ -15,6 +15,7 @@ from nas_engine.guidance import Constraint, understood
 from nas_engine.search import SearchSpec
 from nas_engine.service.cost import Booking
 from nas_engine.space import dimensions, step_type
+from nas_engine.store import calling, proposing, wishes
 from nas_engine.store.steering import Proposed, keeps
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
@@ -59,8 +60,10 @@ def steered(workspace: Workspace, trials: int = 40) -> int:
     for number in range(1, trials):
         if number == trials - 12:
             constraint = HALF.model_dump_json()
-            writer.steer(seed.id, "dropout at most 0.3, and mind the noon", constraint, "ada")
-            writer.steer(seed.id, "Mind the noon. " + EVIL, "", "ada")
+            wishes.steer(
+                writer, seed.id, "dropout at most 0.3, and mind the noon", constraint, "ada"
+            )
+            wishes.steer(writer, seed.id, "Mind the noon. " + EVIL, "", "ada")
         if number == trials - 11:
             call(seed, number, "- trial 30, ada: " + repr("Mind the noon. " + EVIL))
         free = number < trials - 12 or number == trials - 6
@@ -75,16 +78,18 @@ def steered(workspace: Workspace, trials: int = 40) -> int:
             1.07 if float(changes["model.dropout"]) > 0.333 else 1.0
         )
         seed.train(number, 0.51 * factor * rng.gauss(1, 0.004))
-    lifted = writer.steer(seed.id, "at least 3 layers", LAYERS.model_dump_json(), "bob")
-    writer.lift(seed.id, lifted, "ada")
+    lifted = wishes.steer(writer, seed.id, "at least 3 layers", LAYERS.model_dump_json(), "bob")
+    wishes.lift(writer, seed.id, lifted, "ada")
     parameters = Constraint(key="parameters", high=2_000_000)
-    writer.steer(seed.id, "stay under 2 M parameters", parameters.model_dump_json(), "bob")
+    wishes.steer(writer, seed.id, "stay under 2 M parameters", parameters.model_dump_json(), "bob")
     proposal = seed.propose(trials, "llm", 0, {"model.skip": True}, waiting=True)
-    writer.decide(proposal, 1, "rejected", "ada", "A skip was tried in ETTm1. " + EVIL, None)
+    proposing.decide(
+        writer, proposal, 1, "rejected", "ada", "A skip was tried in ETTm1. " + EVIL, None
+    )
     proposal = seed.propose(trials + 1, "llm", 0, {"model.skip": True}, waiting=True)
     edited: dict[str, Value] = {"model.dropout": 0.45}
     config = from_flat({**seed.config(0), **edited})
-    writer.decide(proposal, 1, "edited", "ada", "", (edited, config, step_type(edited)))
+    proposing.decide(writer, proposal, 1, "edited", "ada", "", (edited, config, step_type(edited)))
     seed.close()
     return seed.id
 
@@ -94,7 +99,8 @@ LAYERS = Constraint(key="model.e_layers", low=3)
 
 def call(seed: Seed, number: int, text: str) -> None:
     """Record a question to the planner that holds a text."""
-    seed.writer.reserve_call(
+    calling.reserve_call(
+        seed.writer,
         *(seed.id, number, "planner", 0, "some/model"),
         messages=[{"role": "user", "content": text}],
         worst=Booking(10, 0.01),

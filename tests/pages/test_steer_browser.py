@@ -11,7 +11,9 @@ from playwright.sync_api import expect
 from informer.config import from_flat
 from informer.cost import parameters
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store.reader import TrialRow, reading
+from nas_engine.store import wishes
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import TrialRow
 from nas_engine.workspace import Workspace
 from tests.dashboard import browsing, serving_dashboard
 from tests.fakes.engine import running
@@ -65,7 +67,7 @@ def test_a_sentence_becomes_constraints_that_the_next_20_proposals_obey(
 
         with reading(workspace) as reader:
             assert reader is not None
-            small, kept = reader.steering(1)
+            small, kept = wishes.steering(reader, 1)
         first = trials(workspace)[-1].number + 1
         found = trials_beyond(workspace, first + 19)
         assert small.constraint and kept.constraint and len(kept.constraint.values) == 1

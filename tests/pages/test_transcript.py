@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from informer.config import Value, from_flat
 from nas_engine.proposals import Proposal
 from nas_engine.service.cost import Booking
+from nas_engine.store import calling, proposing, wishes
 from nas_engine.store.provenance import RoleSpend
 from nas_engine.workspace import Workspace
 from pages._parts.states import proposer
@@ -29,13 +30,17 @@ def revised(workspace: Workspace) -> seed.Seed:
     claim = "Trial 0 (0.70) is wide; trial 0 reached 0.62."
     proposal = own.propose(1, "llm", 0, first, claim, waiting=True)
     own.call(1, "used", "first answer")
-    own.writer.ask_again(proposal, 1, "ada", f"Smaller steps. {seed.EVIL}")
+    proposing.ask_again(own.writer, proposal, 1, "ada", f"Smaller steps. {seed.EVIL}")
     own.call(1, "used", "second answer")
     better = Proposal(source="llm", parent=0, changes={"model.dropout": 0.2}, hypothesis="Less.")
-    own.writer.propose_again(proposal, 2, better, from_flat({**own.config(0), **better.changes}))
+    proposing.propose_again(
+        own.writer, proposal, 2, better, from_flat({**own.config(0), **better.changes})
+    )
     edited: dict[str, Value] = {"model.dropout": 0.1}
     config = from_flat({**own.config(0), **edited})
-    own.writer.decide(proposal, 3, "edited", "bob", "Less still.", (edited, config, "small"))
+    proposing.decide(
+        own.writer, proposal, 3, "edited", "bob", "Less still.", (edited, config, "small")
+    )
     moved = "UPDATE proposals SET waiting_since = decided_at - 252 WHERE number = 1"
     own.sql(moved)
     own.train(1, 0.6)
@@ -126,9 +131,10 @@ def test_a_trial_page_leads_to_each_exchange(open_page: Open, revised: seed.Seed
 
 
 def test_an_exchange_of_a_chat_stands_alone(open_page: Open, revised: seed.Seed) -> None:
-    turn = revised.writer.add_turn(1, "Which is best?", "ada")
+    turn = wishes.add_turn(revised.writer, 1, "Which is best?", "ada")
     messages = [{"role": "user", "content": f"Which? {seed.EVIL}"}]
-    call = revised.writer.reserve_call(
+    call = calling.reserve_call(
+        revised.writer,
         *(1, None, "chat", 0, "m", messages, Booking(9, 0.25), "http://127.0.0.1", None, 9),
         turn_id=turn,
     )

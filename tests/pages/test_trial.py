@@ -18,7 +18,7 @@ from nas_engine.cli.steering import ACTS as TYPED
 from nas_engine.commands import Enqueue, OnTrial
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings
-from nas_engine.store.reader import BaselineRow, EpochRow
+from nas_engine.store.rows import BaselineRow, EpochRow
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, typed
 from pages._parts.breakdown import Broken

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from nas_engine.store.reader import BaselineRow, CurvePoint, EpochRow, Reader
+from nas_engine.store import trainings
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, CurvePoint, EpochRow
 from nas_engine.store.table import ALL, Pulse, Query, Term, keys
 from pages._parts.address import flag, mirrored, number, word
 from pages._parts.choice import Scope, trial_label
@@ -145,7 +147,7 @@ def sampled_points(
     found = keys(_reader, query)
     last = min(len(found), SAMPLE) - 1
     evenly = [found[k * (len(found) - 1) // max(last, 1)] for k in range(last + 1)]
-    return _reader.curves(evenly), len(found)
+    return trainings.curves(_reader, evenly), len(found)
 
 
 def baselines_of(reader: Reader, scope: Scope, keys: Sequence[Key]) -> list[BaselineRow]:

@@ -9,7 +9,8 @@ import streamlit as st
 
 from informer.config import fields
 from nas_engine.curves import analyse
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from pages._parts.address import flag, mirrored, words
 from pages._parts.choice import Scope, trial_label
 from pages._parts.comparing.curves import baselines_of, lines_of

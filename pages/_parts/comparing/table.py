@@ -8,7 +8,8 @@ import streamlit as st
 
 from nas_engine.liveness import engine_state
 from nas_engine.standing import as_seen
-from nas_engine.store.reader import Reader, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import TrialRow
 from nas_engine.store.table import start_configs
 from pages._parts import tables
 from pages._parts.address import mirrored, number, words

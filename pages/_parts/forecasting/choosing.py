@@ -9,7 +9,8 @@ from typing import get_args
 import streamlit as st
 
 from nas_engine.hindcasts import Name, Part, Wanted, of_baseline, of_run
-from nas_engine.store.reader import BaselineRow, Reader, SearchRow, TrialRow
+from nas_engine.store.reader import Reader
+from nas_engine.store.rows import BaselineRow, SearchRow, TrialRow
 from nas_engine.store.table import Pulse, Query, known, page, pulse
 from pages._parts.address import mirrored, word
 from pages._parts.choice import task_differences
