@@ -87,7 +87,7 @@ def person(claims: Mapping[str, object], settings: Settings) -> Person | str:
     if claims.get("is_logged_in") is not True:
         return NOT_LOGGED_IN
     email = str(claims.get("email") or "").strip().lower()
-    if not email:
+    if "@" not in email:
         return "Your identity provider tells no e-mail address, by which people are known here."
     if claims.get("email_verified") in (False, "false"):
         return f"Your identity provider has not verified that {email} is yours."
