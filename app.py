@@ -1,11 +1,18 @@
 """The dashboard: `streamlit run app.py`."""
 
+import sys
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
+from data import actors
+from pages._parts.people import actor, admit, show_person
+from pages._parts.serving import Door, cautions
 from pages._parts.waiting import show_waiting
+
+actors.name_by(actor)
 
 if __name__ == "__main__":  # a session: Streamlit runs this file as its script
     st.set_page_config(
@@ -13,6 +20,7 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
         page_icon=str(Path(__file__).parent / ".streamlit" / "favicon.png"),
         layout="wide",
     )
+    admit()
     page = st.navigation(
         {
             "Search": [
@@ -120,10 +128,13 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
     )
     with st.sidebar:
         show_waiting()
+        show_person()
     page.run()
 else:  # the server: it imports this file once, before any session
     # The mere presence of a folder `pages` puts Streamlit 1.67 into its old multipage mode until
     # st.navigation has run once: the first deep link to a fresh server would be answered with a
     # "Page not found" over the page.
     PagesManager.uses_pages_directory = False
-    app = st.App(__file__)
+    app = st.App(__file__, middleware=[Middleware(Door)])
+    for sentence in cautions():
+        sys.stderr.write(f"{sentence}\n")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from data import intake, stored
+from data import actors, intake, stored
 from data.beside import beside, put_whole
 from data.choices import Choices
 from data.dates import grid
@@ -117,6 +117,7 @@ _LONGEST_WORDS = 1_000  # characters of a description, and 1,024ths of those of 
 
 def remove(name: str) -> None:
     """Remove a data set of the user's own, for good; raises DataError."""
+    actors.require(DataError)
     if name not in own_names():
         raise DataError(f"There is no data set {shown(name)} of your own that could be removed.")
     try:
@@ -240,6 +241,7 @@ def _record(
 
 def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     """Write beside the place and rename, so that no half of a data set is ever found."""
+    actors.require(DataError)
     folder = own_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

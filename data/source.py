@@ -19,7 +19,7 @@ from typing import BinaryIO
 import pandas as pd
 import pooch
 
-from data import stored
+from data import actors, stored
 from data.registry import DataError, Dataset, find, some
 from data.synthetic import generate
 
@@ -184,6 +184,7 @@ class _Bar:
 
 def _download(dataset: Dataset, told: Progress | None) -> Path:
     assert dataset.url is not None
+    actors.require(DataError)
     bar = True if told is None else _Bar(told, dataset.size)
     try:
         return Path(

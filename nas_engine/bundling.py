@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from data import actors
 from informer.bundle_format import FILES, MANIFEST, Noise, Verdict
 from informer.export import Order, Outcome, Written
 from informer.files import put_in_place, temporary_of
@@ -114,6 +115,7 @@ def write(order: Order, settings: Settings, seconds: float = SECONDS) -> Written
     Raises:
         BundlingError: it could not be written.
     """
+    actors.require(BundlingError)
     threads = str(os.cpu_count() or 1)
     try:
         text = order.model_dump_json()

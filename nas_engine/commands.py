@@ -6,8 +6,6 @@ again when it is applied: a row is data from outside.
 
 from __future__ import annotations
 
-import getpass
-import os
 import time
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,9 +20,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from data import actors
 from informer.config import Value
 from nas_engine.search import SPENDING, Backend, Mode, PlannerName, SearchSpec, Timer
-from nas_engine.store.schema import explained, open_database
+from nas_engine.store.schema import StoreError, explained, open_database
 from nas_engine.workspace import Workspace
 
 Improvement = Annotated[float, Field(ge=-10, le=1, allow_inf_nan=False)]
@@ -256,32 +255,29 @@ def send(workspace: Workspace, command: Command, search_id: int | None = None) -
     """Insert a command and return its id.
 
     Raises:
-        StoreError: the database cannot be used.
+        StoreError: who acts may only look, or the database cannot be used.
     """
+    row = given(command, search_id)
     workspace.create()
     db = open_database(workspace.db)
     try:
         with explained(workspace.db):
-            inserted = db.table("commands").insert(given(command, search_id)).last_pk
+            inserted = db.table("commands").insert(row).last_pk
         return int(inserted)  # type: ignore[arg-type]  # an INTEGER PRIMARY KEY
     finally:
         db.close()
 
 
 def given(command: Command, search_id: int | None) -> dict[str, Any]:
-    """Return the row of a command that this process's user gives at this moment."""
+    """Return the row of a command that is given at this moment.
+
+    Raises:
+        StoreError: who acts may only look.
+    """
     return {
         "search_id": search_id,
         "kind": command.kind,
         "payload": command.model_dump_json(),
-        "author": _author(),
+        "author": actors.require(StoreError),
         "created_at": time.time(),
     }
-
-
-def _author() -> str:
-    """Return the name of this process's user, or the number where that has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

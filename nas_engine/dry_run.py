@@ -11,6 +11,7 @@ import subprocess
 
 from pydantic import TypeAdapter, ValidationError
 
+from data import actors
 from informer.config import RunConfig
 from informer.dry_run import DryRun, Outcome
 from nas_engine.apart import ask
@@ -31,6 +32,8 @@ def dry_run(config: RunConfig, settings: Settings, seconds: float = SECONDS) -> 
         settings: give the environment that a training would have.
         seconds: after which the process is killed.
     """
+    if refusal := actors.current().refusal:
+        return refusal
     if (needed := memory_needed(config)) > (allowed := memory_allowed(config, slots=1)):
         return (
             f"It was not tried: training would take about {needed / 1e9:.2g} GB of memory, and "

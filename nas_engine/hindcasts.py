@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from data import actors
 from data.registry import DataError, find
 from informer.baselines import Name as Name
 from informer.config import RunConfig
@@ -174,6 +175,8 @@ def begin(folder: Path, wanted: Wanted, settings: Settings) -> str | None:
         wanted: what is to be computed.
         settings: give the environment that a training would have.
     """
+    if refusal := actors.current().refusal:
+        return refusal
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(folder, {wanted.key})

@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from data import actors
 from nas_engine.commands import Describe, given, visible
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.store.reader import Reader
 from nas_engine.store.rows import SearchRow
-from nas_engine.store.schema import explained, open_database, transaction
+from nas_engine.store.schema import StoreError, explained, open_database, transaction
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 
@@ -134,6 +135,7 @@ def _apply(connection: sqlite3.Connection, search: SearchRow, command: Describe)
 @contextmanager
 def _writing(workspace: Workspace) -> Iterator[sqlite3.Connection]:
     """Open the workspace's database for one transaction; raises StoreError."""
+    actors.require(StoreError)
     workspace.create()
     with explained(workspace.db):
         db = open_database(workspace.db)

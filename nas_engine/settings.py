@@ -122,6 +122,11 @@ class Settings(BaseSettings):
         SecretStr(""), description="Address that is told when a proposal waits"
     )
     nas_dashboard_url: OwnAddress = Field(None, description="Of the dashboard, for links")
+    nas_operators: str = Field("", description="E-mail addresses of who may do everything")
+    nas_viewers: str = Field("", description="Of who may look; empty: all who can log in")
+    nas_without_login: bool = Field(
+        False, description="Whether other computers than this one are served without a login"
+    )
 
     @property
     def has_key(self) -> bool:

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 # Part of the project -> what it may import of the project.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "app.py": ("pages._parts", "nas_engine.settings"),
+    "app.py": ("data.actors", "pages._parts", "nas_engine.settings"),
     "pages": (
         "pages._parts",
         "nas_engine.amounts",
@@ -77,6 +77,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.intervals",
         "informer.orders",
         "informer.rundir",
+        "data.actors",
         "data.choices",
         "data.columnar",
         "data.finding",
@@ -110,6 +111,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "informer.orders",
         "informer.rundir",
         "informer.traits",
+        "data.actors",
         "data.beside",
         "data.columnar",
         "data.own",

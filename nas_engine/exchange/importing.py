@@ -23,6 +23,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from data import actors
 from data.beside import beside
 from informer.files import replace_text
 from informer.rundir import RunDir
@@ -88,9 +89,10 @@ def import_search(
         name: what the search is called here; by default as it was.
 
     Raises:
-        ExchangeError: the file cannot be taken; nothing was changed.
+        ExchangeError: the file cannot be taken, or who acts may only look; nothing was changed.
         StoreError: the database cannot be used; nothing was changed.
     """
+    actors.require(ExchangeError)
     if name is not None and not 0 < len(name.strip()) <= NAME_LENGTH:
         raise ExchangeError(f"Give the search a name of 1 to {NAME_LENGTH} characters.")
     with unpacking(file, frozenset(copying.TABLES)) as unpacker:

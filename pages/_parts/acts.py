@@ -11,6 +11,7 @@ from nas_engine.commands import OnTrial
 from nas_engine.store.rows import TrialRow
 from pages._parts.controls import ANSWER
 from pages._parts.opening import give_and_show
+from pages._parts.people import acting
 from pages._parts.renewal import key_now, renew
 from pages._parts.snapshot import Snapshot
 from pages._parts.states import TRIAL_STATES
@@ -124,10 +125,12 @@ def act_buttons(trial: TrialRow, search_id: int, prefix: str, comment: str, answ
                 act.label,
                 key=f"{prefix}-{kind.replace('_', '-')}",
                 icon=act.icon,
-                disabled=not possible(kind, trial),
-                help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
                 on_click=_act,
                 args=(kind, trial, search_id, comment, answer),
+                **acting(
+                    not possible(kind, trial),
+                    f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
+                ),
             )
 
 

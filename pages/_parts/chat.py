@@ -19,6 +19,7 @@ from pages._parts.chat_figures import figure_of, rows_frame
 from pages._parts.facts import show_facts
 from pages._parts.live_chart import chart
 from pages._parts.opening import REVIEW
+from pages._parts.people import acting
 from pages._parts.text import clock_text, plain, readable, seconds_text, value_text
 
 OPEN = ("asked", "answering")
@@ -133,9 +134,9 @@ def show_writing(turn: TurnRow, lives: bool, stop: Callable[[int], None]) -> Non
                 key=f"ask-stop-{turn.id}",
                 icon=":material/stop_circle:",
                 type="tertiary",
-                help="What there is of the answer stays.",
                 on_click=stop,
                 args=(turn.id,),
+                **acting(help="What there is of the answer stays."),
             )
 
 

@@ -14,6 +14,7 @@ from nas_engine.store.rows import SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.many_slots import CARDS
 from pages._parts.opening import give_and_show, leave
+from pages._parts.people import acting
 from pages._parts.policy import NAMES as POLICY
 from pages._parts.policy import choose_policy, policy_of, policy_text
 from pages._parts.snapshot import Snapshot
@@ -111,9 +112,9 @@ def _button(
         key=f"live-{order}-button",
         icon=icon,
         type="primary" if primary else "secondary",
-        disabled=not possible,
         on_click=give_and_show,
         args=(Control(kind=order, version=search.version), search.id, ANSWER),
+        **acting(not possible),
     )
 
 
@@ -137,7 +138,12 @@ def show_change(search: SearchRow) -> None:
             max_chars=40,
         )
     st.button(
-        "Apply", type="primary", key=f"{prefix}-apply", on_click=_apply, args=(search, prefix)
+        "Apply",
+        type="primary",
+        key=f"{prefix}-apply",
+        on_click=_apply,
+        args=(search, prefix),
+        **acting(),
     )
 
 

@@ -16,6 +16,7 @@ from data import intake
 from data.choices import Choices
 from data.quality import Report, choose, inspect
 from data.table import Table
+from pages._parts.people import login_needed
 from pages._parts.text import plain, readable
 
 KINDS = ["csv", "tsv", "txt", "dat", "parquet", "pq"]
@@ -43,13 +44,15 @@ class File:
 
 def choose_file() -> File | None:
     """Return the file to check, None where there is none yet; what cannot be opened is said."""
+    shared = login_needed()  # a path would lead to whatever this machine's user can read
     left, right = st.columns(2)
     upload = left.file_uploader("Upload a CSV or Parquet file", KINDS, key="data-upload")
     path = right.text_input(
         "Or name one on this machine",
         key="data-path",
         placeholder="/path/to/file.csv",
-        disabled=upload is not None,
+        disabled=upload is not None or shared,
+        help="Where people log in, they upload files." if shared else None,
     )
     right.caption(
         "CSV: a line of column names, then a row for each time step. Parquet: columns of numbers "
@@ -58,7 +61,7 @@ def choose_file() -> File | None:
     if upload is not None:
         return _known(spooled(upload), upload.name)
     st.session_state.pop(SPOOLED, None)
-    if not path.strip():
+    if shared or not path.strip():
         return None
     place = Path(path.strip()).expanduser().absolute()
     return _known(place, str(place))

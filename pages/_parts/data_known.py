@@ -19,6 +19,7 @@ from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from pages._parts.data_look import Subject, show_look, show_parts
 from pages._parts.opening import OVERVIEW, START
+from pages._parts.people import acting
 from pages._parts.selection import at_rows
 from pages._parts.text import count_text, plain, readable, value_text
 
@@ -130,7 +131,10 @@ def brought(dataset: Dataset) -> bool:
             "from the address below; its checksum is verified."
         )
         pressed = st.button(
-            "Download it", key=f"data-fetch-{dataset.name}", icon=":material/download:"
+            "Download it",
+            key=f"data-fetch-{dataset.name}",
+            icon=":material/download:",
+            **acting(),
         )
     if not pressed:
         return False
@@ -193,6 +197,7 @@ def show_removal(name: str) -> None:
             key=f"data-remove-{name}-confirmed",
             on_click=remove,
             args=(name,),
+            **acting(),
         )
 
 

@@ -17,6 +17,7 @@ from nas_engine.store.rows import SearchRow
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings
+from pages._parts.people import acting
 from pages._parts.renewal import key_now, renew
 from pages._parts.text import readable
 
@@ -55,6 +56,7 @@ def show_description(search: SearchRow, tags: Sequence[str], answer: str) -> Non
         key=f"{prefix}-save",
         on_click=_save,
         args=(search, answer),
+        **acting(),
     )
 
 

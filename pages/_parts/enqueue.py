@@ -16,6 +16,7 @@ from pages._parts.all_trials import all_tried
 from pages._parts.editor import choose_expected, edit
 from pages._parts.figures import trial_name
 from pages._parts.opening import give_and_show, searched, show_answer
+from pages._parts.people import acting
 from pages._parts.trying import UNTRIED, dry_run_button, show_dry_run, tried
 
 ANSWER = "enqueue-answer"
@@ -98,8 +99,10 @@ def show_enqueue(
                 type="primary",
                 key=f"{prefix}-go",
                 icon=":material/playlist_add:",
-                disabled=bool(problems or faults) or not changes,
-                help=None if tried(tried_config, prefix) else UNTRIED,
+                **acting(
+                    bool(problems or faults) or not changes,
+                    None if tried(tried_config, prefix) else UNTRIED,
+                ),
             ):
                 command = Enqueue(
                     parent=parent, changes=changes, expected=expected, comment=comment

@@ -17,6 +17,7 @@ from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.download import file_name
 from pages._parts.opening import LIVE, leave, settings, show_answer
+from pages._parts.people import acting
 
 ANSWER = "exchange-answer"
 TAKEN = "exchange-taken"  # number of the search that was imported last
@@ -81,7 +82,7 @@ def show_import() -> None:
             "File of a search",
             "zip",
             key=f"exchange-file-{number}",
-            help="Larger ones: `python -m nas_engine import-search FILE`.",
+            **acting(help="Larger ones: `python -m nas_engine import-search FILE`."),
         )
         st.text_input(
             "Name",
@@ -93,9 +94,9 @@ def show_import() -> None:
             "Import",
             key="exchange-take",
             type="primary",
-            disabled=file is None,
             on_click=take,
             args=(number,),
+            **acting(file is None),
         )
 
 

@@ -19,6 +19,7 @@ from pages._parts.editor import choose_expected, edit, edited_changes, expected_
 from pages._parts.forms import held_settings
 from pages._parts.inbox import Inbox, prefix_of
 from pages._parts.opening import give, leave
+from pages._parts.people import acting
 from pages._parts.states import SOURCES
 from pages._parts.text import changes_text, plain
 from pages._parts.trying import UNTRIED, dry_run_button, show_dry_run, tried
@@ -111,7 +112,9 @@ def show_refusal(inbox: Inbox) -> None:
             if told.edit is not None and not waits:
                 listed = changes_text(told.edit.changes, told.before)
                 st.caption(f"Your edit of it: {plain(listed, 600)}", width="stretch")
-                if st.button("Enqueue your edit", key="review-enqueue-edit", type="primary"):
+                if st.button(
+                    "Enqueue your edit", key="review-enqueue-edit", type="primary", **acting()
+                ):
                     _enqueue(told, told.edit)
             if st.button("Put this away", key="review-put-away"):
                 del st.session_state[REFUSED]
@@ -153,9 +156,9 @@ def show_decisions(trial: TrialRow, search: SearchRow, parent: Mapping[str, Valu
             type="primary",
             key=f"{prefix}-approve",
             icon=":material/check:",
-            help=None if tried(trial.config, prefix) else UNTRIED,
             on_click=decide,
             args=(trial, search.id, "approved", parent),
+            **acting(help=None if tried(trial.config, prefix) else UNTRIED),
         )
         _show_reject(trial, search, parent, prefix)
         _show_ask_again(trial, search, prefix)
@@ -180,6 +183,7 @@ def _show_reject(
             type="primary",
             on_click=decide,
             args=(trial, search.id, "rejected", parent),
+            **acting(),
         )
         if st.session_state.pop(f"{prefix}-unreasoned", False):
             learns = "the planner learns from the reason" if asking else "others read the reason"
@@ -212,6 +216,7 @@ def _show_ask_again(trial: TrialRow, search: SearchRow, prefix: str) -> None:
             type="primary",
             on_click=ask_again,
             args=(trial, search.id),
+            **acting(),
         )
 
 
@@ -250,10 +255,12 @@ def show_editor(
                 "Approve edited",
                 type="primary",
                 key=f"{prefix}-approve-edited",
-                disabled=wrong or not changes,
-                help=mend or (None if tried(config, f"{prefix}-edit") else UNTRIED),
                 icon=":material/check:",
                 on_click=decide,
                 args=(trial, search_id, "edited", parent),
+                **acting(
+                    wrong or not changes,
+                    mend or (None if tried(config, f"{prefix}-edit") else UNTRIED),
+                ),
             )
         show_dry_run(config, f"{prefix}-edit")

@@ -28,6 +28,7 @@ from pages._parts.opening import (
     settings,
     show_answer,
 )
+from pages._parts.people import acting
 from pages._parts.selection import reference_of
 from pages._parts.states import PLANNERS, proposer, verdict_text
 from pages._parts.text import error_text, expected_text, percent_text, plain, readable, value_text
@@ -109,7 +110,7 @@ def show_form(search: SearchRow, last: int) -> None:
             icon=":material/history:",
             on_click=ask,
             args=(search.id, trial, planner, model.strip() if asking else ""),
-            help="Nothing is trained. An engine is started where none runs.",
+            **acting(help="Nothing is trained. An engine is started where none runs."),
         )
 
 

@@ -18,6 +18,7 @@ from nas_engine.store.reader import Reader
 from nas_engine.store.rows import SearchRow
 from nas_engine.vocabulary import label
 from pages._parts.opening import give, leave, searched, show_answer
+from pages._parts.people import acting
 from pages._parts.renewal import key_now, renew
 from pages._parts.text import plain, readable, value_text
 
@@ -87,7 +88,7 @@ def show_box(search_id: int) -> None:
                 key="steer-send",
                 type="primary",
                 icon=":material/send:",
-                disabled=not sound,
+                **acting(not sound),
             ):
                 send(search_id, (words or "").strip())
             with st.popover("Constraint by choice", key="steer-form", icon=":material/tune:"):
@@ -194,7 +195,7 @@ def show_form(on: Ground) -> None:
         return
     show_chip(constraint)
     st.caption(plain(consequence(on, constraint, after)))
-    if st.button("Add", key="steer-form-add", type="primary", icon=":material/add:"):
+    if st.button("Add", key="steer-form-add", type="primary", icon=":material/add:", **acting()):
         send(on.search.id, constraint.text)
 
 

@@ -18,6 +18,7 @@ from nas_engine.store.rows import RevisionRow, SearchRow, TrialRow
 from nas_engine.store.steering import NEWEST, first_told, keeps, proposed_since
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
 from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show, settings
+from pages._parts.people import acting
 from pages._parts.steering import ANSWER, allowed, show_chip, unread
 from pages._parts.text import clock_text, plain, readable
 
@@ -90,6 +91,7 @@ def show_remove(search_id: int, row: SteeringRow) -> None:
         type="tertiary",
         on_click=give_and_show,
         args=(Lift(steering_id=row.id), search_id, ANSWER),
+        **acting(),
     )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from nas_engine.bundling import BundlingError, order_of, place, write, zip_of, zipped
 from pages._parts.opening import searched, settings
+from pages._parts.people import acting
 from pages._parts.text import clock_text, plain, readable
 from pages._parts.trial_view import View
 
@@ -34,7 +35,9 @@ def show_bundle(view: View) -> None:
         "Write the bundle",
         key="trial-bundle-write",
         icon=":material/inventory_2:",
-        help="Forecasts validation and test once more to check the weights: up to some minutes.",
+        **acting(
+            help="Forecasts validation and test once more to check the weights: up to some minutes."
+        ),
     ):
         with st.spinner("Checking the weights and writing the bundle…", show_time=True):
             said = _write(view, folder)

@@ -9,6 +9,7 @@ import streamlit as st
 from informer.config import ConfigError, Value, from_flat
 from nas_engine.dry_run import dry_run, facts
 from pages._parts.opening import settings
+from pages._parts.people import acting
 from pages._parts.text import plain
 
 UNTRIED = "No dry run was made of this configuration."
@@ -20,8 +21,10 @@ def dry_run_button(config: Mapping[str, Value], key: str, disabled: bool = False
         "Dry run",
         key=f"{key}-dry-run",
         icon=":material/science:",
-        disabled=disabled,
-        help="Builds the model and goes one step forward and backward, without training it.",
+        **acting(
+            disabled,
+            "Builds the model and goes one step forward and backward, without training it.",
+        ),
     ):
         with st.spinner("Building the model…", show_time=True):
             try:

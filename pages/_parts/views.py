@@ -12,6 +12,7 @@ from nas_engine.store.reader import Reader
 from nas_engine.store.schema import StoreError
 from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings, show_answer
+from pages._parts.people import acting
 from pages._parts.text import plain
 
 
@@ -31,7 +32,11 @@ def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) 
         with st.form("views-new", border=False, enter_to_submit=True):
             st.text_input("Save it as", key="views-name", max_chars=100)
             st.form_submit_button(
-                "Save", icon=":material/bookmark_add:", on_click=_save, args=(page, query)
+                "Save",
+                icon=":material/bookmark_add:",
+                on_click=_save,
+                args=(page, query),
+                **acting(),
             )
         show_answer("views-answer")
         for position, (name, saved) in enumerate(reader.views(page).items()):
@@ -45,9 +50,9 @@ def _show_view(position: int, page: str, script: str, name: str, saved: str) -> 
         st.button(
             "Really remove" if asked else "Remove",
             key=f"views-remove-{position}",
-            help=f"Forget the view {plain(name, 60)}",
             on_click=_remove if asked else _ask,
             args=(page, name) if asked else (name,),
+            **acting(help=f"Forget the view {plain(name, 60)}"),
         )
 
 

@@ -29,6 +29,7 @@ from pages._parts.opening import (
     settings,
     show_answer,
 )
+from pages._parts.people import acting
 from pages._parts.text import plain
 
 TICK_SECONDS = 0.5
@@ -37,6 +38,7 @@ LOOK_SECONDS = 2.0
 SHOWN = 20
 """Newest turns that are drawn unasked."""
 ANSWER = "ask-answer"
+NEEDS_KEY = "Needs a key of a language model"
 
 
 def put(question: str, search_id: int) -> None:
@@ -88,6 +90,7 @@ def show_suggestions(scene: Scene) -> None:
                 icon=":material/chat:",
                 on_click=put,
                 args=(question, scene.search.id),
+                **acting(),
             )
 
 
@@ -151,11 +154,12 @@ drawn = {turn.id: turn.state for turn in turns}
 waits = any(state in OPEN for state in drawn.values())
 st.fragment(show_open, run_every=TICK_SECONDS if waits else LOOK_SECONDS)(search.id, drawn)
 show_answer(ANSWER)
+barred = acting(not has_key, "Ask about this search" if has_key else NEEDS_KEY)
 st.chat_input(
-    "Ask about this search" if has_key else "Needs a key of a language model",
+    barred["help"] or "",
     key=field(search.id),
     max_chars=4000,
-    disabled=not has_key,
+    disabled=barred["disabled"],
     submit_mode="disable",
     on_submit=submit,
     args=(search.id,),

@@ -14,6 +14,7 @@ from pages._parts.inbox_decide import ANSWER, OPENED, show_refusal
 from pages._parts.inbox_news import keep_drawn, show_news
 from pages._parts.inbox_past import show_decided
 from pages._parts.opening import LIVE, choose_search, give_and_show, show_answer
+from pages._parts.people import acting
 from pages._parts.policy import choose_policy, policy_text
 
 POLICY, ENQUEUE = "review-policy", "review-enqueue"
@@ -57,7 +58,7 @@ def show_policy(search: SearchRow) -> None:
             timer=None if timer == spec.timer else timer or "none",
         )
         nothing = changed == Change(version=search.version)
-        if st.button("Apply", key=f"{POLICY}-apply", type="primary", disabled=nothing):
+        if st.button("Apply", key=f"{POLICY}-apply", type="primary", **acting(nothing)):
             give_and_show(changed, search.id, ANSWER)
             st.rerun()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from data import own
+from data import actors, own
 from data.quality import Report
 from data.registry import DataError, names
 from data.table import Table
@@ -125,6 +125,9 @@ def show_known_tab() -> None:
 
 def show_add_tab() -> None:
     """Draw the way from a file to a data set, step by step."""
+    if refusal := actors.current().refusal:
+        st.info(plain(refusal))
+        return
     st.subheader("1 File", anchor=False)
     file = choose_file()
     if file is None:

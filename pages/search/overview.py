@@ -35,6 +35,7 @@ from pages._parts.opening import (
     stored,
 )
 from pages._parts.origin import show_origin
+from pages._parts.people import acting
 from pages._parts.renewal import key_now, renew
 from pages._parts.searches import (
     OPENED,
@@ -226,10 +227,9 @@ def show_acts(rows: Sequence[Shown]) -> None:
                     act.label,
                     key=f"overview-{name}",
                     icon=act.icon,
-                    disabled=not possible,
-                    help=act.help,
                     on_click=do,
                     args=(act, possible),
+                    **acting(not possible, act.help),
                 )
             if len(chosen) == 1:
                 show_export(chosen[0].search)

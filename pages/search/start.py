@@ -37,6 +37,7 @@ from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.inheriting import choose_inherits
 from pages._parts.lessons import choose_lessons
 from pages._parts.opening import LIVE, is_number, settings, stored
+from pages._parts.people import acting
 from pages._parts.policy import choose_policy
 from pages._parts.states import PLANNER_WORDS, PLANNERS
 from pages._parts.text import count_text, plain
@@ -450,7 +451,9 @@ for problem in problems:
     st.error(plain(problem))
 if not problems:
     show_same_search(search)
-if st.button("Start search", type="primary", key="start-go", icon=":material/play_arrow:"):
+if st.button(
+    "Start search", type="primary", key="start-go", icon=":material/play_arrow:", **acting()
+):
     if problems:
         st.error("The search was not started: mend what is listed above first.")
     else:

@@ -11,6 +11,7 @@ from nas_engine.hindcasts import Hindcast, Wanted, Working, begin, standing
 from pages._parts.forecasting.choosing import Asked
 from pages._parts.forecasting.figures import Forecaster
 from pages._parts.opening import settings
+from pages._parts.people import acting
 from pages._parts.text import plain
 
 TICK_SECONDS = 1.0
@@ -73,6 +74,7 @@ def _show_fault(one: Asked, wanted: Wanted, fault: str, key: str) -> None:
             icon=":material/refresh:",
             on_click=_try_again,
             args=(wanted,),
+            **acting(),
         )
 
 
