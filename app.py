@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from nas_engine.private import keep_to_owner
 from pages._parts.waiting import show_waiting
 
 if __name__ == "__main__":  # a session: Streamlit runs this file as its script
@@ -126,4 +127,5 @@ else:  # the server: it imports this file once, before any session
     # st.navigation has run once: the first deep link to a fresh server would be answered with a
     # "Page not found" over the page.
     PagesManager.uses_pages_directory = False
+    keep_to_owner()  # what pages write
     app = st.App(__file__)

@@ -26,8 +26,9 @@ from nas_engine.evaluator import Compared, Figures, Noise, Rival, compared_of, p
 from nas_engine.front import excess, figures, front, incumbent
 from nas_engine.guidance import Constraint, SteeringRow, steered
 from nas_engine.objectives import MEASURES, Objective
+from nas_engine.private import make_private
 from nas_engine.search import SearchSpec
-from nas_engine.store.schema import explained, open_database, refuse_foreign
+from nas_engine.store.schema import StoreError, explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
@@ -925,8 +926,14 @@ class Reader:
         Raises:
             StoreError: the file cannot be written.
         """
-        with explained(target):
-            self._connection.execute("VACUUM INTO ?", (str(target),))
+        made = make_private(target)
+        try:
+            with explained(target):
+                self._connection.execute("VACUUM INTO ?", (str(target),))
+        except StoreError:
+            if made:
+                target.unlink(missing_ok=True)
+            raise
 
     def _rows(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> list[Row]:
         cursor = self._connection.execute(sql, parameters)
