@@ -8,6 +8,7 @@ from starlette.middleware import Middleware
 from streamlit.runtime.pages_manager import PagesManager
 
 from data import actors
+from nas_engine.private import keep_to_owner
 from pages._parts.people import actor, admit, show_person
 from pages._parts.serving import Door, cautions
 from pages._parts.waiting import show_waiting
@@ -135,6 +136,7 @@ else:  # the server: it imports this file once, before any session
     # st.navigation has run once: the first deep link to a fresh server would be answered with a
     # "Page not found" over the page.
     PagesManager.uses_pages_directory = False
+    keep_to_owner()  # what pages write
     app = st.App(__file__, middleware=[Middleware(Door)])
     for sentence in cautions():
         sys.stderr.write(f"{sentence}\n")

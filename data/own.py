@@ -244,7 +244,7 @@ def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     actors.require(DataError)
     folder = own_folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Its name begins with a dot, which none of a data set does.
         with beside(folder) as temporary:
             made = temporary / "new"

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from data.finding import shown
 from data.registry import DataError
 from data.splits import Floats
+from data.spreadsheet import is_formula
 from informer import recent
 from informer.bundle import Bundle, BundleError
 from informer.configfile import Refusal
@@ -344,8 +345,8 @@ def _csv(forecast: Forecast, dates: Sequence[str]) -> str:
 
 
 def _safe(name: str) -> str:
-    """Return a name that no spreadsheet runs as a formula (OWASP, "CSV injection")."""
-    return f"'{name}" if name.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else name
+    """Return a name that no spreadsheet runs as a formula."""
+    return f"'{name}" if is_formula(name) else name
 
 
 def _shown(forecast: Forecast, dates: Sequence[str]) -> str:

@@ -38,11 +38,12 @@ from nas_engine.machine import cuda_devices, gpus
 from nas_engine.own_rules import OwnRulesError, load
 from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import Held, Planning, planner_of
+from nas_engine.private import keep_to_owner
 from nas_engine.proposals import overtaken
 from nas_engine.search import ASKING, MOST_SLOTS, Limits, SearchSpec
 from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
-from nas_engine.service.redaction import RedactingFormatter, Redaction
+from nas_engine.service.redaction import RedactingFormatter, Redaction, log_uncaught
 from nas_engine.settings import Settings, SettingsError, load_settings
 from nas_engine.standing import due_at
 from nas_engine.store import proposing, trainings, wishes
@@ -81,12 +82,14 @@ def main(db: Path, command_id: int) -> None:
     workspace = Workspace(db)
     told_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda number, frame: told_to_end.set())
+    keep_to_owner()
     try:
         settings = load_settings()
         logging.basicConfig(
             level=logging.DEBUG if settings.debug else logging.WARNING,
             handlers=[log_handler(settings)],
         )
+        log_uncaught(_log)
         workspace.create()
         local = partial(local_trainer, workspace, settings)
         trainers = Trainers(local, settings.data_directories)

@@ -12,9 +12,6 @@ from __future__ import annotations
 import os
 
 os.environ["LANGGRAPH_STRICT_MSGPACK"] = "true"  # checkpoints are data: nothing in them is code
-os.environ["LANGSMITH_TRACING"] = (
-    "false"  # prompts go to the model that was chosen, and nowhere else
-)
 
 import sqlite3
 import sys
@@ -25,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.graph import START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -47,13 +45,17 @@ from nas_engine.machine import process_allowed
 from nas_engine.opinion import ask_opinion
 from nas_engine.own_rules import OwnRules
 from nas_engine.planning import Held, Planning
+from nas_engine.private import make_private
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
+from nas_engine.service.tracing import trace_nothing
 from nas_engine.store import judging, trainings
 from nas_engine.store.rows import RunRow, TrialRow
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Trainer, TrainerError, Watch, Worker
 from nas_engine.workspace import Workspace
+
+trace_nothing()
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 Checkpoints = SqliteSaver
@@ -69,6 +71,23 @@ RETRIES = 2
 
 QUIET = frozenset({"stopped", "pruned"})
 """Ends of a training that are nobody's fault."""
+
+
+class Inert(JsonPlusSerializer):
+    """Reads from checkpoints what this project writes there, and makes objects of nothing else.
+
+    LangGraph's own default imports and calls what a row names; its strict mode, a variable of the
+    environment, holds only where that is set before LangGraph is loaded.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(allowed_msgpack_modules=None)
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Return what was stored; raises ValueError for a kind that is never written here."""
+        if data[0] not in ("msgpack", "bytes", "null"):
+            raise ValueError(f"A checkpoint of the kind {data[0][:20]!r} is not read.")
+        return super().loads_typed(data)
 
 
 class TrialState(TypedDict, total=False):
@@ -125,9 +144,10 @@ def checkpoints_of(workspace: Workspace) -> Checkpoints:
     They do not wait for the disk: a step whose checkpoint is lost in a power cut is taken again,
     and finds in the tables what it has done.
     """
+    make_private(workspace.checkpoints)
     connection = sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
-    return SqliteSaver(connection)
+    return SqliteSaver(connection, serde=Inert())
 
 
 def build(use: Resources, checkpoints: Checkpoints) -> Graph:

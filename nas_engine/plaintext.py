@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import re
 
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+from data.spreadsheet import is_formula
+
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def readable(text: str) -> str:
     """Return text without control characters and marks that reorder or hide what follows."""
     return _UNSEEN.sub("", text)
+
+
+def safe_cell(value: object) -> object:
+    """Return a cell of CSV; a text that a spreadsheet could run as a formula gets an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = readable(value)
+    return f"'{text}" if is_formula(text) else text
 
 
 def fenced(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from nas_engine.private import take_back
+from nas_engine.service.redaction import Redaction
 from nas_engine.workspace import PROJECT, Workspace
+
+_log = logging.getLogger(__name__)
 
 
 class SettingsError(ValueError):
@@ -172,8 +177,14 @@ class Settings(BaseSettings):
         return [Path(directory).expanduser() for directory in listed if directory]
 
     def worker_environment(self) -> dict[str, str]:
-        """Return the environment of a worker: nothing that could hold a secret."""
-        return without_secrets(os.environ) | {"NAS_DATA_DIRS": self.nas_data_dirs}
+        """Return the environment of a worker: nothing that could hold a secret, or does."""
+        redacted = Redaction(self.secrets())
+        harmless = {
+            name: value
+            for name, value in without_secrets(os.environ).items()
+            if redacted(value) == value
+        }
+        return harmless | {"NAS_DATA_DIRS": self.nas_data_dirs}
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
@@ -208,14 +219,32 @@ def load_settings() -> Settings:
     """Return the settings of the environment; it overrules `.env`.
 
     Raises:
-        SettingsError: a value has the wrong form.
+        SettingsError: a value has the wrong form, or others can read `.env`.
     """
     given = tuple((name, os.environ.get(name.upper())) for name in Settings.model_fields)
+    file = Settings.model_config.get("env_file")
+    return _load(given, _kept_private(Path(str(file))) if file else 0)
+
+
+def _kept_private(file: Path) -> int:
+    """Take from others what they may do with `.env`, and return when it was last changed.
+
+    0 where there is none.
+
+    Raises:
+        SettingsError: others can read it, and this user cannot change that.
+    """
     try:
-        changed = (PROJECT / ".env").stat().st_mtime_ns
+        if take_back(file):
+            _log.warning("Others on this machine could read %s; now its owner alone can.", file)
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
     except OSError:
-        changed = 0
-    return _load(given, changed)
+        raise SettingsError(
+            f"Others on this machine can read {file}, and this user cannot change that: have its "
+            f"owner run 'chmod 600 {file}', or remove it and set what it holds in the environment."
+        ) from None
 
 
 @lru_cache(maxsize=4)  # a page asks several times in each of its runs, and reading takes 4 ms

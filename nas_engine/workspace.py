@@ -77,7 +77,7 @@ class Workspace:
             StoreError: one cannot be made.
         """
         try:
-            self.db.parent.mkdir(parents=True, exist_ok=True)
+            self.db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(

@@ -26,6 +26,7 @@ from nas_engine.amounts import (
 from nas_engine.api import AgentState, get_best_run
 from nas_engine.front import box, front, gaps, keeps
 from nas_engine.liveness import LIVING, EngineState, engine_state
+from nas_engine.plaintext import safe_cell
 from nas_engine.search import SearchSpec
 from nas_engine.space import describe
 from nas_engine.standing import budgets, ends_first, run_seconds_left
@@ -206,9 +207,7 @@ def as_csv(state: AgentState) -> str:
     if lines:
         writer = csv.DictWriter(out, fieldnames=list(lines[0]))
         writer.writeheader()
-        writer.writerows(
-            [{key: _safe_cell(value) for key, value in line.items()} for line in lines]
-        )
+        writer.writerows([{key: safe_cell(value) for key, value in line.items()} for line in lines])
     return out.getvalue()
 
 
@@ -239,12 +238,6 @@ def _lines(state: AgentState) -> list[dict[str, Any]]:
         facts["changes"], facts["original"] = json.dumps(trial.changes), json.dumps(trial.original)
         lines.append(facts | config)
     return lines
-
-
-def _safe_cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
 
 
 def _trial_line(trial: TrialRow, spec: SearchSpec) -> dict[str, object]:

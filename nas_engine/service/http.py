@@ -16,7 +16,10 @@ from langchain_openai import ChatOpenAI
 from nas_engine.service.fault import Fault, Stopped
 from nas_engine.service.reply import MAX_BYTES, Completion, read_completion
 from nas_engine.service.stream import MAX_STREAM_BYTES, EventStream, is_stream
+from nas_engine.service.tracing import trace_nothing
 from nas_engine.settings import Role
+
+trace_nothing()
 
 LISTEN_SECONDS = 0.25
 """Between two moments at which a listener is told what was said so far."""

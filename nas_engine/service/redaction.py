@@ -5,8 +5,13 @@ from __future__ import annotations
 import base64
 import logging
 import re
+import sys
+import threading
 from collections.abc import Iterable
+from types import TracebackType
 from urllib.parse import quote
+
+from nas_engine.plaintext import readable
 
 SHORTEST_SECRET = 8
 """A shorter key is a placeholder, as local servers take one."""
@@ -49,16 +54,41 @@ class Redaction:
         return self(text[: len(text) - max(begun, default=0)])
 
 
+KEPT_OF_EVENT = 20_000
+"""Characters of an event in a log."""
+
+
 class RedactingFormatter(logging.Formatter):
-    """A formatter of log lines, tracebacks included, that lets no secret through."""
+    """A formatter of log lines, tracebacks included, that lets no secret through.
+
+    An event begins a line, and all that follows of it is indented: no text can pass for an event
+    of its own, nor for a command to a terminal.
+    """
 
     def __init__(self, pattern: str, redact: Redaction) -> None:
         super().__init__(pattern)
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line without secrets."""
-        return self._redact(super().format(record))
+        """Return the event without secrets and control characters."""
+        text = self._redact(super().format(record))
+        text = text if len(text) <= KEPT_OF_EVENT else f"{text[:KEPT_OF_EVENT]}…"
+        return "\n    ".join(readable(line) for line in text.splitlines())
+
+
+def log_uncaught(log: logging.Logger) -> None:
+    """Have what nobody catches written to a log instead of printed, where it may hold a secret."""
+
+    def uncaught(
+        kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not SystemExit:
+            log.critical("Ended by %s", kind.__name__, exc_info=error)
+
+    sys.excepthook = uncaught
+    threading.excepthook = lambda thread: uncaught(
+        thread.exc_type, thread.exc_value, thread.exc_traceback
+    )
 
 
 def _forms(secret: str) -> Iterable[str]:

@@ -19,6 +19,7 @@ import orjson
 
 from informer.rundir import UsedData
 from nas_engine.guidance import Constraint
+from nas_engine.private import make_private
 from nas_engine.search import SearchSpec
 from nas_engine.store.rows import (
     AnsweredCall,
@@ -34,7 +35,7 @@ from nas_engine.store.rows import (
     TrialRow,
     used_data,
 )
-from nas_engine.store.schema import explained, open_database, refuse_foreign
+from nas_engine.store.schema import StoreError, explained, open_database, refuse_foreign
 from nas_engine.workspace import Workspace
 
 Row = TypeVar("Row")
@@ -251,8 +252,14 @@ class Reader:
         Raises:
             StoreError: the file cannot be written.
         """
-        with explained(target):
-            self._connection.execute("VACUUM INTO ?", (str(target),))
+        made = make_private(target)
+        try:
+            with explained(target):
+                self._connection.execute("VACUUM INTO ?", (str(target),))
+        except StoreError:
+            if made:
+                target.unlink(missing_ok=True)
+            raise
 
     def rows(self, kind: type[Row], sql: str, parameters: tuple[object, ...]) -> list[Row]:
         """Return the rows of a query, whose columns are the fields of `kind`, as such.

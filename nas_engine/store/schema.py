@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlite_utils import Database
 
+from nas_engine.private import make_private, take_back
 from nas_engine.store.migrations import MIGRATIONS, known_versions
 
 LOCK_SECONDS = 30.0
@@ -64,8 +65,10 @@ def open_database(path: Path, durable: bool = True) -> Database:
             wrote it.
     """
     with explained(path):
+        make_private(path)
         connection = sqlite3.connect(path, timeout=LOCK_SECONDS, check_same_thread=False)
         refuse_foreign(connection, path)
+        _keep_private(path)
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
@@ -75,6 +78,13 @@ def open_database(path: Path, durable: bool = True) -> Database:
                 MIGRATIONS.apply(db)
         connection.execute("PRAGMA foreign_keys = ON")
     return db
+
+
+def _keep_private(path: Path) -> None:
+    """Take from others what they may do with a database of an earlier version, if it is ours."""
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with suppress(OSError):  # its owner shares it, or it is not there
+            take_back(file)
 
 
 @contextmanager

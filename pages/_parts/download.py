@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from pages._parts.text import readable, unlinked
+from nas_engine.plaintext import readable, safe_cell
+from pages._parts.text import unlinked
 
-_NUMBER = re.compile(r"[+-]?[0-9][0-9.]*(e[+-]?[0-9]+)?( %)?")
 _LIVE = re.compile(r"([\\|<>*_`\[\]~&$!#])")
 """What GitHub's Markdown reads inside a cell; the rest stays easy to read in the source."""
 _SIGNS = {
@@ -32,20 +32,6 @@ def csv_text(records: Iterable[Mapping[str, object]]) -> str:
             writer.writerow({name: safe_cell(name) for name in record})
         writer.writerow({name: safe_cell(value) for name, value in record.items()})
     return file.getvalue()
-
-
-def safe_cell(value: object) -> object:
-    """Return a cell that no spreadsheet runs as a formula: such a text gets an apostrophe.
-
-    Of texts that begin with = + - @, a tab or a line break (OWASP, "CSV injection"), but numbers.
-    """
-    if not isinstance(value, str):
-        return value
-    text = readable(value)
-    harmless = not text.startswith(("=", "+", "-", "@", "\t", "\n", "\r")) or _NUMBER.fullmatch(
-        text
-    )
-    return text if harmless else f"'{text}"
 
 
 def markdown(frame: pd.DataFrame) -> str:
