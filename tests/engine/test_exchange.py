@@ -22,13 +22,11 @@ from nas_engine.exchange.importing import FIRST_EXPORTED, Imported, import_searc
 from nas_engine.lessons import kept
 from nas_engine.search import Backend, SearchSpec
 from nas_engine.store.copying import TABLES, columns
-from nas_engine.store.listing import listing
 from nas_engine.store.reader import SearchRow, reading
 from nas_engine.store.schema import known_versions, settings_after
-from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
-from tests.engine.exchanged import all_rows, altered, dump, exported, members, packed
+from tests.engine.exchanged import all_rows, altered, dump, exported, members, packed, read_all
 from tests.pages import seed
 from tests.pages.folders import leave_folder
 
@@ -64,19 +62,6 @@ def refused(workspace: Workspace, content: bytes) -> str:
     assert all_rows(workspace) == before
     assert not [path for path in workspace.runs.iterdir() if path.name.startswith(".made-")]
     return str(error.value)
-
-
-def read_all(workspace: Workspace, search_id: int) -> None:
-    """Read all of a search as pages do."""
-    with reading(workspace) as reader:
-        assert reader is not None
-        listing(reader), tried(results(reader, [search_id]))
-        for read in (
-            *(reader.search, reader.trials, reader.llm_calls, reader.revisions, reader.replays),
-            *(reader.steering, reader.turns, reader.events, reader.commands, reader.baselines),
-            *(reader.epochs, reader.judged_by, reader.noise, reader.spend),
-        ):
-            read(search_id)
 
 
 def stored(workspace: Workspace, search_id: int) -> SearchRow:
