@@ -3,17 +3,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PORT ?= 8501
+MINUTES ?= 10
 
 # Where CI keeps a copy of ETTh1; elsewhere the file is downloaded once.
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
 
-.PHONY: help run test check unit browser long marks bench bench-full screenshots clean
+.PHONY: help run test check unit browser long fuzz marks bench bench-full screenshots clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
 	@echo "make test   style, types and all tests but the longest"
 	@echo "make long   the longest tests"
+	@echo "make fuzz   what comes from outside: many examples, then each of five fuzzers for MINUTES=10"
 	@echo "make bench  a short form of all benchmarks, in about a quarter of an hour, and a table of their marks"
 	@echo "make bench-full    their long forms, in some hours (INFORMER2020=DIR: a checkout of Informer2020)"
 	@echo "make screenshots   a picture of every page, light and dark, from a real search"
@@ -38,6 +40,13 @@ unit: .venv/.test
 long: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m long
 
+# Inputs from outside: Hypothesis with many examples, then a fuzzer guided by coverage (on Linux).
+fuzz: .venv/.test
+	@$(BIN)/python -c "import atheris" 2>/dev/null \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
+	$(TEST_ENV) FUZZ_DEPTH=20 $(BIN)/python -m pytest -n 2 tests/fuzz
+	$(TEST_ENV) $(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
 browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
 	$(TEST_ENV) $(BIN)/python -m pytest -m browser
@@ -57,7 +66,7 @@ screenshots: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m tests.screenshots screenshots
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache static screenshots
+	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache static screenshots
 
 .venv/.run: requirements.txt constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \

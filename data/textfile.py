@@ -33,6 +33,7 @@ class TextFile:
         self._chosen = encoding
         self._hash = hashlib.sha256()
         self._lines = 0  # before the block that is decoded
+        self._before = ""  # the last character before it
 
     def __enter__(self) -> Self:
         self._file.__enter__()
@@ -66,7 +67,8 @@ class TextFile:
                 decoder = _decoder(encoding)
                 content = content[len(mark) :]
             text = self._decoded(decoder, content, final=not content)
-            self._lines += text.count("\n")
+            self._lines += self._ended(text)
+            self._before = text[-1:] or self._before
             if text:
                 yield text
             if not content:
@@ -78,18 +80,25 @@ class TextFile:
         except UnicodeDecodeError as error:
             before = error.object[: error.start].decode(error.encoding, "replace")
             raise DataError(
-                f"Line {self._lines + before.count(chr(10)) + 1:,} is not {_called(error.encoding)}"
+                f"Line {self._lines + self._ended(before) + 1:,} is not {_called(error.encoding)}"
                 f" (byte 0x{error.object[error.start]:02x}); save the file with the encoding UTF-8,"
                 f" or say which it has ({option('--encoding', 'cp1252')} for Windows of the West)."
             ) from None
         if "\0" in text:
-            line = self._lines + text[: text.index("\0")].count("\n") + 1
+            line = self._lines + self._ended(text[: text.index("\0")]) + 1
             raise DataError(
                 f"Line {line:,} holds the character NUL, which text never does; save the file as "
                 f"UTF-8, or say which encoding it has ({option('--encoding', 'utf-16-le')} for "
                 "UTF-16 without a mark)."
             )
         return text
+
+    def _ended(self, text: str) -> int:
+        """Return how many lines end in text that goes on: by LF, CR LF or CR."""
+        returns = text.count("\r")
+        pairs = text.count("\r\n") if returns else 0
+        split = self._before == "\r" and text.startswith("\n")
+        return text.count("\n") + returns - pairs - split
 
 
 def _called(encoding: str) -> str:

@@ -43,6 +43,10 @@ class Choices:
     values: tuple[Value, ...]
 
 
+LEAST = 1e-300
+"""The least number on a log scale."""
+
+
 @dataclass(frozen=True)
 class Interval:
     """A field that planners draw from an interval, on a log scale where `log` is set."""
@@ -55,7 +59,7 @@ class Interval:
     def share(self, value: float) -> float:
         """Return where a value lies: 0 at the low end, 1 at the high end."""
         if self.log:
-            return math.log(max(value, 1e-300) / self.low) / math.log(self.high / self.low)
+            return math.log(max(value, LEAST) / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def at(self, share: float) -> float:

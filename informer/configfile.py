@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import click
 
-from informer.config import ConfigError, RunConfig, Value, fields, from_nested
+from informer.config import ConfigError, RunConfig, Value, fields, from_nested, short
 
 
 class Refusal(click.ClickException):
@@ -51,7 +51,7 @@ def read_settings(settings: Iterable[str]) -> dict[str, Value]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
-            raise ConfigError([f"--set {setting} must be written KEY=VALUE."])
+            raise ConfigError([f"--set {short(setting)} must be written KEY=VALUE."])
         changes[key] = _value(text, fields()[key].type if key in fields() else str)
     return changes
 

@@ -26,6 +26,9 @@ from nas_engine.search import SPENDING, Backend, Mode, PlannerName, SearchSpec, 
 from nas_engine.store.schema import StoreError, explained, open_database
 from nas_engine.workspace import Workspace
 
+Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A whole number that the database can be asked for, whatever it names."""
+
 Improvement = Annotated[float, Field(ge=-10, le=1, allow_inf_nan=False)]
 
 
@@ -47,7 +50,7 @@ class Start(_Command):
 
 
 class _OnSearch(_Command):
-    version: int | None = None
+    version: Whole | None = None
     """Of the search that the person saw; None: however it stands."""
 
 
@@ -68,8 +71,8 @@ class Change(_OnSearch):
     """
 
     kind: Literal["change"] = "change"
-    max_trials: int | None = None
-    slots: int | None = None
+    max_trials: Whole | None = None
+    slots: Whole | None = None
     mode: Mode | None = None
     timer: Timer | Literal["none"] | None = None
     backend: Backend | None = None
@@ -88,7 +91,7 @@ class Enqueue(_Command):
     """Train a configuration of one's own: changes to trial `parent`, or to the start at None."""
 
     kind: Literal["enqueue"] = "enqueue"
-    parent: int | None = None
+    parent: Whole | None = None
     changes: dict[str, Value]
     expected: Expected | None = None
     comment: str = Field("", max_length=4000)
@@ -103,8 +106,8 @@ class OnTrial(_Command):
     """
 
     kind: Literal["stop_trial", "skip", "retry", "another_seed", "to_front"]
-    number: int
-    version: int | None = None
+    number: Whole
+    version: Whole | None = None
     """Of the trial that the person saw; None: however it stands."""
     comment: str = Field("", max_length=4000)
 
@@ -113,8 +116,8 @@ class Decide(_Command):
     """Approve, edit or reject the version of a proposal that the person saw."""
 
     kind: Literal["decide"] = "decide"
-    proposal_id: int
-    version: int
+    proposal_id: Whole
+    version: Whole
     decision: Literal["approved", "edited", "rejected"]
     changes: dict[str, Value] = Field(default_factory=dict)  # edited: what to try instead
     expected: Expected | None = None  # edited: by the person
@@ -125,8 +128,8 @@ class AskAgain(_Command):
     """Have the planner propose something else in the place of the version that the person saw."""
 
     kind: Literal["ask_again"] = "ask_again"
-    proposal_id: int
-    version: int
+    proposal_id: Whole
+    version: Whole
     hint: str = Field("", max_length=4000)
 
 
@@ -169,7 +172,7 @@ class Lift(_Command):
     """Let a constraint or a word of guidance hold no longer."""
 
     kind: Literal["lift"] = "lift"
-    steering_id: int
+    steering_id: Whole
 
 
 class Ask(_Command):
@@ -186,14 +189,14 @@ class StopAnswer(_Command):
     """Stop an answer that is being written; what there is of it stays."""
 
     kind: Literal["stop_answer"] = "stop_answer"
-    turn_id: int
+    turn_id: Whole
 
 
 class Replay(_Command):
     """Have a planner say, offline, what it would have proposed as trial `number`."""
 
     kind: Literal["replay"] = "replay"
-    number: int = Field(ge=1)
+    number: Whole = Field(ge=1)
     planner: PlannerName
     model: str = Field("", max_length=200)  # empty: the one of the settings
 
@@ -205,7 +208,7 @@ class Describe(_Command):
     """
 
     kind: Literal["describe"] = "describe"
-    edition: int
+    edition: Whole
     """Of the search that the person saw."""
     name: Name | None = None
     tags: tuple[Tag, ...] | None = Field(None, max_length=20)

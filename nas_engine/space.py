@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from informer.config import (
+    LEAST,
     PRESETS,
     Choices,
     ConfigError,
@@ -227,7 +228,7 @@ def _narrowed(field: FieldSpec, offered: Search | None, narrowing: Narrowing) ->
     if field.type is float:
         for bound in (low, high):
             typed(field, bound)
-        log = isinstance(offered, Interval) and offered.log and low > 0
+        log = isinstance(offered, Interval) and offered.log and low >= LEAST
         return Interval(step, low, high, log)
     kept = tuple(
         value

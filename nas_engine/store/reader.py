@@ -207,11 +207,19 @@ class Reader:
 
     def command(self, command_id: int) -> CommandRow | None:
         """Return one command."""
-        return self.first(CommandRow, f"{_COMMAND} WHERE id = ?", (command_id,))
+        return next(iter(self._commands("id = ?", command_id)), None)
 
     def commands(self, search_id: int) -> list[CommandRow]:
         """Return the commands given to a search, in order."""
-        return self.rows(CommandRow, f"{_COMMAND} WHERE search_id = ? ORDER BY id", (search_id,))
+        return self._commands("search_id = ? ORDER BY id", search_id)
+
+    def _commands(self, condition: str, number: int) -> list[CommandRow]:
+        """Return commands; bytes that are no text, as anybody may write them, are replaced."""
+        rows = self.fetch(f"{_COMMAND} WHERE {condition}", (number,))
+        return [
+            CommandRow(*row[:2], *(cell.decode("utf-8", "replace") for cell in row[2:7]), *row[7:])
+            for row in rows
+        ]
 
     def engine(self, search_id: int) -> EngineRow | None:
         """Return the newest lease of a search's engine, whether it still lives or not."""
@@ -387,7 +395,8 @@ _ENGINE = """
 """
 
 _COMMAND = """
-    SELECT id, search_id, kind, payload, author, state, answer, created_at, answered_at
+    SELECT id, search_id, CAST(kind AS BLOB), CAST(payload AS BLOB), CAST(author AS BLOB),
+        CAST(state AS BLOB), CAST(answer AS BLOB), created_at, answered_at
     FROM commands
 """
 

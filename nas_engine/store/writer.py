@@ -49,7 +49,7 @@ class PendingCommand:
 
     id: int
     search_id: int | None
-    payload: str
+    payload: bytes  # which need not be text
     author: str
 
 
@@ -256,21 +256,22 @@ class Writer:
 
     def pending_commands(self, search_id: int) -> list[PendingCommand]:
         """Return the unanswered commands of the search, oldest first."""
-        rows = self._db.query(
-            """SELECT id, search_id, payload, author FROM commands
-            WHERE search_id = ? AND state = 'pending' ORDER BY id""",
-            [search_id],
-        )
-        return [PendingCommand(**row) for row in rows]
+        return self._pending("search_id = ? ORDER BY id", search_id)
 
     def pending_command(self, command_id: int) -> PendingCommand | None:
         """Return a command that is not yet answered."""
-        rows = self._db.query(
-            """SELECT id, search_id, payload, author FROM commands
-            WHERE id = ? AND state = 'pending'""",
-            [command_id],
+        return next(iter(self._pending("id = ?", command_id)), None)
+
+    def _pending(self, condition: str, number: int) -> list[PendingCommand]:
+        rows = self._db.execute(
+            f"""SELECT id, search_id, CAST(payload AS BLOB), CAST(author AS BLOB) FROM commands
+            WHERE state = 'pending' AND {condition}""",  # noqa: S608
+            [number],
         )
-        return next((PendingCommand(**row) for row in rows), None)
+        return [
+            PendingCommand(row_id, search_id, payload, author.decode("utf-8", "replace"))
+            for row_id, search_id, payload, author in rows
+        ]
 
     def address_command(self, command_id: int, search_id: int) -> None:
         """Say which search a command is for, once that is known."""

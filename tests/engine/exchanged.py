@@ -9,10 +9,15 @@ import sqlite3
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 from nas_engine.exchange.exporting import Weights, export_search
+from nas_engine.store import judging, wishes
 from nas_engine.store.copying import TABLES
+from nas_engine.store.listing import listing
+from nas_engine.store.reader import reading
+from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 
 Lines = list[dict[str, Any]]
@@ -101,3 +106,33 @@ def all_rows(workspace: Workspace) -> dict[str, list[tuple[Any, ...]]]:
         return {}
     with closing(sqlite3.connect(workspace.db)) as connection:
         return {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+
+
+def read_all(workspace: Workspace, search_id: int) -> None:
+    """Read all of a search as pages do."""
+    with reading(workspace) as reader:
+        assert reader is not None
+        listing(reader), tried(results(reader, [search_id]))
+        for read in (
+            *(
+                reader.search,
+                reader.trials,
+                reader.llm_calls,
+                partial(wishes.revisions, reader),
+                partial(wishes.replays, reader),
+            ),
+            *(
+                partial(wishes.steering, reader),
+                partial(wishes.turns, reader),
+                reader.events,
+                reader.commands,
+                reader.baselines,
+            ),
+            *(
+                reader.epochs,
+                partial(judging.judged_by, reader),
+                partial(judging.noise, reader),
+                reader.spend,
+            ),
+        ):
+            read(search_id)

@@ -8,7 +8,6 @@ import math
 import random
 import warnings
 import zipfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,14 @@ from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import FIRST_EXPORTED, Imported, import_search
 from nas_engine.lessons import kept
 from nas_engine.search import Backend, SearchSpec
-from nas_engine.store import judging, trainings, wishes
+from nas_engine.store import trainings, wishes
 from nas_engine.store.copying import TABLES, columns
-from nas_engine.store.listing import listing
 from nas_engine.store.migrations import known_versions, settings_after
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import SearchRow
-from nas_engine.store.table import results, tried
 from nas_engine.workspace import Workspace
 from tests.engine.conftest import ONE_SEED, Bench
-from tests.engine.exchanged import all_rows, altered, dump, exported, members, packed
+from tests.engine.exchanged import all_rows, altered, dump, exported, members, packed, read_all
 from tests.pages import seed
 from tests.pages.folders import leave_folder
 
@@ -67,36 +64,6 @@ def refused(workspace: Workspace, content: bytes) -> str:
     assert all_rows(workspace) == before
     assert not [path for path in workspace.runs.iterdir() if path.name.startswith(".made-")]
     return str(error.value)
-
-
-def read_all(workspace: Workspace, search_id: int) -> None:
-    """Read all of a search as pages do."""
-    with reading(workspace) as reader:
-        assert reader is not None
-        listing(reader), tried(results(reader, [search_id]))
-        for read in (
-            *(
-                reader.search,
-                reader.trials,
-                reader.llm_calls,
-                partial(wishes.revisions, reader),
-                partial(wishes.replays, reader),
-            ),
-            *(
-                partial(wishes.steering, reader),
-                partial(wishes.turns, reader),
-                reader.events,
-                reader.commands,
-                reader.baselines,
-            ),
-            *(
-                reader.epochs,
-                partial(judging.judged_by, reader),
-                partial(judging.noise, reader),
-                reader.spend,
-            ),
-        ):
-            read(search_id)
 
 
 def stored(workspace: Workspace, search_id: int) -> SearchRow:
