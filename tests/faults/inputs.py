@@ -42,9 +42,12 @@ ROWS = (
         ("P6",),
         "There is none, and planted ones were found.",
         tests=(
-            "tests/test_architecture.py::test_nothing_that_was_received_can_be_executed",
             f"{EXECUTED}::test_a_planted_way_is_found",
             f"{EXECUTED}::test_a_planted_way_into_sql_is_found",
+        ),
+        checks=(
+            f"{EXECUTED}::test_the_source_has_no_way_to_run_what_it_was_given",
+            f"{EXECUTED}::test_nothing_gets_into_sql_but_as_a_parameter",
         ),
     ),
     Row(

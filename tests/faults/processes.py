@@ -31,6 +31,7 @@ ROWS = (
             "tests/engine/test_power_cut.py::test_no_power_cut_loses_a_decision_and_a_database_"
             "that_syncs_less_would",
         ),
+        checks=("tests/engine/test_power_cut.py::test_all_but_metrics_waits_for_the_disk",),
     ),
     Row(
         "A3",
@@ -181,9 +182,9 @@ ROWS = (
         tests=(
             LEASES,
             "tests/engine/test_liveness.py::test_a_jump_of_the_wall_clock_changes_nothing",
-            "tests/engine/test_liveness.py::test_nothing_in_liveness_reads_the_wall_clock",
             "tests/engine/test_liveness.py::test_a_stopped_process_is_stalled_once_it_is_silent",
         ),
+        checks=("tests/engine/test_liveness.py::test_nothing_in_liveness_reads_the_wall_clock",),
         long=(f"{CHAOS}::test_a_search_has_one_engine_whatever_happens_again_and_again",),
     ),
     Row(

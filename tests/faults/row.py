@@ -41,12 +41,18 @@ class Row:
     """Tests that inject the fault, as pytest names them: a file, a test, or one case of it."""
     long: tuple[str, ...] = ()
     """Tests that take longer, and are run when asked for."""
+    checks: tuple[str, ...] = ()
+    """Tests that must pass, too, but inject nothing."""
     not_here: str = ""
     """What of the row does not apply, and why; without any tests, none of it does."""
 
     def named(self, long: bool) -> tuple[str, ...]:
-        """Return its tests, with those that take longer or without."""
-        return self.tests + self.long * long
+        """Return all its tests, with those that take longer or without."""
+        return self.tests + self.checks + self.long * long
+
+    def injected_by(self, case: str) -> bool:
+        """Whether a case of its tests injects something."""
+        return not any(is_of(case, test) for test in self.checks)
 
 
 def is_of(case: str, test: str) -> bool:

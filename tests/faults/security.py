@@ -10,6 +10,7 @@ SERVER = "tests/pages/test_server.py"
 PEOPLE = "tests/pages/test_people.py"
 PRIVATE = "tests/test_private.py"
 SECRETS = "tests/test_secrets.py"
+FORGED = "tests/test_forged.py"
 FLOOR = "tests/test_floor.py"
 
 ROWS = (
@@ -19,8 +20,9 @@ ROWS = (
         ("P9",),
         "It listened on this computer alone, or showed a refusal and nothing else.",
         tests=(
-            f"{SERVER}::test_it_listens_on_this_computer_alone_wherever_it_is_started",
-            f"{SERVER}::test_on_a_public_address_without_a_login_nothing_is_shown",
+            f"{SERVER}::test_it_listens_on_this_machine_alone_wherever_it_is_started",
+            f"{SERVER}::test_on_a_public_address_without_a_login_there_is_a_refusal_and_nothing_else",
+            f"{PEOPLE}::test_it_is_known_whether_other_computers_can_reach_it",
         ),
     ),
     Row(
@@ -28,14 +30,18 @@ ROWS = (
         "DNS rebinding: handshakes with foreign hosts and origins",
         ("P9",),
         "Only its own host with its own origin was let in.",
-        tests=(f"{SERVER}::test_a_handshake_with_a_foreign_host_or_origin_is_refused",),
+        tests=(
+            f"{SERVER}::test_a_page_of_another_site_opens_no_connection",
+            f"{SERVER}::test_another_name_is_answered_with_a_sentence_alone",
+            f"{SERVER}::test_a_foreign_origin_never_makes_the_server_ask_for_its_own_address",
+        ),
     ),
     Row(
         "E3",
         "framing by another page, guessing of types",
         ("P9",),
         "Every HTML answer forbids both.",
-        tests=(f"{SERVER}::test_no_page_can_be_framed_or_taken_for_another_type",),
+        tests=(f"{SERVER}::test_every_answer_forbids_to_be_framed_and_to_be_guessed_at",),
     ),
     Row(
         "E4",
@@ -50,7 +56,11 @@ ROWS = (
         ("P9",),
         "The routes are those of a fixed list, and none gives data without a login where one is "
         "asked for.",
-        tests=(f"{SERVER}::test_the_routes_are_those_that_are_known",),
+        tests=(
+            f"{SERVER}::test_without_a_login_there_is_no_page",
+            f"{SERVER}::test_the_shell_that_answers_without_a_login_holds_nothing",
+        ),
+        checks=(f"{SERVER}::test_the_routes_are_those_that_are_known",),
     ),
     Row(
         "E6",
@@ -69,6 +79,7 @@ ROWS = (
             "search_is_of_one_moment",
             "tests/engine/test_webhook.py::test_the_address_is_kept_like_a_key",
             f"{SECRETS}::test_a_planted_key_is_in_nothing_that_is_written",
+            f"{SECRETS}::test_a_planted_control_is_found",
         ),
     ),
     Row(
@@ -80,6 +91,7 @@ ROWS = (
             f"{PRIVATE}::test_a_database_and_all_that_sqlite_makes_beside_it_are_their_owners",
             f"{PRIVATE}::test_a_database_of_an_earlier_version_is_taken_back_and_keeps_what_it_"
             "holds",
+            f"{SECRETS}::test_all_that_a_search_writes_is_its_owners_whatever_the_umask",
             f"{PRIVATE}::test_an_env_file_that_others_can_read_is_closed_to_them_and_that_is_said",
             f"{PRIVATE}::test_an_env_file_that_cannot_be_closed_to_others_is_refused_with_a_"
             "sentence",
@@ -99,11 +111,13 @@ ROWS = (
         "E9",
         "forged rows of checkpoints, evil weights, objects in replies",
         ("P6",),
-        "None of it ran.",
+        "None of it ran; the same forgeries run where they are obeyed.",
         tests=(
             "tests/engine/test_hindcasts.py::test_nothing_is_unpickled_and_what_is_damaged_counts_"
             "as_not_there",
-            f"{EXECUTED}::test_a_forged_checkpoint_runs_nothing",
+            f"{FORGED}::test_a_forged_checkpoint_runs_nothing",
+            f"{FORGED}::test_evil_weights_are_never_unpickled",
+            f"{FORGED}::test_an_object_in_a_reply_stays_text_and_is_no_proposal",
         ),
     ),
     Row(
@@ -146,6 +160,7 @@ ROWS = (
             "tests/engine/test_ask_command.py::test_an_answer_is_printed_with_the_rows_that_it_"
             "rests_on",
             f"{SECRETS}::test_an_event_is_one_line_of_the_log",
+            f"{SECRETS}::test_a_line_of_a_megabyte_is_cut_after_the_key_is_out_of_it",
         ),
     ),
     Row(
@@ -153,7 +168,11 @@ ROWS = (
         "installed packages with known holes",
         ("P6", "P9"),
         "All that is installed is at or above the version that closed them.",
-        tests=(FLOOR,),
+        tests=(f"{FLOOR}::test_what_is_installed_has_no_known_hole",),
+        checks=(
+            f"{FLOOR}::test_the_packages_that_read_what_comes_from_outside_are_installed_and_looked_at",
+            f"{FLOOR}::test_every_release_is_pinned_at_or_above_its_floor",
+        ),
     ),
     Row(
         "E14",
@@ -168,16 +187,24 @@ ROWS = (
             f"{PEOPLE}::test_a_viewer_passes_no_other_door",
             f"{PEOPLE}::test_a_viewer_is_offered_nothing_that_writes",
             f"{PEOPLE}::test_who_acts_is_kept_with_what_they_do",
+            f"{SERVER}::test_a_login_that_is_made_up_or_changed_is_none",
+            f"{SERVER}::test_who_is_on_no_list_is_told_so_and_sees_nothing",
+            f"{SERVER}::test_a_viewer_who_presses_every_button_writes_nothing",
+            f"{SERVER}::test_what_an_operator_does_has_their_name",
+            f"{SERVER}::test_cookies_that_another_site_sends_log_nobody_in",
         ),
     ),
     Row(
         "E15",
         "a public address without encryption",
         ("P9",),
-        "The page says so, and docs/security.md says how to put it right.",
-        tests=(f"{SERVER}::test_a_public_address_without_encryption_is_warned_of",),
+        "The page warns of it; over TLS cookies are marked as secure.",
+        tests=(
+            f"{PEOPLE}::test_a_login_that_others_can_read_is_warned_of",
+            f"{PEOPLE}::test_cookies_are_secure_where_people_log_in_over_tls",
+        ),
     ),
 )
 
-AWAITED = (SERVER, PEOPLE, PRIVATE, SECRETS, EXECUTED, FLOOR, PROPERTIES)
+AWAITED = (SERVER, PEOPLE, PRIVATE, SECRETS, FORGED, EXECUTED, FLOOR, PROPERTIES)
 """Files of tests that are being written."""

@@ -31,8 +31,10 @@ def judge(row: Row, cases: Iterable[Case], long: bool) -> Outcome:
     missing = [test for test in named if not any(is_of(case.test, test) for case in own)]
     failed = [case for case in own if case.outcome == "failed"]
     passed = [case for case in own if case.outcome == "passed"]
-    survived = sum(case.injected(row.name) for case in passed)
-    injected = survived + sum(max(1, case.injected(row.name)) for case in failed)
+    survived = sum(case.injected(row.name) for case in passed if row.injected_by(case.test))
+    injected = survived + sum(
+        case.injected(row.name) for case in failed if row.injected_by(case.test)
+    )
 
     def outcome(verdict: Verdict, happened: str) -> Outcome:
         return Outcome(row, verdict, injected, survived, " ".join(happened.split()))
@@ -62,10 +64,10 @@ def lines(outcomes: Sequence[Outcome]) -> Iterable[str]:
 
 def total(rows: Sequence[Row], cases: Iterable[Case], long: bool) -> tuple[int, int]:
     """Return how many faults were injected and survived: those of several rows count once."""
-    named = {test for row in rows for test in row.named(long)}
+    injecting = {test for row in rows for test in row.tests + row.long * long}
     injected = survived = 0
     for case in cases:
-        if case.outcome != "skipped" and any(is_of(case.test, test) for test in named):
+        if case.outcome != "skipped" and any(is_of(case.test, test) for test in injecting):
             injected += case.faults
             survived += case.faults * (case.outcome == "passed")
     return injected, survived

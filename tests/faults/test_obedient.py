@@ -17,7 +17,6 @@ from tests.engine.conftest import ONE_SEED, Bench
 from tests.fakes.llm_server import Reply, Request, proposal, serving, text, tool_call
 
 KEY = "sk-or-v1-obedient-0123456789abcdef"
-GOOD = {"model.dropout": 0.2}
 CODE = "__import__('os').system('touch {canary}')"
 
 
@@ -69,7 +68,7 @@ def test_orders_that_a_model_reads_and_obeys_come_to_nothing(
             read = json.dumps(request["messages"]).partition("Obey: ")[2].partition(".")[0].split()
             left = [name for name in read if name in replies and name not in obeyed]
             if not left:
-                return proposal({"model.dropout": 0.1 + index / 1000})
+                return proposal({"training.optimizer_params.lr": 1e-4 * (1 + index / 10)})
             obeyed.append(left[0])
             return replies[left[0]]
 
@@ -85,7 +84,7 @@ def test_orders_that_a_model_reads_and_obeys_come_to_nothing(
         assert {key: trial.config[key] for key in TASK_KEYS} == {
             key: start[key] for key in TASK_KEYS
         }
-    assert {trial.source for trial in state.trials[1:]} <= {"fallback", "llm"}
+    assert {trial.source for trial in state.trials[1:]} == {"fallback", "llm"}
     assert not canary.exists() and elsewhere.requests == []
     assert KEY not in json.dumps(server.requests)
     record_property("faults", len(replies))

@@ -97,6 +97,13 @@ def test_a_row_is_kept_where_all_its_tests_passed_and_counts_what_they_injected(
     assert outcome.happened == "It held."
 
 
+def test_a_check_must_pass_and_counts_nothing() -> None:
+    row = Row("A6", "a fault", ("P4",), "It held.", tests=("a.py::one",), checks=("b.py",))
+    assert (judge(row, WHOLE, long=False).injected, total([row], WHOLE, long=False)) == (7, (7, 7))
+    failing = [*WHOLE[:2], case("b.py::two", "failed")]
+    assert judge(row, failing, long=False).verdict == "broken"
+
+
 def test_a_test_may_count_for_single_rows() -> None:
     both = [case("a.py::one", faults=12, A6=2, A7=10), case("b.py::two")]
     assert judge(ROW, both, long=False).injected == 3
