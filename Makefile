@@ -8,12 +8,13 @@ MINUTES ?= 10
 # Where CI keeps a copy of ETTh1; elsewhere the file is downloaded once.
 SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
+RESULTS := results/tests
 
 .PHONY: help run test check unit browser long fuzz marks bench bench-full screenshots clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
-	@echo "make test   style, types and all tests but the longest"
+	@echo "make test   style, types, all tests but the longest, and the table of faults that they injected"
 	@echo "make long   the longest tests"
 	@echo "make fuzz   what comes from outside: many examples, then each of five fuzzers for MINUTES=10"
 	@echo "make bench  a short form of all benchmarks, in about a quarter of an hour, and a table of their marks"
@@ -26,7 +27,9 @@ run: .venv/.run
 		2>/dev/null || { echo "Port $(PORT) is in use: stop what uses it, or run 'make run PORT=8502'."; exit 2; }
 	@$(BIN)/streamlit run app.py --server.port $(PORT)
 
+# What the tests injected, and what came of it: docs/faults.md says how to read it.
 test: check unit browser
+	$(BIN)/python -m tests.faults --results $(RESULTS)/unit.xml --results $(RESULTS)/browser.xml
 
 check: .venv/.test
 	$(BIN)/ruff check .
@@ -34,11 +37,11 @@ check: .venv/.test
 	$(BIN)/mypy
 
 unit: .venv/.test
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not long"
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not browser and not long" --junitxml=$(RESULTS)/unit.xml
 
 # What takes longest: broken copies of our own code, planners with the worst of models, compiling.
 long: .venv/.test
-	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m long
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadgroup -m long --junitxml=$(RESULTS)/long.xml
 
 # Inputs from outside: Hypothesis with many examples, then a fuzzer guided by coverage (on Linux).
 fuzz: .venv/.test
@@ -49,7 +52,7 @@ fuzz: .venv/.test
 
 browser: .venv/.test
 	@command -v chromium >/dev/null || echo "The browser tests need Chromium: apt-get install chromium"
-	$(TEST_ENV) $(BIN)/python -m pytest -m browser
+	$(TEST_ENV) $(BIN)/python -m pytest -m browser --junitxml=$(RESULTS)/browser.xml
 
 # How fast the pages are with 10,000 trials; a slow machine may take five times as long.
 marks: .venv/.test

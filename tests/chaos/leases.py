@@ -40,6 +40,8 @@ EXIT_SECONDS = 2.0
 """In which an engine that was replaced ends by itself, where the machine has time for it."""
 PATIENCE_SECONDS = 60.0
 SHORT_LEASE = 0.3
+JUMPS = (1, -1, 24 * 365)
+"""Hours by which the wall clock jumps."""
 SLOW = kind(3, epoch_seconds=0.1)
 
 
@@ -193,7 +195,7 @@ def jumping_clocks(root: Path) -> Iterator[str]:
     holder = fork(partial(_hold, workspace), root / "clocks.log")
     os.waitpid(holder, os.WUNTRACED)
     os.kill(holder, signal.SIGCONT)
-    for hours in (1, -1, 24 * 365):
+    for hours in JUMPS:
         contender = fork(partial(_contend_at, workspace, hours), root / "clocks.log")
         if ended_within(contender, PATIENCE_SECONDS) != 0:
             yield f"at a jump of {hours} h another engine took the place of one that lives"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
@@ -13,6 +14,8 @@ from data.quality import inspect
 from data.registry import DataError
 
 NAMES = ("time", "load", "größe", "a b")
+TABLES = 20
+"""That are damaged in each way."""
 
 
 class Written:
@@ -58,7 +61,9 @@ class Written:
 
 
 @pytest.mark.parametrize("seeds", [range(50), range(50, 100)])
-def test_a_table_in_any_dialect_reads_back_exactly(seeds: range) -> None:
+def test_a_table_in_any_dialect_reads_back_exactly(
+    seeds: range, record_property: Callable[[str, object], None]
+) -> None:
     for seed in seeds:
         made = Written(seed)
         report = inspect(read_bytes(made.content(), made.choices), made.choices, 8, 1)
@@ -66,11 +71,14 @@ def test_a_table_in_any_dialect_reads_back_exactly(seeds: range) -> None:
         assert report.frame is not None and tuple(report.frame.columns) == NAMES[1:]
         assert report.frame.to_numpy().tolist() == made.values, seed
         assert report.frame.index.tolist() == made.times, seed
+    record_property("faults", 0)  # what is sound is none
 
 
 @pytest.mark.parametrize("damage", ["drop", "add", "cut", "number", "date"])
-def test_a_damaged_table_is_refused_at_the_right_place(damage: str) -> None:
-    for seed in range(20):
+def test_a_damaged_table_is_refused_at_the_right_place(
+    damage: str, record_property: Callable[[str, object], None]
+) -> None:
+    for seed in range(TABLES):
         made = Written(1000 + seed)
         at = made.draw.randrange(1, len(made.lines) - 1)
         column = made.draw.randrange(1, len(NAMES))
@@ -95,3 +103,4 @@ def test_a_damaged_table_is_refused_at_the_right_place(damage: str) -> None:
                 expected = f"Line {at + 1} has '{line[0]}', which is no date" if at > 1 else ""
         said = made.said()
         assert said and any(text.startswith(expected) for text in said), (seed, at, said)
+    record_property("faults", TABLES)

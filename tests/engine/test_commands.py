@@ -131,7 +131,7 @@ def answers(workspace: Workspace, command: Command) -> list[CommandRow]:
 
 
 def test_the_same_button_in_many_tabs_has_one_effect_and_the_others_are_told(
-    workspace: Workspace,
+    workspace: Workspace, record_property: Callable[[str, object], None]
 ) -> None:
     with running(workspace, spec()):
         until(workspace, lambda state: training(state) == [0])
@@ -148,6 +148,7 @@ def test_the_same_button_in_many_tabs_has_one_effect_and_the_others_are_told(
         rows = answers(workspace, OnTrial(kind="to_front", number=1, version=1))
         assert [row.state for row in rows].count("applied") == 1
         assert load_agent_state(workspace.db).trials[1].priority == 1
+    record_property("faults", ROUNDS)
 
 
 @pytest.mark.parametrize(

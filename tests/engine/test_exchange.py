@@ -8,6 +8,7 @@ import math
 import random
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,8 @@ def test_a_file_names_no_cluster_to_connect_to_and_no_search_here_to_learn_from(
     assert "learned from earlier searches" in took.sentence
 
 
+DAMAGED = 200
+"""Files that are damaged at random, in two ways."""
 PAST = {"number": 0, "config": SearchSpec().start(), "logs": {"val_mse": -1.0}}
 LESSON = {
     "search": 7,
@@ -390,14 +393,17 @@ def test_files_of_runs_have_names_that_are_known(
 
 
 def test_whatever_is_damaged_is_refused_or_the_search_is_as_it_was(
-    workspace: Workspace, elsewhere: Workspace, content: bytes
+    workspace: Workspace,
+    elsewhere: Workspace,
+    content: bytes,
+    record_property: Callable[[str, object], None],
 ) -> None:
     chance, whole = random.Random(8), dump(workspace, 1)
     whole["searches"][0].update(fingerprint="", origin="")
     for run in whole["runs"]:
         run["worker_pid"] = run["worker_start"] = None
     before, refusals = all_rows(elsewhere), 0
-    for _ in range(200):
+    for _ in range(DAMAGED):
         damaged = bytearray(content)
         for _ in range(chance.choice((1, 1, 3, 20))):
             damaged[chance.randrange(len(damaged))] = chance.randrange(256)
@@ -414,16 +420,20 @@ def test_whatever_is_damaged_is_refused_or_the_search_is_as_it_was(
             assert same == whole
             before = all_rows(elsewhere)
     assert refusals > 150
+    record_property("faults", DAMAGED)
 
 
 def test_rows_of_any_kind_are_taken_or_refused_with_nothing_changed(
-    workspace: Workspace, elsewhere: Workspace, content: bytes
+    workspace: Workspace,
+    elsewhere: Workspace,
+    content: bytes,
+    record_property: Callable[[str, object], None],
 ) -> None:
     chance = random.Random(9)
     numbers, texts = (None, -1, 0, 2**62, 1e308, True), ("", "x", "{}", "[]", "null", "9" * 5000)
     values = (*numbers, *texts, [], {}, "'; DROP TABLE trials; --", "\u202e![x](http://x)")
     before, refusals = all_rows(elsewhere), 0
-    for _ in range(200):
+    for _ in range(DAMAGED):
         table = chance.choice(sorted(TABLES))
 
         def damage(rows: list[dict[str, Any]]) -> None:
@@ -447,7 +457,8 @@ def test_rows_of_any_kind_are_taken_or_refused_with_nothing_changed(
         else:
             read_all(elsewhere, found.search_id)
             before = all_rows(elsewhere)
-    assert 50 < refusals < 200
+    assert 50 < refusals < DAMAGED
+    record_property("faults", DAMAGED)
 
 
 def test_both_commands_say_what_they_did(workspace: Workspace, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.llm_faults import FAULTS, KEY, Fault
-from tests.faults import holds_key, problems, run
+from tests.faults.llm import holds_key, problems, run
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

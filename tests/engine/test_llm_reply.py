@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -42,6 +43,7 @@ class Plan(BaseModel):
 
 PLAN = {"why": 'naïve “plan” {[\\"', "width": 256, "rate": 3.3333e-05, "names": ["a", "b{}"]}
 ARGUMENTS = json.dumps(PLAN, ensure_ascii=False)
+CUTS = 1000
 
 
 def said(words: str = "", *calls: tuple[str, str | None], reason: str = "stop") -> Completion:
@@ -70,26 +72,34 @@ def test_a_whole_answer_is_read(good: Completion) -> None:
 
 
 @pytest.mark.parametrize("form", ["call", "text", "fence"])
-def test_of_answers_cut_at_random_bytes_none_is_accepted(form: str) -> None:
+def test_of_answers_cut_at_random_bytes_none_is_accepted(
+    form: str, record_property: Callable[[str, object], None]
+) -> None:
     whole = f"```json\n{ARGUMENTS}\n```" if form == "fence" else ARGUMENTS
     data, draw = whole.encode(), random.Random(form)
-    for _ in range(1000):
+    for _ in range(CUTS):
         part = data[: draw.randrange(len(data))].decode("utf-8", "replace")
         cut = said("", ("Plan", part)) if form == "call" else said(part)
         assert objection(read_answer(cut, Plan)).startswith("malformed")
+    record_property("faults", CUTS)
 
 
 @pytest.mark.parametrize("reply", [tool_call("Plan", ARGUMENTS), text(ARGUMENTS)])
-def test_of_bodies_cut_at_any_byte_none_is_accepted(reply: tuple[int, dict[str, Any]]) -> None:
+def test_of_bodies_cut_at_any_byte_none_is_accepted(
+    reply: tuple[int, dict[str, Any]], record_property: Callable[[str, object], None]
+) -> None:
     body = encoded(reply)
     assert isinstance(read_answer(read_completion(200, {}, body), Plan), Plan)
     for end in range(len(body)):
         with pytest.raises(Fault) as caught:
             read_completion(200, {}, body[:end])
         assert caught.value.error_class == "bad_gateway"
+    record_property("faults", len(body))
 
 
-def test_of_responses_cut_in_transit_none_is_accepted() -> None:
+def test_of_responses_cut_in_transit_none_is_accepted(
+    record_property: Callable[[str, object], None],
+) -> None:
     body = encoded(tool_call("Plan", ARGUMENTS))
     draw, count = random.Random(7), 120
 
@@ -114,6 +124,7 @@ def test_of_responses_cut_in_transit_none_is_accepted() -> None:
     assert len(server.requests) == count
     assert set(classes) == {"connection", "bad_gateway"}
     assert classes.count("connection") == count // 3  # the length told of the missing bytes
+    record_property("faults", count)
 
 
 def ask(url: str) -> Any:

@@ -250,7 +250,7 @@ def test_a_database_of_every_earlier_version_keeps_the_rows_of_all_tables(
 
 
 def test_a_migration_that_is_killed_on_its_way_has_done_all_or_nothing(
-    tmp_path: Path,
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     old, new, path = (tmp_path / name for name in ("old.db", "new.db", "killed.db"))
     at_version(old, known_versions()[1])
@@ -268,6 +268,7 @@ def test_a_migration_that_is_killed_on_its_way_has_done_all_or_nothing(
         assert status == signal.SIGKILL
     assert last > 50
     assert dump(path) == either[1]
+    record_property("faults", len(range(1, last, STRIDE)))
 
 
 def open_and_die(path: Path, last: int) -> None:

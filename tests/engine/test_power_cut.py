@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,12 @@ def commits(tmp_path_factory: pytest.TempPathFactory) -> list[Commit]:
 
 
 def test_no_power_cut_loses_a_decision_and_a_database_that_syncs_less_would(
-    commits: list[Commit],
+    commits: list[Commit], record_property: Callable[[str, object], None]
 ) -> None:
     proof, control = trials(commits, CUTS, seed=1)
     assert [(trial.count("lost"), trial.count("damaged")) for trial in proof] == [(0, 0)] * 2
     assert control.count("lost") > CUTS / 4
+    record_property("faults", sum(len(trial.cuts) for trial in proof))
 
 
 def test_all_but_metrics_waits_for_the_disk(commits: list[Commit]) -> None:

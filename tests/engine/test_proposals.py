@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -25,7 +26,9 @@ def refused(changes: dict[str, Any], *trials: TrialRow, spec: SearchSpec = SPEC)
     return check(Record(spec, trials), START, changes, by="planner")
 
 
-def test_20_000_hostile_proposals_are_refused_and_touch_nothing() -> None:
+def test_20_000_hostile_proposals_are_refused_and_touch_nothing(
+    record_property: Callable[[str, object], None],
+) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "tests.hostile", "20000"],
         cwd=PROJECT,
@@ -38,6 +41,7 @@ def test_20_000_hostile_proposals_are_refused_and_touch_nothing() -> None:
     assert outcome["accepted"] == []
     assert outcome["events"] == []
     assert outcome["longest"] < 300
+    record_property("faults", outcome["judged"])
 
 
 def test_a_repeated_configuration_is_named_with_its_result() -> None:

@@ -57,7 +57,7 @@ def stored(workspace: Workspace, search_id: int) -> tuple[set[str], set[int]]:
 
 
 def test_a_writer_that_is_killed_at_any_instant_loses_nothing_that_it_had_acknowledged(
-    workspace: Workspace,
+    workspace: Workspace, record_property: Callable[[str, object], None]
 ) -> None:
     search_id, run_id = with_a_run(workspace)
     moments = random.Random(5)
@@ -86,6 +86,7 @@ def test_a_writer_that_is_killed_at_any_instant_loses_nothing_that_it_had_acknow
     assert {str(number) for number in acknowledged} <= told
     assert acknowledged <= epochs
     assert intact(workspace.db)
+    record_property("faults", KILLS)
 
 
 # -- locked -------------------------------------------------------------------------------------
@@ -192,7 +193,7 @@ def wait_for(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 def test_a_writer_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(
-    workspace: Workspace,
+    workspace: Workspace, record_property: Callable[[str, object], None]
 ) -> None:
     search_id, run_id = with_a_run(workspace)
     writer = Writer(workspace)
@@ -220,6 +221,7 @@ def test_a_writer_on_a_full_disk_loses_nothing_and_goes_on_when_there_is_room(
     assert {f"{number}".zfill(500) for number in acknowledged} <= told
     assert acknowledged <= epochs and "There is room." in told
     assert intact(workspace.db)
+    record_property("faults", refusals)
 
 
 @pytest.mark.parametrize("room", [0, 40_000])
@@ -287,7 +289,7 @@ def test_a_search_that_the_disk_has_no_room_for_is_refused_with_both_figures(
 
 
 def test_a_copy_made_while_somebody_writes_has_all_that_was_acknowledged_before(
-    workspace: Workspace, tmp_path: Path
+    workspace: Workspace, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     search_id, _ = with_a_run(workspace)
     readable, writable = os.pipe()
@@ -319,3 +321,4 @@ def test_a_copy_made_while_somebody_writes_has_all_that_was_acknowledged_before(
     nowhere = tmp_path / "none" / "copy.db"
     lost = CliRunner().invoke(main, ["backup", str(nowhere), "--db", str(workspace.db)])
     assert lost.exit_code == 2 and str(nowhere) in lost.output
+    record_property("faults", COPIES + 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,19 @@ def test_the_undisturbed_training_could_tell_a_difference(cases: Cases) -> None:
 
 
 @pytest.mark.parametrize(("start", "count"), [("SIGKILL", 5), ("SIGTERM twice", 3)])
-def test_it_may_be_killed_inside_an_epoch(cases: Cases, start: str, count: int) -> None:
+def test_it_may_be_killed_inside_an_epoch(
+    cases: Cases, start: str, count: int, record_property: Callable[[str, object], None]
+) -> None:
     assert ends(cases, start) == [cases["undisturbed"]] * count
+    record_property("faults", count)
 
 
 def test_it_may_be_killed_between_any_two_writes_with_the_newest_checkpoint_damaged_too(
-    cases: Cases,
+    cases: Cases, record_property: Callable[[str, object], None]
 ) -> None:
     count = WRITES + len(DAMAGED)
     assert ends(cases, "write") == [cases["undisturbed"]] * count
+    record_property("faults", count)
 
 
 def test_without_its_generators_it_would_end_otherwise(cases: Cases) -> None:

@@ -53,7 +53,9 @@ def cuts(content: bytes, lines: int = 3) -> Iterator[int]:
     yield from range(start, len(content) + 1)
 
 
-def test_metrics_cut_at_any_byte_lose_the_torn_line_alone(tmp_path: Path) -> None:
+def test_metrics_cut_at_any_byte_lose_the_torn_line_alone(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     run = RunDir(tmp_path)
     content = written(run)
     tried = 0
@@ -68,14 +70,18 @@ def test_metrics_cut_at_any_byte_lose_the_torn_line_alone(tmp_path: Path) -> Non
         assert run.read_metrics(offset)[0] == [epoch(9), epoch(10)], "the reader lost its place"
         tried += 1
     assert tried > 200
+    record_property("faults", tried)
 
 
-def test_a_log_cut_at_any_byte_goes_on_in_a_line_of_its_own(tmp_path: Path) -> None:
+def test_a_log_cut_at_any_byte_goes_on_in_a_line_of_its_own(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """The worker opens it anew for each training, here for one that it refuses."""
     run = RunDir(tmp_path)
     run.config.write_text("{}")
     content = "Goes on after epoch 3.\nepoch 4: 0.25\nvérité 0,3\n".encode()
-    for cut in cuts(content):
+    tried = list(cuts(content))
+    for cut in tried:
         run.log.write_bytes(content[:cut])
         run.config.write_text("broken")
         serve(run, memory_share=1.0)
@@ -85,6 +91,7 @@ def test_a_log_cut_at_any_byte_goes_on_in_a_line_of_its_own(tmp_path: Path) -> N
         assert lines == content[:cut].splitlines()
         assert run.log.read_bytes()[-1:] in (b"\n", b"")
         run.log_tail()
+    record_property("faults", len(tried))
 
 
 @pytest.fixture
@@ -117,7 +124,7 @@ def test_the_two_newest_checkpoints_are_kept(attempt: RunDir) -> None:
 
 
 def test_a_damaged_checkpoint_is_never_used_and_the_one_before_is_which_the_log_says(
-    attempt: RunDir,
+    attempt: RunDir, record_property: Callable[[str, object], None]
 ) -> None:
     """50 truncations and 20 flipped bits."""
     dice = random.Random(SEED)
@@ -137,6 +144,7 @@ def test_a_damaged_checkpoint_is_never_used_and_the_one_before_is_which_the_log_
         said = attempt.log_tail()
         assert newest.name in said and "goes on after epoch 4" in said
     assert len(damaged) == 70
+    record_property("faults", len(damaged))
 
 
 def flipped(content: bytes, bit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""`python -m tests.faults [NAME ...]`: what a language model service can do wrong, and what we do.
+"""`python -m tests.faults.llm [NAME ...]`: what a language model service can do wrong.
 
 Each fault is served over HTTP to a small real search, with the real engine and a trainer without
 torch. The table says what was injected and what happened; the exit code is 1 where a verdict is
