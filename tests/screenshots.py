@@ -108,14 +108,20 @@ def ask(workspace: Workspace, environment: dict[str, str], question: str) -> Non
     )
 
 
-def photograph(page: Page, url: str, target: Path, tallest: int = TALLEST) -> None:
-    """Open an address and keep a picture of the whole page, or of its first `tallest` pixels."""
+def photograph(
+    page: Page, url: str, target: Path, tallest: int = TALLEST, drawn: str = "body"
+) -> None:
+    """Open an address and keep a picture of the page, of `tallest` pixels at most.
+
+    What the selector `drawn` finds is waited for.
+    """
     width = page.viewport_size["width"] if page.viewport_size else 1280
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(url)
     at_rest = "[data-testid='stApp'][data-test-script-state='notRunning']"
     page.wait_for_timeout(500)
     page.wait_for_selector(at_rest, state="attached", timeout=60_000)
+    page.wait_for_selector(drawn, timeout=120_000)
     page.wait_for_timeout(2500)  # charts are drawn after the script has ended
     # Pages with a chat scroll in another container.
     main = "[data-testid=stMain], [data-testid=stAppScrollToBottomContainer]"
@@ -132,7 +138,8 @@ def photograph_live(workspace: Workspace, target: Path, width: int) -> None:
         serving_dashboard(workspace, {}, Path(temporary) / "server.log") as dashboard,
         browsing(target.with_name("failed.png"), width=width) as page,
     ):
-        photograph(page, f"{dashboard.url}/live", target, tallest=980)
+        chart = ".st-key-live-curves .nas-chart svg"
+        photograph(page, f"{dashboard.url}/live", target, tallest=925, drawn=chart)
 
 
 @click.command()
