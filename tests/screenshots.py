@@ -121,7 +121,7 @@ def photograph(
     at_rest = "[data-testid='stApp'][data-test-script-state='notRunning']"
     page.wait_for_timeout(500)
     page.wait_for_selector(at_rest, state="attached", timeout=60_000)
-    page.wait_for_selector(drawn, timeout=120_000)
+    page.wait_for_selector(drawn)
     page.wait_for_timeout(2500)  # charts are drawn after the script has ended
     # Pages with a chat scroll in another container.
     main = "[data-testid=stMain], [data-testid=stAppScrollToBottomContainer]"
@@ -138,6 +138,7 @@ def photograph_live(workspace: Workspace, target: Path, width: int) -> None:
         serving_dashboard(workspace, {}, Path(temporary) / "server.log") as dashboard,
         browsing(target.with_name("failed.png"), width=width) as page,
     ):
+        page.set_default_timeout(600_000)  # however busy the machine is
         chart = ".st-key-live-curves .nas-chart svg"
         photograph(page, f"{dashboard.url}/live", target, tallest=925, drawn=chart)
 
