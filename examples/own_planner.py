@@ -27,8 +27,8 @@ def next_trial(state: AgentState) -> Enqueue:
 @click.option("--steps", default=100, show_default=True, help="Of an epoch; 0: all windows.")
 def main(trials: int, steps: int) -> None:
     """Climb from the starting configuration on the generated data."""
-    settings = {"data.dataset": "synthetic", "training.steps_per_epoch": steps}
-    state = run_nas_optimization(1, settings=settings, rules={"seeds": 1, "extra_seeds": 0})
+    start = {"data.dataset": "synthetic", "training.epochs": 2, "training.steps_per_epoch": steps}
+    state = run_nas_optimization(1, settings=start, rules={"seeds": 1, "extra_seeds": 0})
     workspace = load_settings().workspace
     while len(state.trials) < trials:
         click.echo(request(workspace, next_trial(state), state.search.id).text)
