@@ -2,7 +2,8 @@
 
 `python -m tests.screenshots FOLDER` searches on ETTh1 with the built-in planner, lets a small real
 language model propose in a second search that waits for a review, and photographs each page, whole.
-`--keep DB` takes a workspace that has been made before, or makes it there.
+`--keep DB` takes a workspace that has been made before, or makes it there. The picture of the
+README is the top of its Live page: `python -m tests.screenshots docs/images --keep DB --readme`.
 """
 
 from __future__ import annotations
@@ -108,30 +109,56 @@ def ask(workspace: Workspace, environment: dict[str, str], question: str) -> Non
     )
 
 
-def photograph(page: Page, url: str, target: Path) -> None:
-    """Open an address and keep a picture of the whole page."""
+def photograph(
+    page: Page, url: str, target: Path, tallest: int = TALLEST, drawn: str = "body"
+) -> None:
+    """Open an address and keep a picture of the page, of `tallest` pixels at most.
+
+    What the selector `drawn` finds is waited for.
+    """
     width = page.viewport_size["width"] if page.viewport_size else 1280
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(url)
     at_rest = "[data-testid='stApp'][data-test-script-state='notRunning']"
     page.wait_for_timeout(500)
     page.wait_for_selector(at_rest, state="attached", timeout=60_000)
+    page.wait_for_selector(drawn)
     page.wait_for_timeout(2500)  # charts are drawn after the script has ended
     # Pages with a chat scroll in another container.
     main = "[data-testid=stMain], [data-testid=stAppScrollToBottomContainer]"
     height = page.evaluate(f"document.querySelector('{main}').scrollHeight")
-    page.set_viewport_size({"width": width, "height": min(TALLEST, max(600, height))})
+    page.set_viewport_size({"width": width, "height": min(tallest, max(600, height))})
     page.wait_for_timeout(800)
     page.screenshot(path=target)
+
+
+def photograph_live(workspace: Workspace, target: Path, width: int) -> None:
+    """Keep a picture of the top of the Live page, for the README."""
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        serving_dashboard(workspace, {}, Path(temporary) / "server.log") as dashboard,
+        browsing(target.with_name("failed.png"), width=width) as page,
+    ):
+        page.set_default_timeout(600_000)  # however busy the machine is
+        chart = ".st-key-live-curves .nas-chart svg"
+        photograph(page, f"{dashboard.url}/live", target, tallest=925, drawn=chart)
 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--keep", type=click.Path(path_type=Path), help="Database to make, or to take again.")
 @click.option("--width", default=1280, show_default=True, help="Of the window, in pixels.")
-def main(folder: Path, keep: Path | None, width: int) -> None:
+@click.option(
+    "--readme", is_flag=True, help="Only dashboard.png, from the newest search of --keep."
+)
+def main(folder: Path, keep: Path | None, width: int, readme: bool) -> None:
     """Photograph every page, light and dark, into FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
+    if readme:
+        if keep is None or not keep.exists():
+            raise click.UsageError("--readme takes its picture of a database that --keep names.")
+        photograph_live(Workspace(keep.absolute()), folder / "dashboard.png", width)
+        return
     with tempfile.TemporaryDirectory() as temporary:
         workspace = Workspace((keep or Path(temporary) / "nas.db").absolute())
         if not workspace.db.exists():
