@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from informer.rundir import Epoch, Progress, Success
+from informer.records import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal
 from nas_engine.store import judging, proposing, trainings
