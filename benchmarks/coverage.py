@@ -26,7 +26,8 @@ from data.splits import Floats, window_starts
 from informer.config import PRESETS, RunConfig, Value
 from informer.forecaster import forecaster
 from informer.intervals import Coverage, Intervals, Level, calibrated, follow, spread
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from informer.training import train, use_threads
 from nas_engine.cli.common import plainly
 

@@ -17,7 +17,8 @@ import click
 from benchmarks.marks import Mark, announce, judge
 from benchmarks.train_speed import VARIANTS, configuration
 from informer.config import PUBLISHED, RunConfig, Value
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from informer.training import train, use_threads
 from nas_engine.cli.common import plainly
 

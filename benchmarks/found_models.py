@@ -27,7 +27,8 @@ from data.splits import Floats
 from informer.baselines import errors
 from informer.config import RunConfig
 from informer.files import ProtocolError
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine.hindcasts import Hindcast, Working, begin, of_run, standing
 from nas_engine.settings import load_settings
 from nas_engine.workspace import PROJECT

@@ -24,7 +24,8 @@ from informer.config import Choices, ConfigError, RunConfig, Value, from_flat
 from informer.inherit import LEAST_SHARE, UnfitWeightsError, begin_with
 from informer.model import Informer
 from informer.orders import Orders
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from informer.training import train, use_threads
 from nas_engine.cli.common import assignments, plainly
 from nas_engine.inheritance import (

@@ -20,7 +20,8 @@ from tqdm import tqdm
 from informer.baselines import Baseline, compute
 from informer.config import RunConfig
 from informer.files import replace_text
-from informer.rundir import Epoch, Failure, RunDir
+from informer.records import Epoch, Failure
+from informer.rundir import RunDir
 from informer.training import train, use_threads
 from tests.recorded.rows import Row, Settings
 from tests.recorded.table import BASELINES, COMPARED, TESTED, Table

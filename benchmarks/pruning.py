@@ -17,7 +17,7 @@ import click
 
 from benchmarks.marks import announce
 from informer.config import from_flat
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.planners.base import View, first_proposal
 from nas_engine.planners.tpe import OptunaPlanner
 from nas_engine.pruning import Pruner, Reached

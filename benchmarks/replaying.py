@@ -23,7 +23,7 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from informer.config import Value, from_flat
-from informer.rundir import Epoch, Success
+from informer.records import Epoch, Success
 from nas_engine.evaluator import Figures, Verdict, decide
 from nas_engine.planners.base import Planner, SpaceExhausted, View, first_proposal
 from nas_engine.planners.tpe import ordered

@@ -22,7 +22,8 @@ from typing import Any
 from unittest import mock
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.records import Epoch, Progress, Success
+from informer.rundir import RunDir
 from nas_engine import machine, planning
 from nas_engine.engine import serve
 from nas_engine.liveness import process_start

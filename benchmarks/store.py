@@ -19,7 +19,7 @@ from pathlib import Path
 import click
 
 from benchmarks.marks import Mark, announce, judge
-from informer.rundir import Epoch, Progress
+from informer.records import Epoch, Progress
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.store import judging, proposing, trainings

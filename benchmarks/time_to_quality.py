@@ -32,7 +32,8 @@ from data.windows import Windows
 from informer.baselines import chunks, errors, forecaster
 from informer.config import PRESETS, RunConfig, Value
 from informer.metrics import Errors
-from informer.rundir import Epoch, Progress, RunDir
+from informer.records import Epoch, Progress
+from informer.rundir import RunDir
 from informer.training import Training, evaluate, use_threads
 from nas_engine.cli.common import assignments, plainly
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from informer.files import replace_text
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings

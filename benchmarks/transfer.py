@@ -28,7 +28,7 @@ from benchmarks.transfer_tables import FAR, NEAR, add_walks
 from data.registry import find
 from data.traits import traits
 from informer.config import from_flat
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.cli.common import plainly
 from nas_engine.lessons import Lessons, Source, lessons_of
 from nas_engine.planners.base import View, first_proposal

@@ -17,7 +17,8 @@ import click
 
 from informer.conduct import die_with_parent, yield_to_others
 from informer.files import is_torn
-from informer.rundir import Failure, RunDir
+from informer.records import Failure
+from informer.rundir import RunDir
 
 
 @click.command()

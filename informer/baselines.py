@@ -25,7 +25,7 @@ from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.configfile import Refusal, read_config
 from informer.files import replace_text
 from informer.metrics import Errors
-from informer.rundir import JudgedOn, Record, judged_on
+from informer.records import JudgedOn, Record, judged_on
 
 Name = Literal["repeat-last", "seasonal-naive", "closed-form linear"]
 JudgedSplit = Literal["val", "test"]

@@ -40,7 +40,7 @@ from informer.bundle_format import (
 )
 from informer.config import ConfigError, RunConfig, from_nested
 from informer.files import ProtocolError, read_file
-from informer.rundir import Environment, Record
+from informer.records import Environment, Record
 
 if TYPE_CHECKING:
     from informer.forecaster import Forecaster

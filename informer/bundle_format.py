@@ -16,7 +16,7 @@ from data.choices import Choices, Scaling
 from data.registry import NAME, VALUES, Dataset, own_folder, record
 from data.splits import Scaler
 from informer.baselines import Baseline
-from informer.rundir import Finite, Generated, JudgedOn, Record
+from informer.records import Finite, Generated, JudgedOn, Record
 
 if TYPE_CHECKING:
     from data.series import Series

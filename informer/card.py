@@ -8,7 +8,7 @@ from informer.baselines import Baseline
 from informer.bundle_format import CONFIG, EXCHANGE, MANIFEST, DataFacts, Mean, Metrics
 from informer.config import RunConfig, fields
 from informer.intervals import Intervals
-from informer.rundir import Environment
+from informer.records import Environment
 
 SCRIPT_TEXT = '''\
 """Forecasts from a CSV file: python predict.py recent.csv

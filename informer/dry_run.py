@@ -16,7 +16,7 @@ from pydantic import Field
 
 from informer.conduct import answer_order
 from informer.config import ConfigError, RunConfig, from_flat
-from informer.rundir import Failure, Record
+from informer.records import Failure, Record
 
 if TYPE_CHECKING:
     import torch

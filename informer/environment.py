@@ -15,7 +15,7 @@ from data import synthetic
 from data.registry import Dataset
 from data.series import Series
 from informer.commit import PROJECT, commit_of
-from informer.rundir import Environment, Generated, UsedData
+from informer.records import Environment, Generated, UsedData
 
 
 def environment(source: Series, device: str, seed: int) -> Environment:

@@ -47,7 +47,8 @@ from informer.card import SCRIPT_TEXT, card
 from informer.conduct import answer_order
 from informer.config import ConfigError, RunConfig
 from informer.files import ProtocolError, read_file
-from informer.rundir import Record, RunDir, Success, UsedData
+from informer.records import Record, Success, UsedData
+from informer.rundir import RunDir
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from data.series import Series
 from data.splits import Floats
 from data.windows import Windows
 from informer.metrics import Errors
-from informer.rundir import ColumnForecast, Forecasts, WindowForecast
+from informer.records import ColumnForecast, Forecasts, WindowForecast
 
 COLUMNS = 12
 SHORTEST_PAST, LONGEST_PAST = 24, 192

@@ -41,7 +41,8 @@ from informer.conduct import yield_to_others
 from informer.config import ConfigError, RunConfig, Value, from_flat
 from informer.files import ProtocolError, put_in_place, read_file, temporary_of
 from informer.metrics import Errors
-from informer.rundir import Failure, Finite, Record, RunDir, UsedData
+from informer.records import Failure, Finite, Record, UsedData
+from informer.rundir import RunDir
 
 if TYPE_CHECKING:
     import torch

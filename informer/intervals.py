@@ -28,7 +28,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from data.splits import Floats
-from informer.rundir import Record
+from informer.records import Record
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 METHOD = "split conformal by deviations of the look-back, widths follow recent misses"

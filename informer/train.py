@@ -14,7 +14,8 @@ from tqdm import tqdm
 from informer.config import PRESETS, ConfigError, RunConfig
 from informer.configfile import Refusal, read_config, read_settings
 from informer.devices import choose_device
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from informer.training import train
 
 RUNS = Path(__file__).resolve().parents[1] / "workspace" / "manual"

@@ -51,17 +51,16 @@ from informer.inherit import UnfitWeightsError, begin_with
 from informer.latency import latency_ms
 from informer.metrics import Errors
 from informer.model import Informer
-from informer.rundir import (
+from informer.records import (
     Details,
     Epoch,
     Failure,
     PartErrors,
     Progress,
-    RunDir,
     Success,
     judged_on,
-    what_takes_memory,
 )
+from informer.rundir import RunDir, what_takes_memory
 from informer.schedule import learning_rate
 
 PROGRESS_SECONDS = 1.0

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from data.registry import DataError, Features, find
 from data.traits import Traits, traits
 from informer.conduct import die_with_parent, yield_to_others
-from informer.rundir import Record
+from informer.records import Record
 
 
 class Wanted(Record):

@@ -28,7 +28,8 @@ from pydantic import ValidationError
 
 from data.registry import DataError
 from informer.failpoint import failpoint
-from informer.rundir import RunDir, UsedData
+from informer.records import UsedData
+from informer.rundir import RunDir
 from nas_engine import lessons
 from nas_engine.commands import COMMAND, Control, Start
 from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start

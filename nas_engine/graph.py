@@ -34,7 +34,8 @@ from informer.config import SEEDS, RunConfig, from_flat
 from informer.estimate import forecast_flops
 from informer.failpoint import failpoint
 from informer.orders import Orders
-from informer.rundir import Epoch, Progress, RunDir, Success, UsedData
+from informer.records import Epoch, Progress, Success, UsedData
+from informer.rundir import RunDir
 from nas_engine import head_start
 from nas_engine.backends import lost_with_node
 from nas_engine.evaluator import OPEN, AnotherSeed, Opinion, Verdict, advised, decide

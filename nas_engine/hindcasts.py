@@ -37,7 +37,8 @@ from informer.files import ProtocolError, digest_of, read_file, remove
 from informer.hindcast import Facts, Order, Status, identity, write_status
 from informer.hindcast import Part as Part
 from informer.hindcast import Working as Working
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from nas_engine.machine import cores
 from nas_engine.settings import Settings
 from nas_engine.workspace import PROJECT

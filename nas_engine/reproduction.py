@@ -18,7 +18,8 @@ from data.registry import DataError, Dataset, find, own_names
 from informer.bundle import Bundle
 from informer.bundle_format import DataFacts, Noise, SeedErrors
 from informer.config import RunConfig
-from informer.rundir import Environment, Epoch, Progress, RunDir, Success, UsedData
+from informer.records import Environment, Epoch, Progress, Success, UsedData
+from informer.rundir import RunDir
 from nas_engine.evaluator import student_t
 from nas_engine.machine import memory_allowed
 from nas_engine.settings import Settings

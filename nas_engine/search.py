@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from data.registry import find
 from informer.config import PRESETS, RunConfig, StepType, Value
 from informer.orders import Orders, Timing
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.objectives import COSTS, Objective
 
 BackendName = Literal["local", "ray"]

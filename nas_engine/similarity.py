@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from data.registry import DataError
 from data.traits import Traits
-from informer.rundir import UsedData
+from informer.records import UsedData
 from informer.traits import ANSWER, ORDER, Wanted
 from nas_engine.apart import ask
 from nas_engine.search import SearchSpec

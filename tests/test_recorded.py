@@ -14,7 +14,8 @@ import pytest
 from benchmarks.make_table import fill, trained
 from informer.baselines import compute
 from informer.config import PRESETS, Value
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.api import load_agent_state
 from nas_engine.commands import Start, send
 from nas_engine.control import STOPPED

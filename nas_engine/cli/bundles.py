@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from data.registry import DataError
-from informer.rundir import Epoch
+from informer.records import Epoch
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.common import (
     Refused,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import click
 
 from informer.config import PRESETS, fields
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.amounts import (
     aims_text,
     amount,

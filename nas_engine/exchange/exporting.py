@@ -21,7 +21,8 @@ from data.registry import (
     record,
 )
 from informer.files import ProtocolError, read_file
-from informer.rundir import FILE_BYTES, METRICS_BYTES, Epoch, RunDir
+from informer.records import Epoch
+from informer.rundir import FILE_BYTES, METRICS_BYTES, RunDir
 from nas_engine.exchange.archive import (
     DATA_BYTES,
     DATA_RECORD,

@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from data.traits import Traits
 from informer.config import Value, fields
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.commands import Describe
 from nas_engine.evaluator import compared_of

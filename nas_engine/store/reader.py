@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.guidance import Constraint
 from nas_engine.private import make_private
 from nas_engine.search import SearchSpec

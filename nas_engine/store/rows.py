@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from informer.config import Value
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.search import SearchSpec
 
 CurvePoint = tuple[int, int, int, float | None, float | None, float | None]
@@ -22,7 +22,7 @@ class SearchRow:
 
     id: int
     spec: SearchSpec
-    data: str  # JSON of an informer.rundir.UsedData; empty where it was not recorded
+    data: str  # JSON of an informer.records.UsedData; empty where it was not recorded
     max_trials: int
     state: str
     reason: str

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from informer.rundir import Epoch, Progress, Success, UsedData
+from informer.records import Epoch, Progress, Success, UsedData
 from nas_engine.store.derived import sampled
 from nas_engine.store.reader import STANDS, Reader
 from nas_engine.store.rows import BarRow, CurvePoint, OpenTrial, TrainingRow

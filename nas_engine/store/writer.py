@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from sqlite_utils import Database
 
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.liveness import (
     LEASE_SECONDS,
     boot_clock,

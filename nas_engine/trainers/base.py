@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.store.rows import BaselineRow
 
 

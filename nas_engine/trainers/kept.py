@@ -15,7 +15,8 @@ import fsspec
 from pydantic import Field, ValidationError
 
 from informer.files import KEPT_CHECKPOINTS, checkpoints, digest_of
-from informer.rundir import FILE_BYTES, Epoch, Record, RunDir
+from informer.records import Epoch, Record
+from informer.rundir import FILE_BYTES, RunDir
 
 CHECKPOINT_BYTES = 2**34
 """Of a checkpoint that is fetched, at most."""

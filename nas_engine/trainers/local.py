@@ -16,7 +16,8 @@ import psutil
 from pydantic import TypeAdapter
 
 from informer.files import ProtocolError
-from informer.rundir import RunDir, Success, what_takes_memory
+from informer.records import Success
+from informer.rundir import RunDir, what_takes_memory
 from nas_engine.liveness import process_start
 from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import BaselinesEnded, Ended, TrainerError, Watch, Worker

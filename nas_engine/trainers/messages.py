@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
-from informer.rundir import FILE_BYTES, SHOWN_BYTES, Success
+from informer.records import Success
+from informer.rundir import FILE_BYTES, SHOWN_BYTES
 from nas_engine.trainers.base import Ended, Load, Worker
 
 FILES: Mapping[str, int] = {

@@ -30,7 +30,8 @@ from pydantic import ValidationError
 from data.beside import beside
 from informer.files import ProtocolError, append_line, read_file
 from informer.orders import Orders
-from informer.rundir import LOG_BYTES, METRICS_BYTES, Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import LOG_BYTES, METRICS_BYTES, RunDir
 from nas_engine.backends import SENT_CHECKPOINT_BYTES
 from nas_engine.settings import without_secrets
 from nas_engine.trainers.base import Ended, Load, TrainerError, Watch, Worker

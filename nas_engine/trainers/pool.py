@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Trainer, Watch
 

@@ -31,7 +31,8 @@ from informer.files import (
     read_file,
     temporary_of,
 )
-from informer.rundir import FILE_BYTES, METRICS_BYTES, RunDir, Success
+from informer.records import Success
+from informer.rundir import FILE_BYTES, METRICS_BYTES, RunDir
 from nas_engine.machine import SHARE
 from nas_engine.search import Backend
 from nas_engine.store.rows import BaselineRow

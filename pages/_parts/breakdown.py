@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from informer.rundir import PartErrors
+from informer.records import PartErrors
 from pages._parts.figures import colour, dash, layout
 from pages._parts.live_chart import Figure
 from pages._parts.selection import Key, reference_of

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from informer.config import Value
-from informer.rundir import UsedData
+from informer.records import UsedData
 from nas_engine.labels import hidden
 from nas_engine.liveness import LIVING, EngineState, engine_state
 from nas_engine.search import ASKING

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from informer.rundir import Environment
+from informer.records import Environment
 from pages._parts.text import readable
 from pages._parts.trial_view import View, choose_folder
 

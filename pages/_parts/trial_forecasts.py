@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from informer.rundir import ColumnForecast, Forecasts, PartErrors, WindowForecast
+from informer.records import ColumnForecast, Forecasts, PartErrors, WindowForecast
 from pages._parts.breakdown import MEASURES, Broken, Measure, by_column, by_step
 from pages._parts.figures import MUTED, colour, layout
 from pages._parts.live_chart import Figure, chart

@@ -20,7 +20,7 @@ from benchmarks.found_report import (
     paired_table,
 )
 from informer.config import Value, from_flat
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.api import AgentState
 from nas_engine.search import Narrowing, SearchSpec
 from nas_engine.settings import load_settings

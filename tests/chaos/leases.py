@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import click
 
-from informer.rundir import Epoch
+from informer.records import Epoch
 from nas_engine import engine
 from nas_engine.commands import Control, Start, send
 from nas_engine.planners.base import first_proposal

@@ -12,7 +12,8 @@ from unittest.mock import patch
 
 from data.registry import DATASETS
 from informer.config import PRESETS, RunConfig, Value
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.records import Epoch, Progress, Success
+from informer.rundir import RunDir
 from tests.chaos.forks import ended_within, fork
 
 KILLED_IN_EPOCH = 2

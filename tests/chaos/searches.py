@@ -13,7 +13,8 @@ from pathlib import Path
 from informer.config import RunConfig
 from informer.cost import parameters
 from informer.estimate import forecast_flops
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.api import AgentState
 from nas_engine.commands import AskAgain, Decide, send
 from nas_engine.search import Rules, SearchSpec

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from informer.config import RunConfig
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from nas_engine.planners.base import View
 from nas_engine.planners.llm import several
 from nas_engine.planners.question import ask_text, system_text

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from nas_engine.trainers.base import Ended, Watch, Worker
 from nas_engine.trainers.local import LocalTrainer
 

@@ -11,7 +11,7 @@ from informer.config import RunConfig
 from informer.cost import parameters
 from informer.estimate import forecast_flops
 from informer.orders import Orders, Timing
-from informer.rundir import Failure
+from informer.records import Failure
 from nas_engine.api import AgentState
 from nas_engine.cli import searching
 from nas_engine.commands import Enqueue, OnTrial

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import Failure
+from informer.records import Failure
 from nas_engine.commands import Change, Control, Start
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.store import trainings

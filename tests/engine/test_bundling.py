@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from informer.bundle import Bundle
 from informer.config import Value
-from informer.rundir import Success
+from informer.records import Success
 from informer.training import train
 from nas_engine.bundling import BundlingError, order_of, write
 from nas_engine.cli.main import main

@@ -13,7 +13,7 @@ from informer import dry_run as inside
 from informer.config import PRESETS
 from informer.cost import parameters
 from informer.dry_run import DryRun, result, step
-from informer.rundir import Failure
+from informer.records import Failure
 from nas_engine import dry_run as trying
 from nas_engine.cli.main import main
 from nas_engine.settings import load_settings

@@ -14,7 +14,7 @@ from data.choices import Choices
 from data.own import remove, take_over
 from data.registry import Record, find, own_folder, own_names
 from informer.config import from_flat
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.exchange.archive import DATA_VALUES, ExchangeError
 from nas_engine.exchange.exporting import export_search
 from nas_engine.exchange.importing import Imported, import_search

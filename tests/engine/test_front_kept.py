@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine import front as fronts
 from nas_engine.evaluator import AnotherSeed, Compared, Figures, Noise, Rival, Verdict, decide
 from nas_engine.exchange.rows import RowError, checked_row

@@ -13,7 +13,8 @@ import pytest
 
 from informer.config import RunConfig
 from informer.hindcast import Facts, carry_out, write_status
-from informer.rundir import Failure, RunDir
+from informer.records import Failure
+from informer.rundir import RunDir
 from nas_engine import hindcasts
 from nas_engine.hindcasts import Hindcast, Wanted, Working, begin, of_baseline, of_run, standing
 from nas_engine.settings import load_settings

@@ -13,7 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from informer.config import RunConfig
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from nas_engine.commands import OnTrial, send
 from nas_engine.exchange.importing import import_search
 from nas_engine.inheritance import (

@@ -16,7 +16,8 @@ from data.registry import DataError
 from informer.config import RunConfig
 from informer.files import keep_checkpoint
 from informer.orders import Orders
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from nas_engine import backends
 from nas_engine.backends import backend_problems
 from nas_engine.cli.backend import backend_of

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from informer.rundir import Epoch, Progress, Success
+from informer.records import Epoch, Progress, Success
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal
 from nas_engine.store import judging, proposing, trainings
@@ -179,10 +179,10 @@ def test_a_turn_is_handed_on_after_an_error() -> None:
 class Asked(Reader):
     """Notes how many trials it was asked for in full."""
 
-    rows = 0
+    counted = 0
 
     def listed(self, keys: Sequence[tuple[int, int]]) -> list[TrialRow]:
-        Asked.rows += len(keys)
+        Asked.counted += len(keys)
         return super().listed(keys)
 
 
@@ -213,9 +213,9 @@ def test_what_has_ended_is_read_once_and_anew_where_it_is_trained_again(
 
     def read() -> int:
         """Return how many rows were read to know what all of them are now."""
-        Asked.rows = 0
+        Asked.counted = 0
         found = known.read(reader)
-        asked = Asked.rows
+        asked = Asked.counted
         assert found == writer.read.trials(search_id)
         return asked
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine.store.reader import reading
 from nas_engine.trainers import meter
 from nas_engine.trainers.base import Ended, Load, Watch

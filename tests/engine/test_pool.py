@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from nas_engine.liveness import same_process
 from nas_engine.trainers.base import Ended, Trainer, Watch, Worker
 from nas_engine.trainers.local import LocalTrainer

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from informer.rundir import Epoch, Progress, RunDir, Success
+from informer.records import Epoch, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.commands import Control, OnTrial
 from nas_engine.planners.base import View

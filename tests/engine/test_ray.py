@@ -20,7 +20,8 @@ from data import own
 from data.intake import read_bytes
 from informer.commit import commit_of
 from informer.config import RunConfig
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from nas_engine.liveness import same_process
 from nas_engine.search import Backend
 from nas_engine.settings import load_settings

@@ -7,7 +7,7 @@ import pytest
 from data.registry import DATASETS, Dataset
 from informer.bundle_format import DataFacts, Noise, Scale, SeedErrors
 from informer.config import RunConfig
-from informer.rundir import Environment, Success
+from informer.records import Environment, Success
 from nas_engine.reproduction import Recorded, ReproductionError, _known_here, compared
 from tests.pages.folders import environment
 

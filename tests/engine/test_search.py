@@ -8,7 +8,7 @@ import pytest
 
 from informer.config import RunConfig, from_flat
 from informer.cost import parameters
-from informer.rundir import Failure
+from informer.records import Failure
 from nas_engine.api import get_best_run, get_recent_runs
 from nas_engine.commands import Control, Start
 from nas_engine.search import SearchSpec

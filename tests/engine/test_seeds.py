@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.commands import Control, Start, send
 from nas_engine.evaluator import Verdict, decide

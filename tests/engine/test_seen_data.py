@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from data.choices import Choices
 from data.registry import DATASETS, RECORD, Dataset, Record, find, own_folder
 from informer.files import replace_text
-from informer.rundir import Environment, RunDir, Success, UsedData
+from informer.records import Environment, Success, UsedData
+from informer.rundir import RunDir
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.looking import show
 from nas_engine.commands import Control

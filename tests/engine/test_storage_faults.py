@@ -22,7 +22,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from nas_engine import engine, graph  # graph: loaded once, before the forks
 from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.main import main

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from informer.config import Value, from_flat
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.commands import Decide
 from nas_engine.comparisons import of_results, of_trials
 from nas_engine.proposals import Record, check, near_duplicates

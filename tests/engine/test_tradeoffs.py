@@ -13,7 +13,7 @@ from optuna.samplers._tpe.sampler import _split_trials
 
 from informer.config import Value, from_flat
 from informer.cost import parameters
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.front import Box, hypervolume, incumbent
 from nas_engine.llm import prompt
 from nas_engine.noise import Noise

@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import LOG_BYTES, Epoch, Progress, RunDir, Success
+from informer.records import Epoch, Progress, Success
+from informer.rundir import LOG_BYTES, RunDir
 from nas_engine.liveness import same_process
 from nas_engine.trainers import local
 from nas_engine.trainers.base import BaselinesEnded, Ended, Load, TrainerError, Watch, Worker

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from pydantic import TypeAdapter
 
-from informer.rundir import Failure, Progress, RunDir, Success
+from informer.records import Failure, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Watch
 from tests.fakes.trainer import this_process

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from nas_engine.liveness import process_start
 from nas_engine.store.rows import BaselineRow
 from nas_engine.trainers.base import Ended, Watch, Worker

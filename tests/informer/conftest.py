@@ -15,7 +15,7 @@ from data.registry import DATASETS, DataError, Dataset
 from data.series import Series, series
 from data.source import locate
 from informer.config import RunConfig, Value
-from informer.rundir import Epoch, Progress, Success
+from informer.records import Epoch, Progress, Success
 
 TINY: dict[str, Value] = {
     "data.dataset": "tiny",

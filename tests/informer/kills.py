@@ -24,7 +24,8 @@ from informer.__main__ import serve
 from informer.commit import PROJECT, commit_of
 from informer.config import RunConfig
 from informer.files import checkpoints
-from informer.rundir import Epoch, RunDir, Success
+from informer.records import Epoch, Success
+from informer.rundir import RunDir
 from informer.training import Training
 from tests.informer.conftest import TINY, tiny_dataset
 

@@ -37,7 +37,8 @@ from informer.bundle_format import (
 from informer.config import RunConfig, Value
 from informer.export import Order, Refused, Written, outcome
 from informer.forecaster import Forecaster
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from informer.training import train
 from tests.informer.bundle_reader import Found, all_forecasts
 from tests.informer.conftest import TINY, tiny_dataset

@@ -19,7 +19,8 @@ from informer.baselines import compute
 from informer.config import RunConfig, Value
 from informer.hindcast import Facts, Order, carry_out, identity, make
 from informer.model import Informer
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from informer.training import train
 
 

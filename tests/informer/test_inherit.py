@@ -13,7 +13,8 @@ from informer.config import RunConfig
 from informer.inherit import LEAST_SHARE, UnfitWeightsError, begin_with
 from informer.model import Informer
 from informer.orders import Orders
-from informer.rundir import Failure, RunDir, Success
+from informer.records import Failure, Success
+from informer.rundir import RunDir
 from informer.training import train
 from tests.informer.conftest import figures, interrupt_in_epoch
 

@@ -15,7 +15,8 @@ from informer.devices import begin_peak, choose_device, peak_memory
 from informer.files import replace_text
 from informer.latency import REPEATS, WARM_UP, latency_ms
 from informer.orders import Orders, Timing
-from informer.rundir import Epoch, Failure, RunDir, Success
+from informer.records import Epoch, Failure, Success
+from informer.rundir import RunDir
 from informer.training import train
 from tests.informer.conftest import figures, interrupt_in_epoch
 

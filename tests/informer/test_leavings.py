@@ -24,7 +24,8 @@ from informer.files import digest_of
 from informer.forecasts import COLUMNS, forecasts
 from informer.metrics import Errors
 from informer.model import Informer
-from informer.rundir import Generated, RunDir, Success
+from informer.records import Generated, Success
+from informer.rundir import RunDir
 from informer.training import evaluate, train
 
 CPU = torch.device("cpu")

@@ -14,7 +14,7 @@ import pytest
 from informer.__main__ import serve
 from informer.config import RunConfig
 from informer.files import KEPT_CHECKPOINTS, checkpoints, is_intact, keep_checkpoint
-from informer.rundir import (
+from informer.records import (
     ColumnForecast,
     Details,
     Environment,
@@ -24,10 +24,10 @@ from informer.rundir import (
     PartErrors,
     Progress,
     Record,
-    RunDir,
     UsedData,
     WindowForecast,
 )
+from informer.rundir import RunDir
 
 CONFIG = RunConfig()
 SEED = 7

@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from data.registry import DATASETS, DataError
 from informer.config import RunConfig, Value
-from informer.rundir import RunDir, Success
+from informer.records import Success
+from informer.rundir import RunDir
 from informer.train import main
 from informer.training import train
 from tests.informer.conftest import interrupt_in_epoch

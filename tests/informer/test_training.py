@@ -23,7 +23,8 @@ from informer.config import ConfigError, RunConfig, Value, fields
 from informer.devices import DeviceError, choose_device, limit_memory, uses_bfloat16
 from informer.metrics import Errors
 from informer.model import Informer
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from informer.schedule import learning_rate
 from informer.training import train
 from tests.informer.conftest import figures, interrupt_in_epoch

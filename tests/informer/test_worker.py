@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from informer.config import RunConfig
-from informer.rundir import Epoch, Failure, Progress, RunDir, Success
+from informer.records import Epoch, Failure, Progress, Success
+from informer.rundir import RunDir
 from tests.informer.conftest import figures
 
 PROJECT = Path(__file__).resolve().parents[2]

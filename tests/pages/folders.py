@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from informer.rundir import (
+from informer.records import (
     ColumnForecast,
     Details,
     Environment,
     Forecasts,
     PartErrors,
-    RunDir,
     UsedData,
     WindowForecast,
 )
+from informer.rundir import RunDir
 from nas_engine.workspace import Workspace
 
 COLUMNS = ("HUFL", "OT <b>", "LULL")

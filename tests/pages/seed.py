@@ -9,7 +9,7 @@ import time
 from typing import Literal
 
 from informer.config import Value, from_flat
-from informer.rundir import Epoch, Failure, Progress, Success
+from informer.records import Epoch, Failure, Progress, Success
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, send
 from nas_engine.evaluator import Verdict, decide
 from nas_engine.proposals import Proposal, Source

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, Request, WebSocketRoute, expect
 
-from informer.rundir import Epoch
+from informer.records import Epoch
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.store import trainings
 from nas_engine.store.reader import reading

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from informer.config import SEEDS, Value
-from informer.rundir import Details, PartErrors, Success
+from informer.records import Details, PartErrors, Success
 from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import BaselineRow, EpochRow

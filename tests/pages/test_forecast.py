@@ -15,7 +15,7 @@ import pytest
 from data.registry import DATASETS
 from informer.config import Value, from_flat
 from informer.hindcast import Facts, carry_out, write_status
-from informer.rundir import Failure, Success
+from informer.records import Failure, Success
 from informer.training import train
 from nas_engine import hindcasts
 from nas_engine.hindcasts import Hindcast, Wanted, Working

@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.importance import PedAnovaImportanceEvaluator
 
-from informer.rundir import Success
+from informer.records import Success
 from pages._parts.analysis.importance import (
     MOST_BARS,
     importance,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from informer.rundir import Success
+from informer.records import Success
 from nas_engine.search import SearchSpec
 from nas_engine.store import trainings
 from nas_engine.store.rows import TrainingRow

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from informer.config import RunConfig, TrainingConfig, Value
 from informer.files import replace_text
-from informer.rundir import Epoch, Failure, Success
+from informer.records import Epoch, Failure, Success
 from informer.schedule import learning_rate
 
 Grid = Mapping[str, tuple[Value, ...]]

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 
 from informer.config import PRESETS, RunConfig, Value, problems
-from informer.rundir import Record, Success
+from informer.records import Record, Success
 from tests.recorded.rows import (
     CURVES,
     ERRORS,

@@ -168,7 +168,7 @@ def m006_slots(db: Database) -> None:
 def m011_data(db: Database) -> None:
     """Say which data a search and each training saw, and where a search was imported from.
 
-    `data` is the JSON of an `informer.rundir.UsedData`; '' where it is not known. `origin` is a
+    `data` is the JSON of an `informer.records.UsedData`; '' where it is not known. `origin` is a
     sentence; '' for a search of this workspace.
     """
     for statement in (
