@@ -279,7 +279,7 @@ def shared(folder: Path) -> Iterator[tuple[Dashboard, Tab, Tab]]:
 
     workspace, secrets = Workspace(folder / "shared" / "nas.db"), folder / "secrets.toml"
     search_id = seed.eventful(workspace)
-    describe(workspace, search_id, Describe(edition=0, name=CANARY))
+    assert describe(workspace, search_id, Describe(edition=1, name=CANARY)).ok
     environment = {
         "STREAMLIT_SECRETS_FILES": str(secrets),
         "NAS_OPERATORS": "ada@lab.example",
@@ -370,7 +370,7 @@ OTHERS = ("review", "steer", "ask", "overview", "start", "trial")
 def test_a_viewer_who_presses_every_button_writes_nothing(page: str, shared: Shared) -> None:
     """Also those that the front end would not let anybody press."""
     dashboard, viewer, _ = shared
-    before, query, pressed = counts(dashboard.workspace), "search=1&trial=1", 0
+    before, query, pressed = counts(dashboard.workspace), "search=1&trial=1.1", 0
     with viewer.open(page, query):
         assert CANARY in viewer.words() or page == "start", "a viewer sees everything"
         for button in viewer.buttons().values():
