@@ -10,7 +10,7 @@ SHARED_DATA := $(wildcard $(CURDIR)/../shared/data/ETT)
 TEST_ENV := NAS_DATA_DIRS="$(SHARED_DATA):$(NAS_DATA_DIRS)"
 RESULTS := results/tests
 
-.PHONY: help run test check unit browser long fuzz marks bench bench-full screenshots clean
+.PHONY: help run test check unit browser long fuzz marks bench bench-full screenshots audit clean
 
 help:
 	@echo "make run    serve the dashboard on http://127.0.0.1:$(PORT)"
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz   what comes from outside: many examples, then each of five fuzzers for MINUTES=10"
 	@echo "make bench  a short form of all benchmarks, in about a quarter of an hour, and a table of their marks"
 	@echo "make bench-full    their long forms, in some hours (INFORMER2020=DIR: a checkout of Informer2020)"
+	@echo "make audit  look the pinned releases up in PyPI's database of known holes (needs a network)"
 	@echo "make screenshots   a picture of every page, light and dark, from a real search"
 	@echo "make clean  remove the environment and caches (never the workspace)"
 
@@ -68,8 +69,17 @@ bench-full: .venv/.test
 screenshots: .venv/.test
 	$(TEST_ENV) $(BIN)/python -m tests.screenshots screenshots
 
+# pip-audit brings two dozen packages that nothing else needs: it has an environment of its own.
+audit: .venv-audit/.done
+	.venv-audit/bin/python -m tests.audit
+
+.venv-audit/.done: requirements-audit.txt
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check -r requirements-audit.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache static screenshots
+	rm -rf .venv .venv-audit .hypothesis .mypy_cache .pytest_cache .ruff_cache static screenshots
 
 .venv/.run: requirements.txt constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \

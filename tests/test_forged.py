@@ -22,6 +22,11 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 from pydantic import ValidationError
 
+from data.choices import Choices
+from data.intake import read_bytes
+from data.own import add, own_folder
+from data.registry import DATASETS
+from data.synthetic import generate
 from informer.checkpoint import CheckpointError, load
 from informer.files import digest_of, is_intact
 from nas_engine import graph
@@ -157,6 +162,28 @@ def test_checkpoints_are_read_strictly_whenever_langgraph_was_loaded(workspace: 
     assert os.environ["LANGGRAPH_STRICT_MSGPACK"] == "true"
     assert isinstance(serde, graph.Inert) and serde._allowed_msgpack_modules is None
     assert isinstance(serde.with_msgpack_allowlist([("os", "system")]), graph.Inert)
+
+
+# -- names ----------------------------------------------------------------------------------------
+
+LABELS = (
+    *("../x.csv", "../../../../etc/passwd", "/etc/passwd", "..", ".", "", "a/b.csv", "~/x.csv"),
+    *("C:\\x.csv", "\\\\host\\share\\x.csv", "CON", "NUL.csv", "x.csv\x00.txt", "x\n.csv", "-rf"),
+    *("x" * 300, "\u202efdp.csv", "\uff0e\uff0e\u2215x", "%2e%2e%2fx", "$(id).csv", "`id`", "|id"),
+    *("file:///etc/passwd", "http://198.51.100.7/x.csv", "=cmd|' /C calc'!A0", "<img src=x>"),
+)
+
+
+@pytest.mark.parametrize("label", LABELS, ids=ascii)
+def test_the_name_of_a_file_is_a_label_and_leads_nowhere(label: str, tmp_path: Path) -> None:
+    rows = generate(DATASETS["synthetic"]).iloc[:300]
+    table = read_bytes(rows.to_csv().encode())
+    before = {path for path in tmp_path.rglob("*")}
+    added = add("mine", table, label, Choices(date="date", frequency="h"))
+    made = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    folder = own_folder().resolve() / "mine"
+    assert len(made) == 2 and all(path.resolve().parent == folder for path in made)
+    assert added.name == "mine"
 
 
 # -- weights and replies --------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import ipaddress
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 from langchain_core.messages import BaseMessage
@@ -86,6 +88,15 @@ def stream(
         raise
 
 
+def is_this_machine(address: str) -> bool:
+    """Tell whether an address names this machine: localhost, or one of its loopback numbers."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 @functools.cache
 def certificates() -> ssl.SSLContext:
     """Return whom to trust, read once: it takes 50 ms, as much as all else of a request."""
@@ -103,7 +114,9 @@ async def _post(
     # ChatOpenAI makes the request; the response is read from its bytes. The parser of
     # langchain-openai 1.7 keeps the last of two equal keys, takes NaN for a number, reads empty
     # arguments as {} and raises five kinds of error of its own on bodies that it does not know.
-    async with _Recorder(timeout=None, verify=certificates()) as client:
+    # A proxy of the environment leads to other machines; this one is asked directly.
+    proxied = not is_this_machine(role.base_url)
+    async with _Recorder(timeout=None, verify=certificates(), trust_env=proxied) as client:
         client.streaming = listen is not None
         model = ChatOpenAI(
             model=role.model,

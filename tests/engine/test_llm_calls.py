@@ -18,6 +18,7 @@ from nas_engine.llm import LanguageModel, NoAnswer
 from nas_engine.planners.base import AccessDenied
 from nas_engine.search import Limits, SearchSpec
 from nas_engine.service.cost import Booking, reported, settle, worst_case
+from nas_engine.service.http import is_this_machine
 from nas_engine.service.patience import FIRST_PAUSE, LONGEST_PAUSE, Patience
 from nas_engine.service.redaction import Redaction
 from nas_engine.settings import Settings, SettingsError, load_settings
@@ -425,6 +426,13 @@ def test_empty_settings_mean_the_common_ones(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_openrouter_is_taken_for_openrouter() -> None:
     for url in ("https://openrouter.ai.evil.example/v1", "http://host/openrouter.ai"):
         assert not Settings(openai_base_url=url).role("planner").is_openrouter
+
+
+def test_a_model_on_this_machine_is_asked_without_a_proxy() -> None:
+    for host in ("127.0.0.1:8080", "127.8.9.1", "localhost", "me.localhost", "[::1]:8080"):
+        assert is_this_machine(f"http://{host}/v1"), host
+    for host in ("openrouter.ai", "10.0.0.1", "127.0.0.1.evil.example", "localhost.evil.example"):
+        assert not is_this_machine(f"https://{host}/v1"), host
 
 
 def test_a_placeholder_for_a_key_is_no_secret() -> None:

@@ -126,6 +126,25 @@ def test_the_seed_is_never_the_planners_to_choose() -> None:
     assert "same for all trials" in refused({"training.seed": 1}, spec=narrowed)[0]
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("training.seed", "training.epochs", "training.patience", "training.device"),
+        *("training.steps_per_epoch", "data.dataset", "data.features", "data.target"),
+        *("data.pred_len", "data.drop_last", "data.split", "data.splits", "data.test", "data.path"),
+        *("data.root", "data.scale", "data.rows", "training.timeout", "training.checkpoints"),
+        *("training.output", "training.criterion", "metric", "objective", "objectives", "val_mse"),
+        *("limits.usd", "limits.trial_minutes", "limits.hours", "limits.memory_mb", "max_trials"),
+        *("rules.seeds", "rules.accept_above", "timing.threads", "at_most.parameters", "planner"),
+        *("mode", "slots", "backend", "backend.address", "space", "guidance", "lessons", "NAS_DB"),
+    ],
+)
+@pytest.mark.parametrize("value", [1, 10**6, "test", "/etc/passwd"])
+def test_what_is_no_choice_of_a_planner_is_refused_with_its_name(path: str, value: Any) -> None:
+    (sentence,) = refused({path: value})
+    assert path in sentence and len(sentence) < 400
+
+
 def test_a_pinned_setting_is_refused_with_its_value() -> None:
     spec = SearchSpec(space={"model.d_model": Narrowing(values=(64,))})
     assert refused({"model.d_model": 32}, spec=spec) == [
