@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.choices import Choices, Decimal
 from data.finding import Finding, option, shown
 from data.limits import require_room
-from data.table import Cells, Floats, Markers, Odd, Table, parsed
+from data.table import Cells, Floats, Markers, Odd, Table, bounded, parsed
 
 LONGEST_NAME = 200
 """Characters of the name of a column; it is shown, stored and told to language models."""
@@ -89,9 +89,10 @@ class _Column:
         """Take the next cells, which stand below `before` rows."""
         self.keep = False
         numbers, marked = missing.blanked(numbers)
-        self.numbers.append(numbers)
+        finite, beyond = bounded(numbers)
+        self.numbers.append(finite)
         self.marked += marked
-        if len(rows := np.flatnonzero(np.isinf(numbers))):
+        if len(rows := np.flatnonzero(beyond)):
             found = Odd(int(rows[0]), str(numbers[rows[0]]), len(rows))
             self.infinite = _joined(self.infinite, found, before)
 

@@ -212,17 +212,19 @@ def _about_cells(
         elif not filled and cells.infinite is None:
             kinds[name] = "empty"
         if cells.infinite is not None:
-            found.append(
-                Finding(
-                    "error",
-                    f"{table.place(cells.infinite.row).capitalize()} has "
-                    f"{shown(cells.infinite.text)} in column {shown(name)}, which is infinite "
-                    f"({_count(cells.infinite.count, 'such cell')}); mend the file, or leave the "
-                    "column out.",
-                    (option("--drop", name),),
-                )
-            )
+            found.append(_infinite(table, name, cells.infinite))
     return kinds, found
+
+
+def _infinite(table: Table, name: str, beyond: Odd) -> Finding:
+    finite = np.isfinite(float(beyond.text.replace(",", ".")))
+    return Finding(
+        "error",
+        f"{table.place(beyond.row).capitalize()} has {shown(beyond.text)} in column {shown(name)}, "
+        f"which is {'larger than models can compute with' if finite else 'infinite'} "
+        f"({_count(beyond.count, 'such cell')}); mend the file, or leave the column out.",
+        (option("--drop", name),),
+    )
 
 
 _COMMA = re.compile(r"[+-]?\d+,\d+")

@@ -19,6 +19,9 @@ Floats = NDArray[np.float64]
 MISSING = ("", "na", "n/a", "nan", "null", "none", "<na>")
 """Cells that stand for no value, in any case of letters."""
 
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest number that models can compute with; what is larger counts as infinite."""
+
 _NUMBER = {
     sign: rf"^[+-]?(\d+\{sign}?\d*|\{sign}\d+)([eE][+-]?\d+)?$|(?i)^[+-]?inf(inity)?$"
     for sign in ".,"
@@ -152,7 +155,16 @@ def parsed(
     neither = ~(pc.or_(pc.or_(blank, marked), written).to_numpy().astype(bool))
     worded = int((marked.to_numpy().astype(bool) & np.isnan(numbers)).sum())
     numbers, of_value = missing.blanked(numbers)
-    return numbers, _odd(neither, texts), _odd(np.isinf(numbers), texts), worded + of_value
+    numbers, beyond = bounded(numbers)
+    return numbers, _odd(neither, texts), _odd(beyond, texts), worded + of_value
+
+
+def bounded(numbers: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return numbers (T,), infinite where they are beyond `LARGEST`, and where that is, (T,)."""
+    beyond: NDArray[np.bool_] = np.abs(numbers) > LARGEST
+    if not beyond.any():
+        return numbers, beyond
+    return np.where(beyond, np.copysign(np.inf, numbers), numbers), beyond
 
 
 def _odd(where: NDArray[np.bool_], texts: pa.ChunkedArray) -> Odd | None:

@@ -14,6 +14,7 @@ what the edits left. Three more paths begin with
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import json
@@ -23,33 +24,26 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.registry import DATASETS
-from data.splits import Scaler
 from informer.bundle import Bundle, BundleError
 from informer.bundle_format import (
     FILES,
-    DataFacts,
     Manifest,
-    Mean,
-    Metrics,
-    Scale,
-    SeedErrors,
-    _published_choices,
 )
-from informer.config import RunConfig
 from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import import_search
 from nas_engine.workspace import Workspace
 from tests.engine.exchanged import all_rows, exported, members, packed, read_all
+from tests.fuzz.mutation import changed as changed_value
 from tests.fuzz.mutation import changed_json
 from tests.fuzz.scratch import scratch
+from tests.fuzz.sound_bundle import bundle
 from tests.pages import seed
 from tests.pages.folders import leave_folder
 
@@ -135,7 +129,7 @@ def _tree(folder: Path) -> set[Path]:
 
 def _file(edits: list[Any]) -> bytes:
     """Return the file of the search as edits leave it."""
-    document: Doc = {name: _plain(name, content) for name, content in place().parts.items()}
+    document = copy.deepcopy(_document())
     for edit in edits:
         if _begins(edit, "search"):
             _apply(document, edit[0][1:], edit[1:])
@@ -238,7 +232,7 @@ def _apply(document: Any, path: list[Any], value: list[Any]) -> Any:
 
 
 def _read_bundle(edits: list[Any]) -> str:
-    document = json.loads(_bundle())
+    document = json.loads(bundle())
     for edit in edits:
         _apply(document, edit[0][1:], edit[1:])
     contents = {str(name): _content(part) for name, part in document.items()}
@@ -251,86 +245,16 @@ def _read_bundle(edits: list[Any]) -> str:
         manifest = Manifest.of("2026-01-01T00:00:00Z", None, contents).text().encode()
         (folder / "manifest.json").write_bytes(told or manifest)
         try:
-            bundle = Bundle.read(folder)
+            found = Bundle.read(folder)
         except BundleError as error:
             require_sentences([str(error)])
             return "refused"
-        assert bundle.roles.inputs and bundle.dataset.season >= 1 and bundle.choices
-        assert (
-            np.isfinite(bundle.scaler.scale).all() and np.isfinite(bundle.known_scaler.scale).all()
-        )
-        assert bundle.config.flat() and bundle.metrics.weights
+        assert found.roles.inputs and found.dataset.season >= 1 and found.choices
+        assert np.isfinite(found.scaler.scale).all() and np.isfinite(found.known_scaler.scale).all()
+        assert found.config.flat() and found.metrics.weights
         return "read"
     finally:
         shutil.rmtree(folder)
-
-
-@functools.cache
-def _bundle() -> str:
-    """Return the files of a sound bundle as JSON, the manifest, which follows them, left out."""
-    dataset = DATASETS["synthetic"]
-    config = RunConfig().with_changes({"data.dataset": "synthetic", "data.pred_len": 24})
-    scale = Scale.of(Scaler(np.zeros(len(dataset.columns)), np.ones(len(dataset.columns))))
-    facts = DataFacts(
-        name=dataset.name,
-        description=dataset.description,
-        columns=dataset.columns,
-        past_only=dataset.past_only,
-        known_future=dataset.known_future,
-        target=dataset.target,
-        frequency=dataset.frequency,
-        season=dataset.season,
-        split_rows=dataset.split_rows,
-        origin="generated",
-        url=None,
-        sha256="",
-        generated=None,
-        source="",
-        licence="",
-        citation="",
-        scaling=dataset.scaling,
-        scaler=scale,
-        known_scaler=Scale.of(Scaler(np.zeros(0), np.ones(0))),
-        choices=_published_choices(dataset),
-    )
-    errors = SeedErrors(
-        seed=1,
-        val_mse=0.4,
-        val_mae=0.4,
-        test_mse=0.3,
-        test_mae=0.3,
-        best_epoch=2,
-        epochs=3,
-        seconds=9.0,
-        device="cpu",
-    )
-    mean = Mean(mean=0.4, spread=None)
-    metrics = Metrics(
-        search="A search",
-        trial=3,
-        trials_looked_at=5,
-        seeds=(errors,),
-        weights_seed=1,
-        val_mse=mean,
-        val_mae=mean,
-        test_mse=mean,
-        test_mae=mean,
-        windows="all windows",
-        baselines=(),
-        noise=None,
-        verdict=None,
-        parameters=100,
-    )
-    texts = {
-        "README.md": "# A model",
-        "config.json": config.model_dump_json(),
-        "data.json": facts.model_dump_json(),
-        "metrics.json": metrics.model_dump_json(),
-        "exchange.md": "# Transcript",
-        "model.safetensors": "weights",
-        "predict.py": "print()",
-    }
-    return json.dumps(texts)
 
 
 def require_sentences(sentences: list[str]) -> None:
@@ -392,8 +316,39 @@ WORDS = (
 
 
 def changed(data: bytes, draw: random.Random) -> bytes:
-    """Return edits that differ in something."""
-    return changed_json(data, draw, WORDS)
+    """Return edits that differ in something; as a rule one more changes what is there."""
+    if draw.random() < 0.4:
+        return changed_json(data, draw, WORDS)
+    try:
+        before = json.loads(data)
+    except (ValueError, RecursionError):
+        before = []
+    listed = before[:4] if isinstance(before, list) else []
+    if listed and draw.random() < 0.5:
+        del listed[draw.randrange(len(listed))]
+    return json.dumps([*listed, _edit(draw)]).encode("utf-8", "surrogatepass")
+
+
+def _edit(draw: random.Random) -> list[Any]:
+    """Return an edit of something that the sound search or bundle has."""
+    whole = draw.choice(("search", "search", "bundle"))
+    node: Any = json.loads(bundle()) if whole == "bundle" else _document()
+    path: list[Any] = [whole]
+    while len(path) < 2 or draw.random() < 0.9:
+        if isinstance(node, str) and node[:1] in ("{", "["):
+            with suppress(ValueError):  # a text that only begins like JSON
+                node = json.loads(node)
+        if not isinstance(node, dict | list) or not node:
+            break
+        step = draw.choice(list(node)) if isinstance(node, dict) else draw.randrange(len(node))
+        path.append(step)
+        node = node[step]
+    return [path] if draw.random() < 0.1 else [path, changed_value(node, draw, WORDS)]
+
+
+@functools.cache
+def _document() -> Doc:
+    return {name: _plain(name, content) for name, content in place().parts.items()}
 
 
 if __name__ == "__main__":

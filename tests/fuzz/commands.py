@@ -44,6 +44,7 @@ from nas_engine.trainers.base import Trainer
 from nas_engine.workspace import Workspace
 from tests.engine.exchanged import Lines, dump, read_all
 from tests.fakes.trainer import FakeTrainer
+from tests.fuzz.mutation import changed as changed_value
 from tests.fuzz.mutation import changed_json
 from tests.fuzz.scratch import scratch
 from tests.pages import seed
@@ -188,6 +189,9 @@ GIVEN = (
     Enqueue(parent=0, changes={"model.d_model": 128, "model.n_heads": 8}, expected=(0.0, 0.1)),
     *(OnTrial(kind=kind, number=1) for kind in ("stop_trial", "skip", "retry")),
     *(OnTrial(kind=kind, number=2) for kind in ("another_seed", "to_front")),
+    *(Decide(proposal_id=9, version=1, decision=kind) for kind in ("approved", "rejected")),
+    Decide(proposal_id=9, version=1, decision="edited", changes={"model.dropout": 0.25}),
+    AskAgain(proposal_id=9, version=1, hint="Smaller."),
     Guide(words="Keep d_model below 128, and dropout above 0.1. Think of seasons."),
     Lift(steering_id=1),
     Ask(question="Why is trial 2 better?"),
@@ -209,12 +213,6 @@ def seeds() -> Iterator[bytes]:
             OnTrial(kind="retry", number=number).model_dump(),
         ]
         yield json.dumps(listed).encode()
-    edited = {"model.dropout": 0.25}
-    yield (
-        Decide(proposal_id=9, version=1, decision="edited", changes=edited)
-        .model_dump_json()
-        .encode()
-    )
     row = {"search_id": None, "payload": GIVEN[4].model_dump_json(), "author": "you"}
     yield json.dumps([{"row": row}]).encode()
 
@@ -255,8 +253,22 @@ WORDS = (
 
 
 def changed(data: bytes, draw: random.Random) -> bytes:
-    """Return rows that differ in something."""
-    return changed_json(data, draw, WORDS)
+    """Return rows that differ in something; more often than not, a sound command is among them."""
+    if draw.random() < 0.4:
+        return changed_json(data, draw, WORDS)
+    command = json.loads(draw.choice(GIVEN).model_dump_json())
+    for name in ("number", "proposal_id", "parent", "steering_id", "turn_id"):
+        if name in command and draw.random() < 0.7:
+            command[name] = draw.randrange(14)
+    if draw.random() < 0.5:
+        command = changed_value(command, draw, WORDS)
+    try:
+        before = json.loads(data)
+    except (ValueError, RecursionError):
+        before = []
+    listed = before[:4] if isinstance(before, list) else [before]
+    listed.insert(draw.randrange(len(listed) + 1), command)
+    return json.dumps(listed).encode()
 
 
 if __name__ == "__main__":

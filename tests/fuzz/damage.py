@@ -187,6 +187,7 @@ OPERATORS: dict[str, Operator] = {
     "infinity": _becomes("inf", "infinite"),
     "minus infinity": _becomes("-Infinity", "infinite"),
     "a number too large": _becomes("1e999", "infinite"),
+    "a number that models cannot hold": _becomes("1e39", "larger than models can compute with"),
     "an empty cell": _empty(""),
     "a cell that says NA": _empty("NA"),
     "a cell that says NaN": _empty("NaN"),

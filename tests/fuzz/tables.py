@@ -19,6 +19,7 @@ from data.choices import Choices
 from data.intake import read_bytes, reading
 from data.quality import Report, choose, inspect
 from data.registry import DataError
+from data.splits import Scaler
 from tests.data.bad_files import CASES
 from tests.data.files import csv, mine, table
 from tests.fuzz.mutation import changed_json, changed_lines
@@ -75,6 +76,8 @@ def require_series(report: Report, choices: Choices) -> None:
     assert np.isfinite(frame.to_numpy()).all()
     assert frame.index.is_monotonic_increasing and frame.index.is_unique
     assert sum(report.split_rows) == len(frame) or choices.validate_from
+    scaler = Scaler.fit(frame.to_numpy()[: report.split_rows[0]], choices.scaling)
+    assert np.isfinite(scaler.centre).all() and np.isfinite(scaler.scale).all()
     dataset = own.draft(report, choices, "file.csv", seq_len=SEQ_LEN, pred_len=PRED_LEN)
     assert dataset.columns == tuple(frame.columns) and dataset.season >= 1
 
