@@ -35,7 +35,8 @@ from tests.chaos.service import charged, service
 
 USD = 1.0
 NOBODY = "http://127.0.0.1:9/v1"
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 120.0
+"""Without any progress, after which a search counts as hung."""
 ORPHAN_SECONDS = 5.0
 
 
@@ -252,13 +253,15 @@ class History:
 
     def _finish(self) -> Iterator[str]:
         """Leave the search alone, but for approving what waits, and see it end."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        seen, deadline = None, time.monotonic() + PATIENCE_SECONDS
         while (state := self._state()) is None or state.search.state != "completed":
             self.start(sound=True)
+            if (now := state and [(t.state, t.epoch, t.step) for t in state.trials]) != seen:
+                seen, deadline = now, time.monotonic() + PATIENCE_SECONDS
             for trial in state.trials if state else []:
                 if trial.state == "proposed" and not trial.asked_again:
-                    seen = {"proposal_id": trial.proposal_id, "version": trial.version}
-                    send(self.workspace, Decide(**seen, decision="approved", comment=""), 1)
+                    shown = {"proposal_id": trial.proposal_id, "version": trial.version}
+                    send(self.workspace, Decide(**shown, decision="approved", comment=""), 1)
             if time.monotonic() > deadline:
                 yield f"it does not end: {state and (state.search.state, state.search.reason)}"
                 return

@@ -46,7 +46,7 @@ def functions(file: str) -> dict[str, bool]:
     marks = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Assign)]
     all_long = any(mark.startswith("pytestmark") and "mark.long" in mark for mark in marks)
     return {
-        node.name: all_long or any("mark.long" in ast.unparse(d) for d in node.decorator_list)
+        node.name: all_long or "pytest.mark.long" in map(ast.unparse, node.decorator_list)
         for node in tree.body
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
