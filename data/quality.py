@@ -457,6 +457,8 @@ def _constant(values: Floats) -> NDArray[np.bool_]:
     found = np.zeros(values.shape[1], bool)
     for at, column in enumerate(values.T):
         low, high = np.fmin.reduce(column), np.fmax.reduce(column)
+        if np.isinf([low, high]).any():  # which is told of its cells
+            continue
         largest = max(abs(low), abs(high))
         # The deviation is at least this: half the range, divided among all rows.
         if not (high - low) / np.sqrt(2 * len(column)) > largest * 1e-15 * len(column):
