@@ -181,7 +181,7 @@ def choose_trial(title: str) -> tuple[int, int]:
 
     It is the address's, else the incumbent or the newest of the search last seen.
     """
-    with searched() as reader:
+    with searched(title) as reader:
         searches = {row.id: row for row in reader.searches()}
         labels = search_labels(reader, searches.values())
         search, number, fault = _asked(searches)

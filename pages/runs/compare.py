@@ -87,7 +87,7 @@ def _word(label: str) -> str:
     return label.lower().replace("-", "")
 
 
-with searched() as reader:
+with searched("Compare") as reader:
     head = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     )

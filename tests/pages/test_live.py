@@ -16,6 +16,7 @@ from nas_engine.standing import (
     Budget,
     budgets,
     ends_first,
+    hours_text,
     run_seconds_left,
     run_share,
     search_seconds_left,
@@ -454,6 +455,9 @@ def test_the_time_left_of_a_search_is_shared_by_its_slots(workspace: Workspace) 
     assert whole is not None and half == whole / 2
     assert search_seconds_left(search_row(finished=1, state="stopped"), mean) is None
     assert search_seconds_left(search_row(), None) is None
+    two_minutes = search_row(finished=1, spec={"limits": {"hours": 2 / 60}}, active_seconds=90.0)
+    assert search_seconds_left(two_minutes, 1000.0) == pytest.approx(30.0)
+    assert hours_text(2 / 60) == "2 minutes" and hours_text(1.0) == "1 hour"
 
 
 def test_what_a_worker_takes_of_the_machine_is_told_as_far_as_it_is_measured() -> None:

@@ -1,0 +1,93 @@
+"""A first search: what fits into a few minutes, and the two-minute one on built-in data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from informer.config import Value, from_flat
+from informer.cost import steps_per_epoch
+from informer.estimate import step_seconds, training_seconds
+from nas_engine.machine import default_slots, gpus
+from nas_engine.search import Limits, PlannerName, SearchSpec
+from pages._parts.text import seconds_text
+
+TRY_HOURS = 2 / 60
+BUDGETS: Mapping[float, tuple[str, int]] = MappingProxyType(
+    {
+        TRY_HOURS: ("2 minutes", 50),
+        15 / 60: ("15 minutes", 100),
+        1.0: ("1 hour", 300),
+        8.0: ("8 hours", 1000),
+    }
+)
+"""Hours that a first search may run, with their name and the trials that they may have."""
+
+TRAININGS = 12
+"""Trainings of the starting configuration that should fit: a few to compare, and the noise."""
+EPOCHS, LEAST_STEPS = 3, 20
+"""A shortened training: its epochs, and the steps that each has at least."""
+FEWEST = 5
+"""Trials below which a search has hardly compared anything."""
+
+
+def sized(spec: SearchSpec) -> SearchSpec:
+    """Return a search whose trainings are so short that `TRAININGS` of them fit into its hours.
+
+    By the estimate for CPU cores; trainings that fit as they are stay whole. Slots are those that
+    suit this machine. Raises ConfigError where the task is not valid.
+    """
+    config = spec.base()
+    slots = default_slots(config)
+    spec = spec.model_copy(update={"slots": slots})
+    each = available(spec) / TRAININGS
+    if training_seconds(config) <= each:
+        return spec
+    shortest = {"training.epochs": EPOCHS, "training.steps_per_epoch": LEAST_STEPS}
+    short = from_flat({**config.flat(), **shortest})
+    room = max(0.0, each - training_seconds(short)) / (EPOCHS * step_seconds(short))
+    steps = min(LEAST_STEPS + int(room), steps_per_epoch(config))
+    shortest["training.steps_per_epoch"] = steps
+    settings: dict[str, Value] = {**spec.settings, **shortest}
+    return spec.model_copy(update={"settings": settings})
+
+
+def two_minutes(planner: PlannerName) -> SearchSpec:
+    """Return the search of two minutes on the data set that is generated."""
+    hours, (_, trials) = TRY_HOURS, BUDGETS[TRY_HOURS]
+    settings: dict[str, Value] = {
+        "data.dataset": "synthetic",
+        "data.seq_len": 48,
+        "data.label_len": 24,
+    }
+    return sized(
+        SearchSpec(
+            settings=settings, planner=planner, max_trials=trials, limits=Limits(hours=hours)
+        )
+    )
+
+
+def available(spec: SearchSpec) -> float:
+    """Return the seconds of training that the hours of a search have, over all its slots."""
+    return 3600 * (spec.limits.hours or 0.0) * spec.slots
+
+
+def trials_expected(spec: SearchSpec) -> int:
+    """Return about how many trials fit into the hours of a search: the noise takes some trainings.
+
+    Trials are taken to be as long as the first, which most changes of it are or are below.
+    """
+    trainings = available(spec) / training_seconds(spec.base())
+    return max(0, min(spec.max_trials, int(trainings) - (spec.rules.seeds - 1)))
+
+
+def estimate_text(spec: SearchSpec) -> str:
+    """Return how long a training takes and how many trials fit, in a sentence."""
+    config = spec.base()
+    training = config.training
+    steps = f"{steps_per_epoch(config):,} steps each"
+    on = "On a GPU more." if gpus() else "By estimate, for an idle machine."
+    return (
+        f"About {trials_expected(spec)} trials of {seconds_text(training_seconds(config))} "
+        f"({training.epochs} epochs, {steps}), {spec.slots} at once. {on}"
+    )
