@@ -32,6 +32,8 @@ HINDSIGHT = "pages/agent/hindsight.py"
 TRY_IT = "Try it: two minutes on built-in data"
 """The way to a first search that Overview offers."""
 
+NO_TRIAL = "No trial of this search has begun yet. Live shows what it waits for."
+
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""
 
@@ -81,6 +83,17 @@ def show_ways_to_start() -> None:
         (START, "Start with all settings", "tune"),
     ):
         st.page_link(page, label=label, icon=f":material/{icon}:")
+
+
+def nothing_yet(why: str, search_id: int) -> None:
+    """Say why there is nothing to see, and where there is."""
+    st.info(why)
+    st.page_link(
+        LIVE,
+        label="Watch the search",
+        icon=":material/arrow_forward:",
+        query_params={"search": str(search_id)},
+    )
 
 
 def choose_search(title: str) -> SearchRow:

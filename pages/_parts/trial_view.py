@@ -23,7 +23,7 @@ from nas_engine.store.reader import (
 )
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
-from pages._parts.opening import search_labels, searched, settings
+from pages._parts.opening import NO_TRIAL, nothing_yet, search_labels, searched, settings
 from pages._parts.selection import reference_of, trial_of
 from pages._parts.text import plain, readable
 
@@ -194,7 +194,7 @@ def choose_trial(title: str) -> tuple[int, int]:
         st.stop()
     st.session_state["chosen-search"] = search.id
     if number is None:
-        st.info("No trial of this search has begun yet.")
+        nothing_yet(NO_TRIAL, search.id)
         st.stop()
     st.query_params.from_dict({"trial": f"{search.id}.{number}"})
     return search.id, number

@@ -76,7 +76,7 @@ def show_tabs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | 
             if chosen or show not in OF_CHOSEN:
                 show(reader, scope, chosen, reference)
             else:
-                st.info("Select rows in the table to compare their trials.")
+                st.info("Once rows of the table are selected, their trials are compared here.")
 
 
 def _keep_tab() -> None:
