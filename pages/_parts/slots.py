@@ -21,7 +21,11 @@ def progress_text(run: TrainingRow) -> str:
     head = f"▶ Trial {run.number} trains{how} · seed {run.seed}"
     if run.step is None or not run.steps:
         return f"{head} · loading data"
-    return f"{head} · epoch {run.epoch} of {run.epochs} · step {run.step} of {run.steps}"
+    at = f"{head} · epoch {run.epoch} of {run.epochs}"
+    if run.step < run.steps:
+        return f"{at} · step {run.step} of {run.steps}"
+    last = " or test" if run.epoch == run.epochs else ""
+    return f"{at} · all {run.steps} steps are done, now the validation{last} windows are forecast"
 
 
 def worker_text(run: TrainingRow) -> str:
