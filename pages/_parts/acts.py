@@ -26,6 +26,7 @@ class Act:
     icon: str
     states: tuple[str, ...]
     help: str
+    loses: str = ""  # what is asked about first
 
 
 ACTS: dict[Kind, Act] = {
@@ -34,6 +35,7 @@ ACTS: dict[Kind, Act] = {
         ":material/stop:",
         ("running", "stalled", "paused"),
         "Ends its training at once.",
+        "Its training ends at once, and its epochs are lost; Retry trains it again.",
     ),
     "skip": Act("Skip", ":material/skip_next:", ("queued",), "Takes it out of the queue."),
     "to_front": Act(
@@ -120,12 +122,19 @@ def act_buttons(trial: TrialRow, search_id: int, prefix: str, comment: str, answ
     """
     with st.container(horizontal=True):
         for kind, act in ACTS.items():
-            st.button(
-                act.label,
-                key=f"{prefix}-{kind.replace('_', '-')}",
-                icon=act.icon,
-                disabled=not possible(kind, trial),
-                help=f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
+            key, label, icon = f"{prefix}-{kind.replace('_', '-')}", act.label, act.icon
+            disabled, place = not possible(kind, trial), st.container(width="content")
+            told = f"{act.help} Possible for a trial that is {' or '.join(act.states)}."
+            if act.loses:  # so it takes a second press
+                place = st.popover(label, key=f"{key}-ask", icon=icon, disabled=disabled, help=told)
+                place.write(act.loses)
+                label, icon = f"Stop trial {trial.number}", ""
+            place.button(
+                label,
+                key=key,
+                icon=icon or None,
+                disabled=disabled,
+                help=told,
                 on_click=_act,
                 args=(kind, trial, search_id, comment, answer),
             )

@@ -14,6 +14,8 @@ from nas_engine.supervisor import Answer
 from pages._parts.opening import leave, settings, show_answer
 from pages._parts.text import plain
 
+REMOVED = "views-removed"  # page, name and address of the view that was removed last
+
 
 def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) -> None:
     """Draw a popover with the saved views of a page and its address to copy.
@@ -34,6 +36,7 @@ def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) 
                 "Save", icon=":material/bookmark_add:", on_click=_save, args=(page, query)
             )
         show_answer("views-answer")
+        _show_removed(page)
         for position, (name, saved) in enumerate(reader.views(page).items()):
             _show_view(position, page, script, name, saved)
 
@@ -47,8 +50,26 @@ def _show_view(position: int, page: str, script: str, name: str, saved: str) -> 
             key=f"views-remove-{position}",
             help=f"Forget the view {plain(name, 60)}",
             on_click=_remove if asked else _ask,
-            args=(page, name) if asked else (name,),
+            args=(page, name, saved) if asked else (name,),
         )
+
+
+def _show_removed(page: str) -> None:
+    """Let the view that was removed last in this visit be brought back."""
+    of_page, name, saved = st.session_state.get(REMOVED, ("", "", ""))
+    if of_page == page:
+        st.button(
+            f"Bring back {plain(name, 60)}",
+            key="views-back",
+            icon=":material/undo:",
+            on_click=_bring_back,
+            args=(page, name, saved),
+        )
+
+
+def _bring_back(page: str, name: str, saved: str) -> None:
+    del st.session_state[REMOVED]
+    _answer(lambda: save_view(settings().workspace, page, name, saved))
 
 
 def _base() -> str:
@@ -64,8 +85,9 @@ def _ask(name: str) -> None:
     st.session_state["views-asked"] = name
 
 
-def _remove(page: str, name: str) -> None:
+def _remove(page: str, name: str, saved: str) -> None:
     st.session_state.pop("views-asked", None)
+    st.session_state[REMOVED] = page, name, saved
     _answer(lambda: remove_view(settings().workspace, page, name))
 
 

@@ -249,7 +249,7 @@ def test_who_asked_what_is_listed_newest_first(open_page: Open, workspace: Works
         (2, {"Retry"}),
         (3, {"Retry"}),
         (4, {"Retry"}),
-        (5, {"Stop it"}),
+        (5, {"Stop trial 5"}),
         (7, {"Skip", "To the front"}),
     ],
 )
