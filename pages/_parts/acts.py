@@ -35,7 +35,7 @@ ACTS: dict[Kind, Act] = {
         ":material/stop:",
         ("running", "stalled", "paused"),
         "Ends its training at once.",
-        "Its training ends at once, and its epochs are lost; Retry trains it again.",
+        "Its training ends at once and has no result. Retry trains it again.",
     ),
     "skip": Act("Skip", ":material/skip_next:", ("queued",), "Takes it out of the queue."),
     "to_front": Act(
