@@ -13,6 +13,20 @@ from nas_engine.search import Limits, PlannerName, SearchSpec
 from pages._parts.text import seconds_text
 
 TRY_HOURS = 2 / 60
+TRY_SETTINGS: Mapping[str, Value] = MappingProxyType(
+    {
+        "data.dataset": "synthetic",
+        "data.seq_len": 48,
+        "data.label_len": 24,
+        "model.d_model": 32,
+        "model.d_ff": 64,
+        "model.e_layers": 1,
+        "training.optimizer_params.lr": 1e-3,
+    }
+)
+"""A small Informer, and a rate for a training of some hundred steps."""
+TRY_TRAININGS = 24
+"""So many should fit, as the machine may be busy or slow."""
 BUDGETS: Mapping[float, tuple[str, int]] = MappingProxyType(
     {
         TRY_HOURS: ("2 minutes", 50),
@@ -31,8 +45,8 @@ FEWEST = 5
 """Trials below which a search has hardly compared anything."""
 
 
-def sized(spec: SearchSpec) -> SearchSpec:
-    """Return a search whose trainings are so short that `TRAININGS` of them fit into its hours.
+def sized(spec: SearchSpec, trainings: int = TRAININGS) -> SearchSpec:
+    """Return a search whose trainings are so short that so many of them fit into its hours.
 
     By the estimate for CPU cores; trainings that fit as they are stay whole. Slots are those that
     suit this machine. Raises ConfigError where the task is not valid.
@@ -40,7 +54,7 @@ def sized(spec: SearchSpec) -> SearchSpec:
     config = spec.base()
     slots = default_slots(config)
     spec = spec.model_copy(update={"slots": slots})
-    each = available(spec) / TRAININGS
+    each = available(spec) / trainings
     if training_seconds(config) <= each:
         return spec
     shortest = {"training.epochs": EPOCHS, "training.steps_per_epoch": LEAST_STEPS}
@@ -54,17 +68,13 @@ def sized(spec: SearchSpec) -> SearchSpec:
 
 def two_minutes(planner: PlannerName) -> SearchSpec:
     """Return the search of two minutes on the data set that is generated."""
-    hours, (_, trials) = TRY_HOURS, BUDGETS[TRY_HOURS]
-    settings: dict[str, Value] = {
-        "data.dataset": "synthetic",
-        "data.seq_len": 48,
-        "data.label_len": 24,
-    }
-    return sized(
-        SearchSpec(
-            settings=settings, planner=planner, max_trials=trials, limits=Limits(hours=hours)
-        )
+    spec = SearchSpec(
+        settings=dict(TRY_SETTINGS),
+        planner=planner,
+        max_trials=BUDGETS[TRY_HOURS][1],
+        limits=Limits(hours=TRY_HOURS),
     )
+    return sized(spec, TRY_TRAININGS)
 
 
 def available(spec: SearchSpec) -> float:

@@ -329,9 +329,9 @@ def first_steps(spec: SearchSpec) -> list[tuple[str, str]]:
     """Return the data, the task and the budget of a search, a heading and a sentence each."""
     config = spec.base()
     facts = find(config.data.dataset)
-    asks = "" if spec.planner in ASKING else ", no key"
+    needs = "" if spec.planner in ASKING else ", and no key is needed"
     return [
-        ("1 Data", f"{plain(facts.description)}. Nothing is downloaded{asks}."),
+        ("1 Data", f"{plain(facts.description)}. Nothing is downloaded{needs}."),
         (
             "2 Task",
             f"All {len(facts.columns)} columns, {config.data.pred_len} steps ahead from the last "

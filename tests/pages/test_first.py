@@ -53,7 +53,7 @@ def test_one_press_starts_two_minutes_on_built_in_data(
 ) -> None:
     app = open_page("overview")
     assert not workspace.db.exists() and "There is no search yet." in words(app)
-    assert "Nothing is downloaded, no key." in words(app)
+    assert "Nothing is downloaded, and no key is needed." in words(app)
     engine.answer = Answer(True, "Search 1 has started.", 1)
     app.button(key="overview-try").click().run()
     spec = given(engine)
