@@ -44,6 +44,12 @@ if __name__ == "__main__":  # a session: Streamlit runs this file as its script
                     url_path="start",
                     help="Choose data, preset, budget and planner, and start a search.",
                 ),
+                st.Page(  # Overview leads there while there is no search yet
+                    "pages/search/first.py",
+                    title="First search",
+                    url_path="first",
+                    visibility="hidden",
+                ),
                 st.Page(
                     "pages/search/live.py",
                     title="Live",

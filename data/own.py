@@ -8,7 +8,9 @@ whole.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,15 +117,35 @@ def _require_as_recorded(table: Table, facts: Record) -> None:
 _LONGEST_WORDS = 1_000  # characters of a description, and 1,024ths of those of a record
 
 
-def remove(name: str) -> None:
-    """Remove a data set of the user's own, for good; raises DataError."""
+def remove(name: str) -> Path:
+    """Put a data set of the user's own aside and return where it lies; raises DataError."""
     actors.require(DataError)
     if name not in own_names():
         raise DataError(f"There is no data set {shown(name)} of your own that could be removed.")
+    aside = removed_folder() / str(time.time_ns()) / name
     try:
-        shutil.rmtree(own_folder() / name)
+        aside.parent.mkdir(mode=0o700, parents=True)
+        os.replace(own_folder() / name, aside)
     except OSError as error:
         raise DataError(f"{own_folder() / name} cannot be removed ({error.strerror}).") from None
+    return aside
+
+
+def bring_back(aside: Path) -> None:
+    """Make a data set known again that `remove` has put aside; raises DataError."""
+    actors.require(DataError)
+    place = own_folder() / aside.name
+    if place.exists():
+        raise DataError(f"There is another data set {shown(aside.name)} now; remove that first.")
+    try:
+        os.replace(aside, place)
+    except OSError as error:
+        raise DataError(f"{aside} cannot be brought back ({error.strerror}).") from None
+
+
+def removed_folder() -> Path:
+    """Return the folder of data sets that were removed; what is deleted there is gone."""
+    return own_folder().parent / "removed"
 
 
 def damaged() -> dict[str, str]:

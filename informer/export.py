@@ -1,9 +1,9 @@
 """Writes a bundle: `python -m informer.export`.
 
-Reads an `Order` from stdin as JSON, and prints a `Written` or a `Refused` in its last line. The
-weights are put to use once more before they are handed out: what they forecast must give the errors
-that the training has recorded. A bundle is written beside its place and renamed, so that there is a
-whole one or none.
+Reads an `Order` from stdin as JSON, and prints a `Written` or a `Refused` in its last line; lines
+before it say what is being done. The weights are put to use once more before they are handed out:
+what they forecast must give the errors that the training has recorded. A bundle is written beside
+its place and renamed, so that there is a whole one or none.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from informer.forecaster import Forecaster
     from informer.intervals import Intervals
     from informer.metrics import Errors
+
+STEP = "step: "
+"""How lines begin that say what is being done."""
 
 DRIFT = 0.01
 """Relative difference of a recorded error that another device or precision can explain."""
@@ -125,6 +128,7 @@ def export(order: Order) -> Written:
     source = series(data.dataset, data.features, data.target)
     _require_same_data(run, source)
     weights = _content(run.weights, FILES[WEIGHTS])
+    _tell("the weights forecast validation and test once more")
     device = torch.device("cpu") if result.device == "cpu" else devices.choose_device("auto")
     try:
         model = forecaster.forecaster(config, weights, device)
@@ -132,8 +136,10 @@ def export(order: Order) -> Written:
         raise ExportError(f"{run.weights} cannot be used: {error}.") from None
     intervals = _checked(model, config, source, result, device)
     facts = DataFacts.of(source)
+    _tell("the baselines are computed")
     metrics = _metrics(order, trained, config, baselines.compute(config))
     environment = run.read_environment()
+    _tell("the model is exported as a program, and tried")
     with tempfile.TemporaryDirectory() as scratch:
         content, said = program.exported(config, weights, source, Path(scratch))
         files = {
@@ -153,6 +159,10 @@ def export(order: Order) -> Written:
     _write(output, files, order.replace)
     size = sum(map(len, files.values()))
     return Written(weights_seed=config.training.seed, program=said, bytes=size)
+
+
+def _tell(step: str) -> None:
+    print(f"{STEP}{step}", flush=True)  # noqa: T201
 
 
 # -- what was trained ---------------------------------------------------------------------------

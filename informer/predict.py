@@ -18,6 +18,7 @@ import click
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
+from tqdm import tqdm
 
 from data.finding import shown
 from data.registry import DataError
@@ -205,7 +206,8 @@ def _misses(model: Forecaster, seen: Window, begins: int, bundle: Bundle) -> tup
     truth = seen.values[:, outputs].astype(np.float64)
     sizes = [np.empty((0, horizon, truth.shape[1]))]
     spreads = [np.empty((0, truth.shape[1]))]
-    for first in range(begins, steps, 2 * config.batch_size):
+    batches = range(begins, steps, 2 * config.batch_size)
+    for first in tqdm(batches, "Misses before", delay=2.0, leave=False, disable=None):
         origins = range(first, min(first + 2 * config.batch_size, steps))
         made = _forecasts(model, seen, origins, seq_len)
         sizes.append(np.abs(np.stack([truth[o : o + horizon] for o in origins]) - made))

@@ -371,7 +371,8 @@ class Training:
                 group["lr"] = self._learning_rate(epoch, step)
             loss = self.step(self.windows.batch(order[step * size : (step + 1) * size]))
             self._losses[step] = loss  # stays on the device: reading it would wait for it
-            if (now := time.monotonic()) - reported >= PROGRESS_SECONDS:
+            now, last = time.monotonic(), step + 1 == steps  # what is told before a long validation
+            if last or now - reported >= PROGRESS_SECONDS:
                 reported = now
                 self._require_finite(epoch, self._losses[: step + 1])
                 self._record(Progress(epoch=epoch, step=step + 1, steps=steps))

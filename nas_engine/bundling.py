@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from data import actors
 from informer.bundle_format import FILES, MANIFEST, Noise, Verdict
-from informer.export import Order, Outcome, Written
+from informer.export import STEP, Order, Outcome, Written
 from informer.files import put_in_place, temporary_of
 from nas_engine.apart import ask
 from nas_engine.service.redaction import Redaction
@@ -104,22 +105,35 @@ def _exchange(reader: Reader, search: SearchRow, trial: TrialRow) -> str:
     return text if len(text) <= limit else f"{text[:limit]}\n\nThe rest was too long to keep.\n"
 
 
-def write(order: Order, settings: Settings, seconds: float = SECONDS) -> Written:
+def write(
+    order: Order,
+    settings: Settings,
+    seconds: float = SECONDS,
+    on_step: Callable[[str], object] = lambda step: None,
+) -> Written:
     """Write a bundle, in a process of its own.
 
     Args:
         order: see `order_of`.
         settings: give the environment that a training would have.
         seconds: after which the process is killed.
+        on_step: is told what is being done, whenever that is something else.
 
     Raises:
         BundlingError: it could not be written.
     """
     actors.require(BundlingError)
+
+    def tell(line: str) -> None:
+        if line.startswith(STEP):
+            on_step(line.removeprefix(STEP))
+
     threads = str(os.cpu_count() or 1)
     try:
         text = order.model_dump_json()
-        answer, code = ask("informer.export", text, settings, seconds, "--threads", threads)
+        answer, code = ask(
+            "informer.export", text, settings, seconds, "--threads", threads, tell=tell
+        )
     except OSError as error:
         raise BundlingError(f"No process could be started ({error.strerror}); try again.") from None
     except subprocess.TimeoutExpired:

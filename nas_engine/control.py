@@ -51,7 +51,7 @@ from nas_engine.search import ASKING, CHANGEABLE, SearchSpec
 from nas_engine.service.cost import worst_case
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, problems_of, step_type
-from nas_engine.standing import budgets
+from nas_engine.standing import budgets, hours_text
 from nas_engine.store import proposing, trainings, wishes
 from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.store.writer import Writer
@@ -556,9 +556,9 @@ def _demand_time(scope: Scope) -> None:
     seconds = trainings.training_seconds(read, scope.search_id)
     for budget in budgets(search, read.spend(scope.search_id), seconds):
         if budget.name in ("hours", "training_hours") and budget.used >= budget.limit:
+            limit = hours_text(budget.limit) + " of training" * (budget.name == "training_hours")
             raise Refused(
-                f"{scope.name} has used up its {budget.limit:g} {budget.name}; change that budget, "
-                "and it goes on."
+                f"{scope.name} has used up its {limit}; change that budget, and it goes on."
             )
 
 

@@ -46,7 +46,7 @@ from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
 from nas_engine.service.redaction import RedactingFormatter, Redaction, log_uncaught
 from nas_engine.settings import Settings, SettingsError, load_settings
-from nas_engine.standing import due_at
+from nas_engine.standing import due_at, hours_text
 from nas_engine.store import proposing, trainings, wishes
 from nas_engine.store.inbox import waiting
 from nas_engine.store.rows import EngineRow, SearchRow, TrialRow
@@ -401,13 +401,13 @@ class Engine:
         limits = search.spec.limits
         running = search.active_seconds + time.monotonic() - self._last_beat
         if limits.hours is not None and running >= 3600 * limits.hours:
-            return f"The budget of {limits.hours:g} hours is used up."
+            return f"The budget of {hours_text(limits.hours)} is used up."
         hours = limits.training_hours
         if (
             hours is not None
             and trainings.training_seconds(writer.read, self._search_id) >= 3600 * hours
         ):
-            return f"The budget of {hours:g} hours of training is used up."
+            return f"The budget of {hours_text(hours)} of training is used up."
         return ""
 
     def _money_spent(self, search: SearchRow) -> str:

@@ -92,11 +92,22 @@ def run_share(run: TrainingRow) -> float:
 
 
 def search_seconds_left(search: SearchRow, mean_seconds: float | None) -> float | None:
-    """Estimate the time to the last trial: mean time of an ended one x those left, by slots."""
+    """Estimate the time to the last trial: mean time of an ended one x those left, by slots.
+
+    Where the search may run for some hours only, it is at most what is left of them.
+    """
     left = search.max_trials - search.finished
     if left <= 0 or mean_seconds is None or search.state in ("stopped", "completed"):
         return None
-    return left * mean_seconds / search.spec.slots
+    seconds, hours = left * mean_seconds / search.spec.slots, search.spec.limits.hours
+    if hours is None:
+        return seconds
+    return min(seconds, max(0.0, 3600 * hours - search.active_seconds))
+
+
+def hours_text(hours: float) -> str:
+    """Return a budget of time for a sentence: in hours, or in minutes below one."""
+    return f"{hours:g} hour{'s' * (hours != 1)}" if hours >= 1 else f"{60 * hours:.3g} minutes"
 
 
 def trials_now(reader: Reader, search_id: int) -> list[TrialRow]:

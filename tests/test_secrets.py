@@ -49,7 +49,7 @@ from tests.fakes.llm_server import (
     serving,
     text,
 )
-from tests.faults import holds_key
+from tests.faults.llm import holds_key
 from tests.test_private import open_to_others
 
 pytestmark = pytest.mark.xdist_group("secrets")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,10 @@ def bundle(
     # Only now: pandas, which this needs, would slow down every other command.
     from nas_engine import bundling
 
+    def on_step(step: str) -> None:
+        if not as_json:
+            click.echo(f"{time.strftime('%H:%M:%S')} {step}…", err=True)
+
     workspace, settings = workspace_of(db), load_settings()
     state = load_agent_state(workspace.db, search_id)
     trial = _trial(state, number)
@@ -67,7 +72,7 @@ def bundle(
             order = bundling.order_of(reader, settings, workspace, trial, folder, replace=replace)
         if not as_json:
             click.echo(f"Writing trial {trial.number} of search {state.search.id}…", err=True)
-        written = bundling.write(order, settings)
+        written = bundling.write(order, settings, on_step=on_step)
         packed = bundling.zipped(folder) if as_zip else None
     except bundling.BundlingError as error:
         raise Refused(str(error)) from None

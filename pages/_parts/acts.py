@@ -27,6 +27,7 @@ class Act:
     icon: str
     states: tuple[str, ...]
     help: str
+    loses: str = ""  # what is asked about first
 
 
 ACTS: dict[Kind, Act] = {
@@ -35,6 +36,7 @@ ACTS: dict[Kind, Act] = {
         ":material/stop:",
         ("running", "stalled", "paused"),
         "Ends its training at once.",
+        "Its training ends at once and has no result. Retry trains it again.",
     ),
     "skip": Act("Skip", ":material/skip_next:", ("queued",), "Takes it out of the queue."),
     "to_front": Act(
@@ -121,16 +123,20 @@ def act_buttons(trial: TrialRow, search_id: int, prefix: str, comment: str, answ
     """
     with st.container(horizontal=True):
         for kind, act in ACTS.items():
-            st.button(
-                act.label,
-                key=f"{prefix}-{kind.replace('_', '-')}",
-                icon=act.icon,
+            key, label, icon = f"{prefix}-{kind.replace('_', '-')}", act.label, act.icon
+            told = f"{act.help} Possible for a trial that is {' or '.join(act.states)}."
+            shown, place = acting(not possible(kind, trial), told), st.container(width="content")
+            if act.loses:  # so it takes a second press
+                place = st.popover(label, key=f"{key}-ask", icon=icon, **shown)
+                place.write(act.loses)
+                label, icon = f"Stop trial {trial.number}", ""
+            place.button(
+                label,
+                key=key,
+                icon=icon or None,
                 on_click=_act,
                 args=(kind, trial, search_id, comment, answer),
-                **acting(
-                    not possible(kind, trial),
-                    f"{act.help} Possible for a trial that is {' or '.join(act.states)}.",
-                ),
+                **shown,
             )
 
 

@@ -91,7 +91,10 @@ def show_controls(snapshot: Snapshot) -> None:
         _button(search, "resume", "Resume", ":material/play_arrow:", resumable, primary=resumable)
         _button(search, "stop", "Stop", ":material/stop:", search.state in ("running", "paused"))
         with st.popover("Cancel", key="live-cancel", icon=":material/cancel:", disabled=not lives):
-            st.write("The running trials are killed and their trainings are lost.")
+            st.write(
+                "The running trials are killed, and the search ends. Resume lets it go on; Retry "
+                "trains a trial again that was killed."
+            )
             _button(search, "cancel", "Cancel the search", None, lives, primary=True)
         change = st.popover("Change", key=CHANGE, icon=":material/tune:", on_change="rerun")
         if change.open:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from pages._parts.people import acting
 from pages._parts.selection import at_rows
 from pages._parts.text import count_text, plain, readable, value_text
 
+ASIDE = "data-removed"  # where the data set lies that was removed last
 REFUSAL = "data-refusal"
 
 
@@ -38,6 +40,7 @@ def show_known() -> Dataset | None:
         st.warning(plain(sentence))
     if refusal := st.session_state.pop(REFUSAL, None):
         st.error(plain(refusal))
+    show_removed()
     listed, mine = names(), own_names()
     asked = st.query_params.get("dataset")
     chosen = listed.index(asked) if asked in listed else None
@@ -182,7 +185,9 @@ def show_acts(dataset: Dataset, mine: bool) -> None:
 def show_removal(name: str) -> None:
     """Let a data set be removed, after a second press that says what it means for searches."""
     with st.popover(f"Remove {plain(name)}", key=f"data-remove-{name}", icon=":material/delete:"):
-        st.caption("Its copy is deleted; the file it came from stays.")
+        st.caption(
+            "Its copy is put aside, where it can be brought back from; the file it came from stays."
+        )
         used = searches_on(name)
         if used:
             listed = ", ".join(str(number) for number in used[:8]) + ", …" * (len(used) > 8)
@@ -193,7 +198,7 @@ def show_removal(name: str) -> None:
         elif used is None:
             st.caption("The database cannot be read, so that searches which used it are not known.")
         st.button(
-            "Remove it for good",
+            "Remove it",
             key=f"data-remove-{name}-confirmed",
             on_click=remove,
             args=(name,),
@@ -204,11 +209,38 @@ def show_removal(name: str) -> None:
 def remove(name: str) -> None:
     """Remove a data set of the user's own."""
     try:
-        own.remove(name)
+        st.session_state[ASIDE] = own.remove(name)
     except DataError as error:
         st.session_state[REFUSAL] = str(error)
     else:
         st.query_params.pop("dataset", None)
+
+
+def show_removed() -> None:
+    """Say which data set was removed last in this visit, and let it be brought back."""
+    aside: Path | None = st.session_state.get(ASIDE)
+    if aside is None or not aside.is_dir():
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.success(f"Data set {plain(aside.name)} is removed. It lies in {plain(str(aside))}.")
+        st.button(
+            "Bring it back",
+            key="data-bring-back",
+            icon=":material/undo:",
+            on_click=bring_back,
+            args=(aside,),
+            **acting(),
+        )
+
+
+def bring_back(aside: Path) -> None:
+    """Make a data set known again that was removed."""
+    try:
+        own.bring_back(aside)
+    except DataError as error:
+        st.session_state[REFUSAL] = str(error)
+    else:
+        st.query_params["dataset"] = aside.name
 
 
 def searches_on(name: str) -> list[int] | None:

@@ -21,7 +21,7 @@ from pages._parts.states import SEARCH_STATES, shown_state
 from pages._parts.text import plain, readable
 
 OVERVIEW, START = "pages/search/overview.py", "pages/search/start.py"
-LIVE = "pages/search/live.py"
+FIRST, LIVE = "pages/search/first.py", "pages/search/live.py"
 COMPARE, TRIAL, LINEAGE = (f"pages/runs/{name}.py" for name in ("compare", "trial", "lineage"))
 FORECAST = "pages/runs/forecast.py"
 DATA, SETTINGS = "pages/data/data.py", "pages/settings/settings.py"
@@ -29,6 +29,11 @@ REVIEW, TRANSCRIPT = "pages/agent/review.py", "pages/agent/transcript.py"
 STEER = "pages/agent/steer.py"
 ASK = "pages/agent/ask.py"
 HINDSIGHT = "pages/agent/hindsight.py"
+
+TRY_IT = "Try it: two minutes on built-in data"
+"""The way to a first search that Overview offers."""
+
+NO_TRIAL = "No trial of this search has begun yet. Live shows what it waits for."
 
 ANSWER_SECONDS = 8.0
 """How long an answer stays on a page that draws itself anew all the time."""
@@ -55,14 +60,41 @@ def stored() -> Iterator[Reader | None]:
 
 
 @contextmanager
-def searched() -> Iterator[Reader]:
-    """Open the database of a page about a search; where there is none, point to Start and stop."""
+def searched(title: str = "") -> Iterator[Reader]:
+    """Open the database of a page about a search; where there is none, lead to one and stop.
+
+    Args:
+        title: of the page, where it has not been drawn yet.
+    """
     with stored() as reader:
         if reader is None or not reader.any_search():
-            st.info("There is no search yet.")
-            st.page_link(START, label="Start a search", icon=":material/arrow_forward:")
+            if title:
+                st.title(title, anchor=False)
+            st.info("There is no search yet. What this page shows comes with the first trials.")
+            show_ways_to_start()
             st.stop()
         yield reader
+
+
+def show_ways_to_start() -> None:
+    """Draw what leads to a first search from a page that needs one."""
+    for page, label, icon in (
+        (OVERVIEW, TRY_IT, "rocket_launch"),
+        (FIRST, "A search in three steps", "arrow_forward"),
+        (START, "Start with all settings", "tune"),
+    ):
+        st.page_link(page, label=label, icon=f":material/{icon}:")
+
+
+def nothing_yet(why: str, search_id: int) -> None:
+    """Say why there is nothing to see, and where there is."""
+    st.info(why)
+    st.page_link(
+        LIVE,
+        label="Watch the search",
+        icon=":material/arrow_forward:",
+        query_params={"search": str(search_id)},
+    )
 
 
 def choose_search(title: str) -> SearchRow:
@@ -70,7 +102,7 @@ def choose_search(title: str) -> SearchRow:
 
     The address holds the number alone. A bound selectbox would write its whole label there.
     """
-    with searched() as reader:
+    with searched(title) as reader:
         searches = {row.id: row for row in reader.searches()}
         labels = search_labels(reader, searches.values())
     left, right = st.columns([3, 2], vertical_alignment="bottom")

@@ -21,10 +21,10 @@ from pages._parts.address import write
 from pages._parts.all_trials import all_tried
 from pages._parts.choice import task_differences
 from pages._parts.opening import (
-    LIVE,
     TRIAL,
     asked_trial,
     give_and_show,
+    nothing_yet,
     settings,
     show_answer,
 )
@@ -118,17 +118,6 @@ def ask(search_id: int, trial: int, planner: PlannerName, model: str) -> None:
     """Have the planner asked, and show what comes of it."""
     st.query_params.pop("replay", None)
     give_and_show(Replay(number=trial, planner=planner, model=model), search_id, ANSWER)
-
-
-def nothing_yet(why: str, search_id: int) -> None:
-    """Say why there is nothing to see, and where there is."""
-    st.info(why)
-    st.page_link(
-        LIVE,
-        label="Watch the search",
-        icon=":material/arrow_forward:",
-        query_params={"search": str(search_id)},
-    )
 
 
 # -- one replay ---------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from pages._parts.opening import REVIEW, TRIAL
 from pages._parts.snapshot import Snapshot
 from pages._parts.text import plain, seconds_text
 
+TIMES = ("hours", "training_hours")
+"""Budgets of time."""
 QUEUE = 20
 """Queued trials that are named."""
 
@@ -21,7 +23,11 @@ def progress_text(run: TrainingRow) -> str:
     head = f"▶ Trial {run.number} trains{how} · seed {run.seed}"
     if run.step is None or not run.steps:
         return f"{head} · loading data"
-    return f"{head} · epoch {run.epoch} of {run.epochs} · step {run.step} of {run.steps}"
+    at = f"{head} · epoch {run.epoch} of {run.epochs}"
+    if run.step < run.steps:
+        return f"{at} · step {run.step} of {run.steps}"
+    last = " or test" if run.epoch == run.epochs else ""
+    return f"{at} · all {run.steps} steps are done, now the validation{last} windows are forecast"
 
 
 def worker_text(run: TrainingRow) -> str:
@@ -113,5 +119,7 @@ def idle_text(snapshot: Snapshot) -> str:
         return "The engine is computing the baselines."
     if snapshot.search.state != "running" or (snapshot.waiting and not snapshot.queue):
         return ""
+    if any(budget.name in TIMES and budget.share >= 1 for budget in snapshot.budgets):
+        return "The time is used up: no trial begins any more, and what trains is finished."
     slots = "A slot is free" if free == 1 else f"{free} slots are free"
     return f"{slots}: the planner is choosing what comes next."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,10 +20,11 @@ from nas_engine.store.steering import NEWEST, first_told, keeps, proposed_since
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
 from pages._parts.opening import TRANSCRIPT, TRIAL, give_and_show, settings
 from pages._parts.people import acting
-from pages._parts.steering import ANSWER, allowed, show_chip, unread
+from pages._parts.steering import ANSWER, allowed, put_into_box, show_chip, unread
 from pages._parts.text import clock_text, plain, readable
 
 OVERRULED = parse("decision=edited,rejected")
+AGAIN = 5  # of what was lifted, the newest that can be said again
 TOLD = 20  # decisions of people, the newest
 SHOWN = 160  # letters of what they said, where all of it stands elsewhere
 
@@ -201,6 +203,17 @@ def show_lifted(reader: Reader, search_id: int) -> None:
             ]
         )
         st.dataframe(frame, hide_index=True, alt="Guidance that was lifted or replaced")
+        again = dict.fromkeys(row.words for row in reversed(ended))
+        for words in list(again)[:AGAIN]:
+            st.button(
+                f"Say again: {plain(words, 60)}",
+                key=f"steer-again-{zlib.crc32(words.encode()):08x}",
+                icon=":material/undo:",
+                type="tertiary",
+                on_click=put_into_box,
+                args=(search_id, words),
+                help="Puts the words into the box above, to be read and sent.",
+            )
 
 
 # -- what planners are told of people -----------------------------------------------------------

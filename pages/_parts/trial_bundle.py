@@ -39,8 +39,10 @@ def show_bundle(view: View) -> None:
             help="Forecasts validation and test once more to check the weights: up to some minutes."
         ),
     ):
-        with st.spinner("Checking the weights and writing the bundle…", show_time=True):
-            said = _write(view, folder)
+        with st.spinner("Writing the bundle…", show_time=True):
+            step = st.empty()
+            said = _write(view, folder, lambda doing: step.caption(f"Now {plain(doing)}."))
+            step.empty()
             st.session_state[SAID] = (view.reference, said)
     about, said = st.session_state.get(SAID, ("", ""))
     if said and about == view.reference:
@@ -49,13 +51,13 @@ def show_bundle(view: View) -> None:
         _show_written(folder, written_at, stale=max(finished) > written_at)
 
 
-def _write(view: View, folder: Path) -> str:
+def _write(view: View, folder: Path, on_step: Callable[[str], object]) -> str:
     """Write the bundle; return what stood in its way, nothing where it is there."""
     try:
         with searched() as reader:
             workspace = settings().workspace
             order = order_of(reader, settings(), workspace, view.trial, folder, replace=True)
-        write(order, settings())
+        write(order, settings(), on_step=on_step)
         zipped(folder)
     except BundlingError as error:
         return f"No bundle was written: {error}"

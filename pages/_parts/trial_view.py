@@ -18,7 +18,7 @@ from nas_engine.store.reader import Reader
 from nas_engine.store.rows import BaselineRow, RunRow, SearchRow, TrainingRow, TrialRow
 from pages._parts.all_trials import mean_seconds_and_noise
 from pages._parts.effects import Effect, effect
-from pages._parts.opening import search_labels, searched, settings
+from pages._parts.opening import NO_TRIAL, nothing_yet, search_labels, searched, settings
 from pages._parts.selection import reference_of, trial_of
 from pages._parts.text import plain, readable
 
@@ -176,7 +176,7 @@ def choose_trial(title: str) -> tuple[int, int]:
 
     It is the address's, else the incumbent or the newest of the search last seen.
     """
-    with searched() as reader:
+    with searched(title) as reader:
         searches = {row.id: row for row in reader.searches()}
         labels = search_labels(reader, searches.values())
         search, number, fault = _asked(searches)
@@ -189,7 +189,7 @@ def choose_trial(title: str) -> tuple[int, int]:
         st.stop()
     st.session_state["chosen-search"] = search.id
     if number is None:
-        st.info("No trial of this search has begun yet.")
+        nothing_yet(NO_TRIAL, search.id)
         st.stop()
     st.query_params.from_dict({"trial": f"{search.id}.{number}"})
     return search.id, number

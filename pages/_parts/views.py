@@ -15,6 +15,8 @@ from pages._parts.opening import leave, settings, show_answer
 from pages._parts.people import acting
 from pages._parts.text import plain
 
+REMOVED = "views-removed"  # page, name and address of the view that was removed last
+
 
 def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) -> None:
     """Draw a popover with the saved views of a page and its address to copy.
@@ -39,6 +41,7 @@ def show_views(reader: Reader, page: str, script: str, address: dict[str, str]) 
                 **acting(),
             )
         show_answer("views-answer")
+        _show_removed(page)
         for position, (name, saved) in enumerate(reader.views(page).items()):
             _show_view(position, page, script, name, saved)
 
@@ -51,9 +54,28 @@ def _show_view(position: int, page: str, script: str, name: str, saved: str) -> 
             "Really remove" if asked else "Remove",
             key=f"views-remove-{position}",
             on_click=_remove if asked else _ask,
-            args=(page, name) if asked else (name,),
+            args=(page, name, saved) if asked else (name,),
             **acting(help=f"Forget the view {plain(name, 60)}"),
         )
+
+
+def _show_removed(page: str) -> None:
+    """Let the view that was removed last in this visit be brought back."""
+    of_page, name, saved = st.session_state.get(REMOVED, ("", "", ""))
+    if of_page == page:
+        st.button(
+            f"Bring back {plain(name, 60)}",
+            key="views-back",
+            icon=":material/undo:",
+            on_click=_bring_back,
+            args=(page, name, saved),
+            **acting(),
+        )
+
+
+def _bring_back(page: str, name: str, saved: str) -> None:
+    del st.session_state[REMOVED]
+    _answer(lambda: save_view(settings().workspace, page, name, saved))
 
 
 def _base() -> str:
@@ -69,8 +91,9 @@ def _ask(name: str) -> None:
     st.session_state["views-asked"] = name
 
 
-def _remove(page: str, name: str) -> None:
+def _remove(page: str, name: str, saved: str) -> None:
     st.session_state.pop("views-asked", None)
+    st.session_state[REMOVED] = page, name, saved
     _answer(lambda: remove_view(settings().workspace, page, name))
 
 

@@ -32,10 +32,11 @@ from pages._parts.live_chart import Figure, chart
 from pages._parts.opening import (
     TRIAL,
     choose_search,
+    nothing_yet,
     searched,
     settings,
 )
-from pages._parts.replays import nothing_yet, show_replays
+from pages._parts.replays import show_replays
 from pages._parts.text import plain
 from pages._parts.what_if import (
     MOST_ROWS,

@@ -19,11 +19,13 @@ from nas_engine.store.table import ALL, Query, QueryError, Term, keys, parse
 from nas_engine.transcript import found_words, lives
 from pages._parts.all_trials import all_tried
 from pages._parts.opening import (
+    NO_TRIAL,
     TRANSCRIPT,
     TRIAL,
     asked_trial,
     choose_search,
     is_number,
+    nothing_yet,
     searched,
 )
 from pages._parts.text import plain
@@ -123,7 +125,7 @@ with searched() as reader:
 if asked is not None:
     show_asked_call(search, asked)
 if not newest:
-    st.info("No trial of this search has begun yet.")
+    nothing_yet(NO_TRIAL, search.id)
     st.stop()
 st.caption(totals(spent))
 

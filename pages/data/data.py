@@ -23,7 +23,7 @@ from pages._parts.data_file import (
 from pages._parts.data_known import show_dataset, show_known
 from pages._parts.data_look import Subject, draw_series, show_look
 from pages._parts.data_report import show_report
-from pages._parts.opening import START
+from pages._parts.opening import FIRST, START
 from pages._parts.text import plain, readable
 
 ADDED = "data-added"
@@ -104,7 +104,7 @@ def show_adding(file: File, made: Made, table: Table, report: Report) -> None:
     if added in names():
         st.success(f"Data set {plain(added)} was added.", icon=":material/check:")
         st.page_link(
-            START,
+            FIRST if st.query_params.get("for") == "first" else START,
             label=f"Start a search with {plain(added)}",
             icon=":material/arrow_forward:",
             query_params={"dataset": added},
@@ -147,7 +147,8 @@ def show_add_tab() -> None:
 
 
 st.title("Data", anchor=False)
-known_tab, add_tab = st.tabs([KNOWN, ADD], key="data-tab")
+for_first = st.query_params.get("for") == "first"  # it was opened to add the data of a first search
+known_tab, add_tab = st.tabs([KNOWN, ADD], default=ADD if for_first else KNOWN, key="data-tab")
 with known_tab:
     show_known_tab()
 with add_tab:

@@ -76,7 +76,7 @@ def show_tabs(reader: Reader, scope: Scope, chosen: list[Key], reference: Key | 
             if chosen or show not in OF_CHOSEN:
                 show(reader, scope, chosen, reference)
             else:
-                st.info("Select rows in the table to compare their trials.")
+                st.info("Select rows in the table, once there are some, to compare their trials.")
 
 
 def _keep_tab() -> None:
@@ -87,7 +87,7 @@ def _word(label: str) -> str:
     return label.lower().replace("-", "")
 
 
-with searched() as reader:
+with searched("Compare") as reader:
     head = st.container(
         horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     )

@@ -22,7 +22,7 @@ from pages._parts.lineage_chart import (
     steps_frame,
 )
 from pages._parts.live_chart import chart
-from pages._parts.opening import LIVE, TRIAL, choose_search, searched
+from pages._parts.opening import NO_TRIAL, TRIAL, choose_search, nothing_yet, searched
 from pages._parts.text import percent_text, plain
 
 TICK_SECONDS = 5.0
@@ -111,7 +111,7 @@ def nothing_to_draw(view: View) -> str:
     """Return why there is no tree, empty where there is one."""
     found = view.counts
     if not found.accepted + found.rejected + found.open:
-        return "No trial of this search has begun yet."
+        return NO_TRIAL
     if not view.tree.steps:  # damaged data: not even trial 0
         return "No trial of this search leads to an accepted one."
     if not found.accepted and not found.rejected:
@@ -173,13 +173,7 @@ def draw(search_id: int) -> None:
     """Draw the page for one search."""
     view = read(search_id, st.session_state[REJECTED])
     if reason := nothing_to_draw(view):
-        st.info(reason)
-        st.page_link(
-            LIVE,
-            label="Watch the search",
-            icon=":material/arrow_forward:",
-            query_params={"search": str(search_id)},
-        )
+        nothing_yet(reason, search_id)
         return
     show_summary(view)
     show_tree(view, search_id)

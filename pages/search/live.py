@@ -170,7 +170,7 @@ def show_trials(snapshot: Snapshot) -> None:
     """Draw the table of trials; a chosen row chooses the trial to act on."""
     search, numbers = snapshot.search, [trial.number for trial in snapshot.trials]
     if not snapshot.trials:
-        st.info("No trial has begun yet.")
+        st.info(before_the_first(snapshot))
         return
     if all(value is None for value in snapshot.results.val_mse) and search.finished:
         st.warning(
@@ -197,6 +197,15 @@ def show_trials(snapshot: Snapshot) -> None:
             icon=":material/arrow_forward:",
             query_params={"searches": str(search.id)},
         )
+
+
+def before_the_first(snapshot: Snapshot) -> str:
+    """Return what a search waits for that has no trial yet."""
+    if not snapshot.lives:
+        return "No trial has begun yet, and no engine works on this search: Resume lets it begin."
+    if not snapshot.baselines:
+        return "No trial has begun yet: it comes once the baselines are computed."
+    return "No trial has begun yet: the first is being prepared."
 
 
 def choose_row(key: str, search_id: int, shown: list[int]) -> None:

@@ -9,24 +9,29 @@ from functools import partial
 
 import streamlit as st
 
+from data.registry import find
 from nas_engine.amounts import standing_text
 from nas_engine.commands import Control, Describe
 from nas_engine.liveness import LIVING, engine_state
-from nas_engine.search import SearchSpec
+from nas_engine.search import ASKING, SearchSpec, default_planner
 from nas_engine.store.listing import best_so_far, listing
 from nas_engine.store.outcomes import outcomes
 from nas_engine.store.reader import Reader
 from nas_engine.store.rows import SearchRow
 from nas_engine.store.table import results
 from nas_engine.supervisor import Answer
+from pages._parts.beginning import address
 from pages._parts.describing import say, show_description
 from pages._parts.effects import relative_change
 from pages._parts.exchange import show_export, show_import, show_imported
+from pages._parts.first_search import estimate_text, two_minutes
 from pages._parts.head import judged
 from pages._parts.opening import (
     COMPARE,
+    FIRST,
     LIVE,
     START,
+    TRY_IT,
     give,
     leave,
     search_label,
@@ -47,6 +52,7 @@ from pages._parts.searches import (
     seen,
 )
 from pages._parts.selection import at_rows
+from pages._parts.starting import start_and_watch
 from pages._parts.text import count_text, error_text, percent_text, plain
 
 TICK_SECONDS = 2.0
@@ -286,14 +292,58 @@ def show_links(chosen: Sequence[Shown]) -> None:
 
 
 def show_welcome() -> None:
-    """Say what this is where there is no search yet."""
-    st.info(
+    """Say what this is where there is no search yet, and offer the first one."""
+    spec = two_minutes(default_planner(settings().has_key))
+    st.markdown(
         "There is no search yet. A search trains one configuration of a forecaster after another: "
         "a planner proposes each, an evaluator accepts or rejects it, and you watch, compare and "
-        "overrule. The first one takes a press of a button, and needs no key."
+        "overrule."
     )
-    if st.button("Start a search", type="primary", icon=":material/arrow_forward:", key="to-start"):
-        st.switch_page(START)
+    with st.grid(3, min_column_width=240, key="overview-first"):
+        for heading, told in first_steps(spec):
+            with st.container(border=True, height="stretch", gap="xsmall"):
+                st.markdown(f"**{heading}**")
+                st.caption(told)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        pressed = st.button(
+            TRY_IT,
+            type="primary",
+            icon=":material/rocket_launch:",
+            key="overview-try",
+            **acting(),
+        )
+        if st.button(
+            "Bring your own data",
+            icon=":material/upload_file:",
+            key="overview-own",
+            help="Data, task and budget in three steps.",
+        ):
+            st.switch_page(FIRST)
+        st.page_link(
+            START,
+            label="All settings",
+            icon=":material/tune:",
+            query_params=address(spec),
+            help="Opens Start with the settings of the search of two minutes.",
+        )
+    if pressed:
+        start_and_watch(spec)
+
+
+def first_steps(spec: SearchSpec) -> list[tuple[str, str]]:
+    """Return the data, the task and the budget of a search, a heading and a sentence each."""
+    config = spec.base()
+    facts = find(config.data.dataset)
+    needs = "" if spec.planner in ASKING else ", and no key is needed"
+    return [
+        ("1 Data", f"{plain(facts.description)}. Nothing is downloaded{needs}."),
+        (
+            "2 Task",
+            f"All {len(facts.columns)} columns, {config.data.pred_len} steps ahead from the last "
+            f"{config.data.seq_len}. Beside it stand baselines that need no training.",
+        ),
+        ("3 Budget", f"Two minutes. {estimate_text(spec)}"),
+    ]
 
 
 def draw(ticking: bool) -> None:

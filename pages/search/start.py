@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 import streamlit as st
 from pydantic import ValidationError
 from streamlit.delta_generator import DeltaGenerator
 
-from data.registry import DataError, Dataset, find, names
-from data.source import on_this_machine
 from informer.config import PRESETS, ConfigError, Value, fields
 from informer.cost import parameters
 from nas_engine.backends import backend_problems
@@ -28,19 +24,20 @@ from nas_engine.search import (
 )
 from nas_engine.settings import Settings
 from nas_engine.space import SpaceError, describe, parse_all, problems_of, space, written
-from nas_engine.store.schema import StoreError
-from nas_engine.supervisor import Answer, start_search
 from pages._parts.aims import choose_aims, start_text
+from pages._parts.beginning import Origin, origin
 from pages._parts.cluster import choose_backend
 from pages._parts.findings_carried import show_carried
 from pages._parts.forms import figures_in_grid, setting, settings_by_section
 from pages._parts.inheriting import choose_inherits
 from pages._parts.lessons import choose_lessons
-from pages._parts.opening import LIVE, is_number, settings, stored
+from pages._parts.opening import settings
 from pages._parts.people import acting
 from pages._parts.policy import choose_policy
+from pages._parts.starting import show_same_search, start_and_watch
 from pages._parts.states import PLANNER_WORDS, PLANNERS
-from pages._parts.text import count_text, plain
+from pages._parts.task import TASK_SETTINGS, choose_task
+from pages._parts.text import count_text, plain, seconds_text
 
 PRUNING: dict[str, str] = {
     "none": "Off",
@@ -59,52 +56,6 @@ One setting a line; what is not named keeps its range.
 - `training.optimizer_params.lr=1e-4..1e-3` bounds it
 - `model.attention!=none,prob` bans values
 """
-TASK_SETTINGS = (
-    "data.dataset",
-    "data.features",
-    "data.target",
-    "data.seq_len",
-    "data.label_len",
-    "data.pred_len",
-    "training.epochs",
-)
-
-
-# -- what the form begins with ------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Origin:
-    """What the form begins with: a search that the address names, or what suits this machine."""
-
-    spec: SearchSpec
-    like: int | None  # the search
-
-    @property
-    def form(self) -> str:
-        """Prefix of the keys of the widgets: another search is another form."""
-        return "start" if self.like is None else f"start-like-{self.like}"
-
-
-def origin(config: Settings) -> Origin:
-    """Return what the form begins with; where the search of the address is not valid, say so."""
-    usual = SearchSpec(
-        preset="paper" if gpus() else "small", planner=default_planner(config.has_key)
-    )
-    asked = st.query_params.get("like")
-    if asked is None:
-        return Origin(usual, None)
-    with stored() as reader:
-        like = reader.search(int(asked)) if reader and is_number(asked) else None
-    if like is None:
-        st.error(f"There is no search {plain(asked, 40)} in this workspace to start from.")
-        return Origin(usual, None)
-    try:
-        like.spec.base()
-    except ConfigError as error:
-        st.error(plain(f"The settings of search {like.id} are no longer valid: {error}"))
-        return Origin(usual, None)
-    return Origin(like.spec, like.id)
 
 
 # -- parts of the form --------------------------------------------------------------------------
@@ -125,78 +76,6 @@ def choose_preset(origin: Origin) -> str:
     machine = f"Found {', '.join(gpu.name for gpu in found)}" if found else "Found no NVIDIA GPU"
     st.caption(f"{plain(machine)}. {PRESETS[preset or names[0]].description}.")
     return preset or names[0]
-
-
-def choose_task(start: dict[str, Value], prefix: str) -> dict[str, Value]:
-    """Let the task be chosen: data, columns, look-back and horizon."""
-    chosen: dict[str, Value] = {}
-    left, right = st.columns([1, 1])
-    with left:
-        chosen["data.dataset"] = dataset = str(
-            setting("data.dataset", first_choice(start), prefix, "Data set", names())
-        )
-    with right:
-        chosen["data.features"] = st.segmented_control(
-            "Features",
-            fields()["data.features"].options or (),
-            default=start["data.features"],
-            required=True,
-            key=f"{prefix}-features",
-            help=fields()["data.features"].help,
-        )
-    try:
-        facts = find(dataset)
-    except DataError as error:  # it was removed since the list was drawn
-        st.error(plain(str(error)))
-        st.stop()
-    st.caption(f"{plain(facts.description)}. {missing_file(facts)}")
-    same = dataset == start["data.dataset"] and start["data.target"] in facts.targets
-    chosen["data.target"] = target = start["data.target"] if same else facts.target
-    if chosen["data.features"] != "M":
-        chosen["data.target"] = setting("data.target", target, prefix, "Target", facts.targets)
-    lengths = {
-        "data.seq_len": "Look-back",
-        "data.label_len": "Label length",
-        "data.pred_len": "Horizon",
-    }
-    begins = lengths_in_mind(facts, start)
-    if begins is not start:  # another form: widgets of this one may hold other lengths
-        prefix = f"{prefix}-{dataset}"
-    for column, (key, label) in zip(st.columns(3), lengths.items(), strict=True):
-        with column:
-            chosen[key] = setting(key, begins[key], prefix, label)
-    return chosen
-
-
-def missing_file(facts: Dataset) -> str:
-    """Return what is to be said where the file of a published data set is not on this machine."""
-    if facts.url is None or on_this_machine(facts.name) is not None:
-        return ""
-    return (
-        f"It is not on this machine yet: the search begins by downloading {facts.size / 1e6:.1f} "
-        f"MB, as `python -m data.fetch {facts.name}` does beforehand."
-    )
-
-
-def lengths_in_mind(facts: Dataset, start: dict[str, Value]) -> dict[str, Value]:
-    """Return what the form begins with, with the look-back and horizon recorded with the data set.
-
-    They count where the form itself names no data set of this name, as that of another search does.
-    """
-    if facts.seq_len is None or facts.pred_len is None or start["data.dataset"] == facts.name:
-        return start
-    label = min(int(start["data.label_len"]), facts.seq_len)
-    return start | {
-        "data.seq_len": facts.seq_len,
-        "data.label_len": label,
-        "data.pred_len": facts.pred_len,
-    }
-
-
-def first_choice(start: dict[str, Value]) -> Value:
-    """Return the data set that the address asks for, else the preset's."""
-    asked = st.query_params.get("dataset")
-    return asked if asked in names() else start["data.dataset"]
 
 
 def choose_planner(config: Settings, origin: Origin) -> PlannerName:
@@ -287,7 +166,7 @@ def choose_advanced(
         "Advanced: architecture, training, pruning, limits, rules", key="start-advanced"
     ):
         st.caption("Values of trial 0. Planners change those that the search space lists.")
-        keys = [key for key in fields() if key not in TASK_SETTINGS]
+        keys = [key for key in fields() if key not in (*TASK_SETTINGS, "training.epochs")]
         held = settings_by_section(keys, start, prefix)
         st.markdown("**Early ends**")
         pruning = choose_pruning(origin)
@@ -313,7 +192,7 @@ def show_cost(spec: SearchSpec) -> list[str]:
         f"Trial 0 has {count_text(weights)} parameters and needs about "
         f"{memory_needed(config) / 1e6:,.0f} MB · planners vary {len(space(spec))} "
         f"settings · {spec.max_trials} trials of at most {config.training.epochs} epochs, "
-        f"{spec.slots} at once."
+        f"{spec.slots} at once.{time_text(spec.limits.hours)}"
     )
     if told := start_text(spec, config):
         st.caption(plain(told))
@@ -321,6 +200,11 @@ def show_cost(spec: SearchSpec) -> list[str]:
         *(f"Trial 0: {sentence}" for sentence in too_large(spec, config)),
         *untimeable(spec),
     ]
+
+
+def time_text(hours: float | None) -> str:
+    """Say when the budget of time ends; empty where there is none."""
+    return "" if hours is None else f" No trial begins after {seconds_text(3600 * hours)}."
 
 
 def show_space(spec: SearchSpec, place: DeltaGenerator) -> None:
@@ -336,31 +220,6 @@ def show_space(spec: SearchSpec, place: DeltaGenerator) -> None:
     place.dataframe(frame, hide_index=True, height=280, alt="Settings that planners may change")
 
 
-def show_same_search(spec: SearchSpec) -> None:
-    """Tell what starting means where a search with these settings exists."""
-    with stored() as reader:
-        same = reader.search_like(spec) if reader else None
-    if same is None:
-        return
-    budget = max(same.max_trials, spec.max_trials)
-    done = f"Search {same.id} has these settings and {same.finished} of {same.max_trials} trials"
-    if same.finished >= budget:
-        st.info(f"{done}; it is complete. A larger trial budget continues it.")
-    elif budget > same.max_trials:
-        st.info(f"{done}; starting continues it to {budget} trials.")
-    else:
-        st.info(f"{done}; starting continues it.")
-
-
-def start(spec: SearchSpec, config: Settings) -> Answer:
-    """Start the search and return the engine's answer."""
-    with st.spinner("Starting the engine…"):
-        try:
-            return start_search(config.workspace, spec)
-        except StoreError as error:
-            return Answer(False, str(error), None)
-
-
 # -- page ---------------------------------------------------------------------------------------
 
 heading = st.empty()
@@ -369,6 +228,7 @@ environment = settings()
 begins = origin(environment)
 if begins.like is not None:
     heading.title(f"Start a search like search {begins.like}", anchor=False)
+if begins.like is not None or begins.named:
     st.button(
         "Begin with a preset instead",
         key="start-afresh",
@@ -457,7 +317,4 @@ if st.button(
     if problems:
         st.error("The search was not started: mend what is listed above first.")
     else:
-        answer = start(search, environment)
-        if answer.ok and answer.search_id is not None:
-            st.switch_page(LIVE, query_params={"search": str(answer.search_id)})
-        st.error(plain(answer.text))
+        start_and_watch(search)

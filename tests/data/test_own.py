@@ -238,8 +238,17 @@ def test_a_data_set_that_has_the_name_of_a_public_one_is_told_and_back_under_ano
 def test_what_was_removed_is_gone_and_nothing_else() -> None:
     add()
     add("other", csv(table()))
-    own.remove("mine")
+    aside = own.remove("mine")
     assert names() == (*DATASETS, "other")
+    add()
+    with pytest.raises(DataError, match="another data set 'mine'"):
+        own.bring_back(aside)
+    first, second = aside, own.remove("mine")
+    own.bring_back(first)
+    assert names() == (*DATASETS, "mine", "other") and find("mine").season == 24
+    with pytest.raises(DataError, match="cannot be brought back"):
+        own.bring_back(second.with_name("gone"))
+    own.remove("mine")
     for name in ("mine", "ETTh1", "..", ""):
         with pytest.raises(DataError, match="could be removed"):
             own.remove(name)

@@ -28,7 +28,7 @@ def test_hours_of_training_end_a_search_that_more_hours_let_go_on(bench: Bench) 
         spent = [seconds for (seconds,) in reader.fetch("SELECT spent FROM runs ORDER BY id")]
     assert sum(spent[:-1]) < 3600 * 2.5 * hour <= sum(spent), "the last began inside the budget"
     assert state.search.state == "completed"
-    assert state.search.reason.endswith("hours of training is used up.")
+    assert state.search.reason.endswith("minutes of training is used up.")
     row = bench.give(Change(limits={"training_hours": None}, max_trials=len(spent) + 1), 1)
     assert row.state == "applied" and "training_hours none" in row.answer
     with reading(bench.workspace) as reader:
@@ -42,7 +42,7 @@ def test_hours_of_running_end_a_search(bench: Bench) -> None:
         max_trials=50, limits={"hours": 1.5 / 3600}, rules=ONE_SEED, settings={"training.epochs": 5}
     )
     assert state.search.state == "completed" and 0 < len(state.trials) < 50
-    assert "hours is used up" in state.search.reason
+    assert state.search.reason == "The budget of 0.025 minutes is used up."
     assert {trial.state for trial in state.trials} == {"completed"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tests.faults.inputs import EXECUTED, PROPERTIES
 from tests.faults.row import Row
 from tests.faults.service import CALLS, PLANNER, served
 
@@ -205,6 +204,3 @@ ROWS = (
         ),
     ),
 )
-
-AWAITED = (SERVER, PEOPLE, PRIVATE, SECRETS, FORGED, EXECUTED, FLOOR, PROPERTIES)
-"""Files of tests that are being written."""

@@ -16,6 +16,7 @@ import pytest
 from nas_engine.commands import Control
 from nas_engine.liveness import engine_state
 from nas_engine.search import SearchSpec
+from nas_engine.store import trainings
 from nas_engine.store.reader import Reader, reading
 from nas_engine.supervisor import request
 from nas_engine.workspace import PROJECT, Workspace
@@ -71,7 +72,7 @@ def test_an_engine_goes_on_without_the_server_that_started_it(
         assert server.stdout is not None
         assert server.stdout.readline().strip() == "1"
         before = len(until(workspace, lambda reader: reader.epochs(1)))
-        workers = until(workspace, lambda reader: reader.workers(1))
+        workers = until(workspace, lambda reader: trainings.workers(reader, 1))
         os.killpg(server.pid, number)
         server.wait(SECONDS)
     until(workspace, lambda reader: len(reader.epochs(1)) > before + 2)

@@ -13,7 +13,6 @@ import pytest
 from tests.faults.__main__ import ROWS
 from tests.faults.cases import PROJECT, Case, read
 from tests.faults.row import PROMISES, Row, is_of
-from tests.faults.security import AWAITED
 from tests.faults.table import judge, lines, total
 
 GROUPS = {"A": 18, "B": 12, "C": 16, "D": 12, "E": 15}
@@ -56,18 +55,11 @@ def functions(file: str) -> dict[str, bool]:
 def test_the_tests_of_a_row_exist_and_are_as_long_as_it_says(row: Row) -> None:
     for test in row.named(long=True):
         file, _, name = test.partition("::")
-        if file in AWAITED:
-            continue
         assert (PROJECT / file).is_file(), file
         if name:
             found = functions(file)
             assert name.partition("[")[0] in found, test
             assert found[name.partition("[")[0]] == (test in row.long), test
-
-
-def test_what_is_awaited_is_not_there_yet() -> None:
-    for file in AWAITED:
-        assert not (PROJECT / file).exists(), f"{file} is there now: it is no longer awaited"
 
 
 def test_the_page_has_every_row_and_every_promise() -> None:

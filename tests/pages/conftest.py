@@ -21,6 +21,7 @@ from pages._parts import controls
 
 PAGES = {  # that read the workspace
     "overview": "pages/search/overview.py",
+    "first": "pages/search/first.py",
     "start": "pages/search/start.py",
     "live": "pages/search/live.py",
     "review": "pages/agent/review.py",
@@ -34,7 +35,7 @@ PAGES = {  # that read the workspace
     "hindsight": "pages/agent/hindsight.py",
     "settings": "pages/settings/settings.py",
 }
-OF_NO_SEARCH = ("overview", "start", "settings")
+OF_NO_SEARCH = ("overview", "first", "start", "settings")
 WITHOUT_A_WORKSPACE = {"data": "pages/data/data.py"}
 
 Open = Callable[..., AppTest]

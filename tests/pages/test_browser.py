@@ -301,6 +301,7 @@ def test_a_search_is_steered_from_the_page(
         page.goto(f"{dashboard.url}/live?search=1")
         expect(page.get_by_text("Trial 0 trains").first).to_be_visible(timeout=30_000)
         press(page, "Stop it")
+        press(page, "Stop trial 0")
         expect(answer(page, "Trial 0 is stopped; the search goes on.")).to_be_visible()
         for number in (1, 2):
             expect(page.get_by_text(f"Trial {number} trains").first).to_be_visible(timeout=15_000)
@@ -326,6 +327,7 @@ def test_a_search_is_steered_from_the_page(
         click_row(page, 1, 4)
         expect(page.locator("[class*='st-key-live-trial-1'] input").first).to_have_value("Trial 1")
         press(page, "Stop it")
+        press(page, "Stop trial 1")
         expect(answer(page, "Trial 1 is stopped; the search goes on.")).to_be_visible()
         assert page.get_by_test_id("stException").count() == 0
     with reading(workspace) as reader:

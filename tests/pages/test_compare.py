@@ -488,6 +488,10 @@ def test_a_view_is_saved_opened_and_removed_after_a_question(
     assert app.page_link[0].proto.query_string == "log=yes&searches=1&trials=1.0"
     app.button(key="views-remove-0").click().run()
     app.button(key="views-remove-0").click().run()
+    app.button(key="views-back").click().run()
+    assert "views-remove-0" in {button.key for button in app.button}
+    app.button(key="views-remove-0").click().run()
+    app.button(key="views-remove-0").click().run()
     with reading(workspace) as reader:
         assert reader is not None and reader.views("compare") == {}
 

@@ -173,6 +173,9 @@ def test_an_own_data_set_is_removed_after_a_second_press(open_page: Open) -> Non
     app.button(key="data-remove-mine-confirmed").click().run()
     assert "dataset" not in app.query_params and not app.error
     assert names() == tuple(DATASETS) and "mine" not in known(app).index
+    app.button(key="data-bring-back").click().run()
+    assert names() == (*DATASETS, "mine") and "mine" in known(app).index and not app.error
+    assert "data-bring-back" not in {button.key for button in app.button}
 
 
 def test_a_damaged_data_set_is_a_warning_and_can_be_removed(open_page: Open) -> None:

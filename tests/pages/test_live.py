@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from nas_engine.standing import (
     Budget,
     budgets,
     ends_first,
+    hours_text,
     run_seconds_left,
     run_share,
     search_seconds_left,
@@ -28,7 +30,7 @@ from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, possible
 from pages._parts.controls import changed
 from pages._parts.head import budget_text
-from pages._parts.slots import usage_text
+from pages._parts.slots import progress_text, usage_text
 from pages._parts.snapshot import NEWEST
 from pages._parts.states import engine_text, engine_trouble
 from tests.pages import seed
@@ -250,7 +252,7 @@ def test_who_asked_what_is_listed_newest_first(open_page: Open, workspace: Works
         (2, {"Retry"}),
         (3, {"Retry"}),
         (4, {"Retry"}),
-        (5, {"Stop it"}),
+        (5, {"Stop trial 5"}),
         (7, {"Skip", "To the front"}),
     ],
 )
@@ -445,6 +447,28 @@ def test_the_time_left_follows_steps_and_slots() -> None:
     assert run_share(unknown) == 0.0 and run_seconds_left(unknown) is None
 
 
+def test_what_comes_after_the_last_step_of_an_epoch_is_told() -> None:
+    run = TrainingRow(1, 2021, 1, 0, 9, 1, 100, 100, 3, None, None, *[None] * 5)
+    assert progress_text(run).endswith(
+        "epoch 1 of 3 · all 100 steps are done, now the validation windows are forecast"
+    )
+    assert "the validation or test windows" in progress_text(replace(run, epoch=3))
+    assert progress_text(replace(run, step=99)).endswith("step 99 of 100")
+
+
+def test_a_free_slot_whose_time_is_used_up_waits_for_no_planner(
+    open_page: Open, workspace: Workspace
+) -> None:
+    made = seed.Seed(workspace, planner="tpe", slots=2, limits={"hours": 2 / 60})
+    made.propose(0, "default")
+    made.running(0)
+    made.lease(alive=True)  # for 412 s
+    made.close()
+    shown = words(open_page("live"))
+    assert "The time is used up: no trial begins any more" in shown
+    assert "planner is choosing" not in shown
+
+
 def test_the_time_left_of_a_search_is_shared_by_its_slots(workspace: Workspace) -> None:
     seed.small(workspace)
     with reading(workspace) as reader:
@@ -456,6 +480,9 @@ def test_the_time_left_of_a_search_is_shared_by_its_slots(workspace: Workspace) 
     assert whole is not None and half == whole / 2
     assert search_seconds_left(search_row(finished=1, state="stopped"), mean) is None
     assert search_seconds_left(search_row(), None) is None
+    two_minutes = search_row(finished=1, spec={"limits": {"hours": 2 / 60}}, active_seconds=90.0)
+    assert search_seconds_left(two_minutes, 1000.0) == pytest.approx(30.0)
+    assert hours_text(2 / 60) == "2 minutes" and hours_text(1.0) == "1 hour"
 
 
 def test_what_a_worker_takes_of_the_machine_is_told_as_far_as_it_is_measured() -> None:

@@ -56,13 +56,6 @@ def say(workspace: Workspace, search_id: int = 1, **said: Any) -> None:
 # -- what is shown ------------------------------------------------------------------------------
 
 
-def test_an_empty_workspace_says_what_this_is_and_leads_to_start(open_page: Open) -> None:
-    app = open_page("overview")
-    assert "There is no search yet." in app.info[0].value
-    app.button(key="to-start").click().run()
-    assert app.title[0].value == "Start a search"
-
-
 @pytest.mark.parametrize("kind", ["eventful", "busy", "small", "all_failed", "untouched"])
 def test_every_kind_of_search_is_listed(open_page: Open, workspace: Workspace, kind: str) -> None:
     getattr(seed, kind)(workspace)

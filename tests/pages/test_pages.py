@@ -17,6 +17,7 @@ from nas_engine.machine import GPU
 from nas_engine.search import Narrowing, Pruning, SearchSpec, Timer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import PROJECT, Workspace
+from pages._parts import beginning
 from tests.pages import seed
 from tests.pages.conftest import (
     OF_NO_SEARCH,
@@ -44,7 +45,12 @@ def address(app: AppTest, key: str) -> str:
 def test_an_empty_workspace_points_to_start(open_page: Open, name: str) -> None:
     app = open_page(name)
     assert "There is no search yet." in words(app)
-    assert app.page_link[0].value == "Start a search"
+    assert app.title[0].value.lower() == name
+    assert [link.value for link in app.page_link] == [
+        "Try it: two minutes on built-in data",
+        "A search in three steps",
+        "Start with all settings",
+    ]
 
 
 @pytest.mark.parametrize("name", OF_A_SEARCH)
@@ -296,7 +302,8 @@ def test_a_gpu_proposes_the_published_sizes(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gpu = GPU("NVIDIA H100", 80 * 2**30, "0")
-    monkeypatch.setattr(machine, "gpus", lambda device="auto": () if device == "cpu" else (gpu,))
+    for place in (machine, beginning):
+        monkeypatch.setattr(place, "gpus", lambda device="auto": () if device == "cpu" else (gpu,))
     app = open_page("start")
     assert app.button_group(key="start-preset").value == "paper"
     assert "Found NVIDIA H100" in words(app)

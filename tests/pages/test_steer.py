@@ -168,6 +168,10 @@ def test_what_is_in_force_tells_how_far_it_was_kept_and_can_be_removed(
     assert "Heavy tails at noon. " + EVIL in shown and "In every question to the planner" in shown
     app.button(key="steer-lift-1").click().run()
     assert engine.given == [(Lift(steering_id=1), search_id)]
+    (again,) = [button for button in app.button if str(button.key).startswith("steer-again-")]
+    again.click().run()
+    (box,) = [field for field in app.text_input if field.label == "Tell the search something"]
+    assert box.value and again.label.startswith("Say again: ")
 
 
 def test_the_page_says_what_of_a_person_the_planner_has_seen(

@@ -14,6 +14,7 @@ from nas_engine.store.table import start_configs
 from pages._parts import tables
 from pages._parts.address import mirrored, number, words
 from pages._parts.choice import CHOSEN, Scope, best, choose, matching_trials
+from pages._parts.opening import NO_TRIAL, nothing_yet
 from pages._parts.selection import Key, with_rows
 
 PAGE_ROWS = 50
@@ -26,7 +27,10 @@ def show_table(reader: Reader, scope: Scope, chosen: Sequence[Key], reference: K
     assert scope.query is not None, "the caller has asked"
     found = matching_trials(reader, scope)
     if not (total := len(found)):
-        st.info("No trial matches." if scope.query.terms else "No trial has begun yet.")
+        if scope.query.terms:
+            st.info("No trial matches this filter.")
+        else:
+            nothing_yet(NO_TRIAL, scope.searches[0])
         return
     pages = -(-total // PAGE_ROWS)
     at = int(number("page", 1, 1, pages))

@@ -15,7 +15,7 @@ from nas_engine.store.table import Pulse, Query, known, page, pulse
 from pages._parts.address import mirrored, word
 from pages._parts.choice import task_differences
 from pages._parts.figures import MUTED, colour, dash
-from pages._parts.opening import settings
+from pages._parts.opening import nothing_yet, settings
 from pages._parts.selection import Key, reference_of, trial_of
 from pages._parts.text import error_text, plain, value_text
 
@@ -57,7 +57,10 @@ def choose(reader: Reader, search: SearchRow) -> Choice:
     place = st.columns([3, 3, 2, 2], vertical_alignment="bottom")
     a = _trial(reader, search, searches, values, "a", place[0], _first(search, values))
     if a is None:
-        st.info("No trial of this search has a result yet; its forecasts come with the first.")
+        nothing_yet(
+            "No trial of this search has a result yet; its forecasts come with the first.",
+            search.id,
+        )
         st.stop()
     second = _second(search, values, (a.search_id, a.number))
     b = _trial(reader, search, searches, values, "b", place[1], second)
