@@ -36,7 +36,7 @@ from benchmarks.simulated import Counts, run_engine
 from nas_engine.commands import Change, Command, Control, OnTrial, Start, send
 from nas_engine.liveness import STALE_SECONDS, boot_clock
 from nas_engine.search import SearchSpec
-from nas_engine.store import trainings
+from nas_engine.store import trainings, wishes
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 
@@ -102,7 +102,7 @@ def answer_to(workspace: Workspace, command: int) -> None:
     """Wait until the start of the search is answered; fail where it is refused."""
     with reading(workspace) as reader:
         assert reader is not None
-        while (row := reader.command(command)) is None or row.state == "pending":
+        while (row := wishes.command(reader, command)) is None or row.state == "pending":
             time.sleep(LOOK_SECONDS)
     if row.state != "applied":
         raise click.ClickException(row.answer)
@@ -149,7 +149,7 @@ def answered(workspace: Workspace, command: Command) -> float:
     with reading(workspace) as reader:
         assert reader is not None
         while time.monotonic() < began + ANSWER_SECONDS:
-            row = reader.command(number)
+            row = wishes.command(reader, number)
             if row is not None and row.state != "pending":
                 break
             time.sleep(0.01)

@@ -51,6 +51,7 @@ from informer.config import PUBLISHED, RunConfig, Value
 from nas_engine.cli.common import plainly
 from nas_engine.commands import Command, Enqueue, Start, send
 from nas_engine.search import Rules, SearchSpec
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 
@@ -275,7 +276,7 @@ class Search:
         engine = timed.command("engine", str(self._workspace.db), str(numbers[0]))
         ended = subprocess.run(engine, cwd=PROJECT, check=False, capture_output=True, text=True)
         with reading(self._workspace) as reader:
-            answers = [reader.command(number) for number in numbers] if reader else []
+            answers = [wishes.command(reader, number) for number in numbers] if reader else []
         refused = [row.answer for row in answers if row is not None and row.state != "applied"]
         if ended.returncode or refused:
             raise click.ClickException(f"The engine failed: {refused} {ended.stderr[-2000:]}")

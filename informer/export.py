@@ -114,10 +114,8 @@ def export(order: Order) -> Written:
         ExportError: the trainings are not what they should be, or the place cannot be used.
         DataError: the data set is not on this machine as it was trained on.
     """
-    import torch
-
     from data.series import series
-    from informer import baselines, devices, forecaster, program
+    from informer import baselines, program
 
     output = Path(order.output)
     _require_place(output, order.replace)
@@ -128,13 +126,7 @@ def export(order: Order) -> Written:
     source = series(data.dataset, data.features, data.target)
     _require_same_data(run, source)
     weights = _content(run.weights, FILES[WEIGHTS])
-    _tell("the weights forecast validation and test once more")
-    device = torch.device("cpu") if result.device == "cpu" else devices.choose_device("auto")
-    try:
-        model = forecaster.forecaster(config, weights, device)
-    except forecaster.WeightsError as error:
-        raise ExportError(f"{run.weights} cannot be used: {error}.") from None
-    intervals = _checked(model, config, source, result, device)
+    intervals = _checked(run, config, weights, source, result)
     facts = DataFacts.of(source)
     _tell("the baselines are computed")
     metrics = _metrics(order, trained, config, baselines.compute(config))
@@ -244,12 +236,21 @@ def _metrics(
 
 
 def _checked(
-    model: Forecaster, config: RunConfig, source: Series, result: Success, device: torch.device
+    run: RunDir, config: RunConfig, weights: bytes, source: Series, result: Success
 ) -> Intervals:
     """Return intervals for the forecasts, whose errors must be those that were recorded."""
+    import torch
+
     from data.splits import rows
+    from informer import devices, forecaster
     from informer.intervals import calibrated
 
+    _tell("the weights forecast validation and test once more")
+    device = torch.device("cpu") if result.device == "cpu" else devices.choose_device("auto")
+    try:
+        model = forecaster.forecaster(config, weights, device)
+    except forecaster.WeightsError as error:
+        raise ExportError(f"{run.weights} cannot be used: {error}.") from None
     (val, on_val), (test, on_test) = (
         _forecast_all(model, config, source, split, device) for split in ("val", "test")
     )

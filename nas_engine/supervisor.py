@@ -17,6 +17,7 @@ from nas_engine.liveness import LEASE_SECONDS, engine_state
 from nas_engine.private import make_private
 from nas_engine.search import SearchSpec
 from nas_engine.space import problems_of
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from nas_engine.workspace import PROJECT, Workspace
@@ -69,7 +70,7 @@ def request(
     while time.monotonic() < deadline:
         with reading(workspace) as reader:
             assert reader is not None
-            row = reader.command(command_id)
+            row = wishes.command(reader, command_id)
             assert row is not None
             lives = (
                 row.search_id is not None

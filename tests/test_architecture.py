@@ -311,7 +311,6 @@ LONG_FILES: dict[str, str] = {
     "nas_engine/lessons.py": "what a search takes from others: found, weighed, kept",
     "nas_engine/llm.py": "one question to a language model, with every way in which it can fail",
     "nas_engine/store/table.py": "one query language: parsed, turned to SQL, answered",
-    "pages/search/start.py": "one form from top to bottom",
 }
 LONG_FUNCTIONS: dict[str, str] = {
     "data/dates.py:_choose_format": "one decision by cases",

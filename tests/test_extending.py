@@ -40,6 +40,7 @@ torch.testing.assert_close(raised, torch.full_like(raised, 5.0), rtol=0, atol=1e
 SEARCH = """
 import sys
 from pathlib import Path
+from nas_engine.store import wishes
 from nas_engine.commands import Start, send
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
@@ -54,7 +55,7 @@ def search(**spec):
     command = send(workspace, Start(spec=spec), None)
     serve(workspace, load_settings(), lambda slot, spec: FakeTrainer(), command)
     with reading(workspace) as reader:
-        row = reader.command(command)
+        row = wishes.command(reader, command)
         assert row.state == "applied", row.answer
         return reader.trials(row.search_id)
 """

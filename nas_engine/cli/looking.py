@@ -34,6 +34,7 @@ from nas_engine.cli.output import (
 )
 from nas_engine.labels import hidden
 from nas_engine.liveness import engine_state
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import CommandRow, EventRow
 from nas_engine.transcript import Format, exported
@@ -209,7 +210,7 @@ def log(search_id: int | None, events: bool, db: Path | None, as_json: bool) -> 
         lines: list[dict[str, Any]] = (
             [_event_line(event) for event in reader.events(chosen, limit=10_000)]
             if events
-            else [_command_line(row) for row in reader.commands(chosen)]
+            else [_command_line(row) for row in wishes.commands(reader, chosen)]
         )
     if as_json:
         click.echo(json.dumps(lines, indent=2))

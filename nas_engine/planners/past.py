@@ -36,7 +36,7 @@ def trials_before(reader: Reader, trial: TrialRow) -> list[TrialRow]:
 def spec_at(reader: Reader, search: SearchRow, moment: float) -> SearchSpec:
     """Return what defined a search at a moment, with the budgets and modes of then."""
     spec: SearchSpec | None = None
-    for row in reader.commands(search.id):
+    for row in wishes.commands(reader, search.id):
         if row.state != "applied" or row.answered_at is None or row.answered_at > moment:
             continue
         try:

@@ -24,7 +24,6 @@ from nas_engine.search import SearchSpec
 from nas_engine.store.rows import (
     AnsweredCall,
     BaselineRow,
-    CommandRow,
     EngineRow,
     EpochRow,
     EventRow,
@@ -205,22 +204,6 @@ class Reader:
         )
         return newest[::-1]
 
-    def command(self, command_id: int) -> CommandRow | None:
-        """Return one command."""
-        return next(iter(self._commands("id = ?", command_id)), None)
-
-    def commands(self, search_id: int) -> list[CommandRow]:
-        """Return the commands given to a search, in order."""
-        return self._commands("search_id = ? ORDER BY id", search_id)
-
-    def _commands(self, condition: str, number: int) -> list[CommandRow]:
-        """Return commands; bytes that are no text, as anybody may write them, are replaced."""
-        rows = self.fetch(f"{_COMMAND} WHERE {condition}", (number,))
-        return [
-            CommandRow(*row[:2], *(cell.decode("utf-8", "replace") for cell in row[2:7]), *row[7:])
-            for row in rows
-        ]
-
     def engine(self, search_id: int) -> EngineRow | None:
         """Return the newest lease of a search's engine, whether it still lives or not."""
         return self.first(EngineRow, f"{_ENGINE} WHERE search_id = ?", (search_id,))
@@ -392,12 +375,6 @@ _CALL = """
 
 _ENGINE = """
     SELECT search_id, token, boot, pid, process_start, started_at, heartbeat, released FROM engines
-"""
-
-_COMMAND = """
-    SELECT id, search_id, CAST(kind AS BLOB), CAST(payload AS BLOB), CAST(author AS BLOB),
-        CAST(state AS BLOB), CAST(answer AS BLOB), created_at, answered_at
-    FROM commands
 """
 
 _CONVERTED: Mapping[str, Callable[[Any], Any]] = {

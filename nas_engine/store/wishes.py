@@ -1,4 +1,4 @@
-"""What people want of a search beside its trials: guidance, answers, replays."""
+"""What people want of a search beside its trials: commands, guidance, answers, replays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nas_engine.guidance import SteeringRow, steered
 from nas_engine.proposals import Proposal
 from nas_engine.search import SearchSpec
 from nas_engine.store.reader import Reader, one_or_all
-from nas_engine.store.rows import RevisionRow
+from nas_engine.store.rows import CommandRow, RevisionRow
 from nas_engine.store.schema import storable
 
 if TYPE_CHECKING:
@@ -272,3 +272,29 @@ def lift(writer: Writer, search_id: int, steering_id: int, author: str) -> bool:
         (author, time.time(), steering_id, search_id),
     )
     return row is not None
+
+
+def command(reader: Reader, command_id: int) -> CommandRow | None:
+    """Return one command."""
+    return next(iter(_commands(reader, "id = ?", command_id)), None)
+
+
+def commands(reader: Reader, search_id: int) -> list[CommandRow]:
+    """Return the commands given to a search, in order."""
+    return _commands(reader, "search_id = ? ORDER BY id", search_id)
+
+
+def _commands(reader: Reader, condition: str, number: int) -> list[CommandRow]:
+    """Return commands; bytes that are no text, as anybody may write them, are replaced."""
+    rows = reader.fetch(f"{_COMMAND} WHERE {condition}", (number,))
+    return [
+        CommandRow(*row[:2], *(cell.decode("utf-8", "replace") for cell in row[2:7]), *row[7:])
+        for row in rows
+    ]
+
+
+_COMMAND = """
+    SELECT id, search_id, CAST(kind AS BLOB), CAST(payload AS BLOB), CAST(author AS BLOB),
+        CAST(state AS BLOB), CAST(answer AS BLOB), created_at, answered_at
+    FROM commands
+"""

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from nas_engine.audit import asked
+from nas_engine.store import wishes
 from nas_engine.store.reader import Reader
 from nas_engine.store.rows import CommandRow, TrialRow
 from nas_engine.store.table import Pulse, Query, page, parse, pulse
@@ -40,7 +41,7 @@ def record_frame(commands: Sequence[CommandRow]) -> pd.DataFrame:
 def show_past(search_id: int, workspace: Workspace) -> None:
     """Draw the log, what workers of failed trials said, and the commands where asked for."""
     with searched() as reader:
-        events, commands = reader.events(search_id, limit=100), reader.commands(search_id)
+        events, commands = reader.events(search_id, limit=100), wishes.commands(reader, search_id)
         failed = failed_last(str(workspace.db), pulse(reader, search_id), reader)
     st.markdown("**Log**")
     lines = [

@@ -12,7 +12,7 @@ from typing import Any
 from informer.config import from_flat
 from nas_engine.api import SearchError, load_agent_state
 from nas_engine.evaluator import Verdict, decide
-from nas_engine.store import judging
+from nas_engine.store import judging, wishes
 from nas_engine.store.reader import reading
 from nas_engine.workspace import Workspace
 from tests.chaos.play import Case, Played
@@ -64,7 +64,7 @@ def outcome(played: Played) -> dict[str, Any]:
         }
         found["decisions"] = [
             (row.kind, row.state, row.answer)
-            for row in reader.commands(search.id)
+            for row in wishes.commands(reader, search.id)
             if row.kind == "decide"
         ]
     return found

@@ -26,7 +26,7 @@ from nas_engine.api import AgentState, SearchError, load_agent_state
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start, send
 from nas_engine.liveness import same_process
 from nas_engine.search import Limits
-from nas_engine.store import trainings
+from nas_engine.store import trainings, wishes
 from nas_engine.store.reader import SearchRow, TrialRow, reading
 from nas_engine.workspace import Workspace
 from tests.chaos.forks import end, ended_within, fast_folder, fork
@@ -211,7 +211,7 @@ class History:
             if (search := reader.search(1)) is None:
                 return
             trials, spend = reader.trials(1), reader.spend(1)
-            answers = {row.id: (row.state, row.answer) for row in reader.commands(1)}
+            answers = {row.id: (row.state, row.answer) for row in wishes.commands(reader, 1)}
             self._workers |= set(trainings.workers(reader, 1))
         yield from self._of_trials(search, trials)
         yield from self._of_commands(answers)

@@ -13,6 +13,7 @@ from nas_engine.commands import Command, Start, send
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import CommandRow
 from nas_engine.trainers.base import Trainer
@@ -47,7 +48,7 @@ class Bench:
 
     def command(self, command_id: int) -> CommandRow:
         with reading(self.workspace) as reader:
-            row = reader.command(command_id) if reader else None
+            row = wishes.command(reader, command_id) if reader else None
         assert row is not None
         return row
 

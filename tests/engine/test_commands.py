@@ -17,6 +17,7 @@ from nas_engine.api import AgentState, SearchError, load_agent_state
 from nas_engine.cli.main import main
 from nas_engine.commands import Command, Control, Enqueue, OnTrial, send
 from nas_engine.search import SearchSpec
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import CommandRow
 from nas_engine.workspace import Workspace
@@ -123,7 +124,7 @@ def answers(workspace: Workspace, command: Command) -> list[CommandRow]:
     while time.monotonic() < deadline:
         with reading(workspace) as reader:
             assert reader is not None
-            rows = [row for number in given if (row := reader.command(number)) is not None]
+            rows = [row for number in given if (row := wishes.command(reader, number)) is not None]
         if len(rows) == TABS and all(row.state != "pending" for row in rows):
             return rows
         time.sleep(0.02)
@@ -221,5 +222,5 @@ def test_a_user_without_a_name_gives_commands_under_a_number(
     monkeypatch.setattr("pwd.getpwuid", nobody)
     command_id = send(workspace, Control(kind="pause"))
     with reading(workspace) as reader:
-        row = reader.command(command_id) if reader else None
+        row = wishes.command(reader, command_id) if reader else None
     assert row is not None and row.author == str(os.getuid())

@@ -17,6 +17,7 @@ from nas_engine.labels import (
     remove_view,
     save_view,
 )
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import CommandRow, SearchRow
 from nas_engine.workspace import Workspace
@@ -32,7 +33,7 @@ def stored(workspace: Workspace) -> tuple[SearchRow, list[CommandRow]]:
         assert reader is not None
         search = reader.search(1)
         assert search is not None
-        return search, reader.commands(1)
+        return search, wishes.commands(reader, 1)
 
 
 def test_what_is_said_of_a_search_is_kept_together_with_who_said_it(workspace: Workspace) -> None:

@@ -21,6 +21,7 @@ from sqlite_utils import Database
 
 from nas_engine.cli.main import main
 from nas_engine.commands import Control, send
+from nas_engine.store import wishes
 from nas_engine.store.migrations import MIGRATIONS, known_versions
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError, open_database
@@ -123,7 +124,7 @@ def test_what_lies_beside_a_database_that_is_whole_does_no_harm(
     send(workspace, Control(kind="stop"), search_id)
     with reading(workspace) as reader:
         assert reader is not None
-        assert reader.numbers(search_id) == {0} and len(reader.commands(search_id)) == 1
+        assert reader.numbers(search_id) == {0} and len(wishes.commands(reader, search_id)) == 1
     assert intact(workspace.db)
 
 

@@ -15,6 +15,7 @@ import pytest
 from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTrial, Start, send
 from nas_engine.liveness import engine_state, process_start
 from nas_engine.search import SearchSpec
+from nas_engine.store import wishes
 from nas_engine.store.reader import Reader, reading
 from nas_engine.store.rows import CommandRow, RunRow
 from nas_engine.workspace import PROJECT, Workspace
@@ -71,7 +72,7 @@ class Desk:
 
     def answer(self, command_id: int) -> CommandRow:
         def answered(reader: Reader) -> CommandRow | None:
-            row = reader.command(command_id)
+            row = wishes.command(reader, command_id)
             return row if row is not None and row.state != "pending" else None
 
         return self.until(answered)
@@ -156,7 +157,7 @@ def test_a_trial_that_a_person_stops_is_gone_at_once_and_the_search_goes_on(desk
     desk.ended("completed")
     with reading(desk.workspace) as reader:
         assert reader is not None
-        trials, commands = reader.trials(1), reader.commands(1)
+        trials, commands = reader.trials(1), wishes.commands(reader, 1)
     assert [trial.state for trial in trials] == ["completed", "stopped", "completed", "completed"]
     assert trials[1].val_mse is None and not trials[1].accepted
     assert [row.state for row in commands] == ["applied", "applied", "refused"]

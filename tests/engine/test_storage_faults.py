@@ -29,7 +29,7 @@ from nas_engine.api import AgentState, load_agent_state
 from nas_engine.cli.main import main
 from nas_engine.commands import Control, Start, send
 from nas_engine.settings import load_settings
-from nas_engine.store import schema, trainings
+from nas_engine.store import schema, trainings, wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import Writer
@@ -151,7 +151,7 @@ def test_a_command_to_a_database_that_stays_locked_is_refused_in_a_sentence(
         result = CliRunner().invoke(main, ["pause", str(search_id), "--db", str(workspace.db)])
         assert result.exit_code == 2 and "was held by another program" in result.output
     with reading(workspace) as reader:
-        assert reader is not None and reader.commands(search_id) == []
+        assert reader is not None and wishes.commands(reader, search_id) == []
 
 
 def outcome(state: AgentState) -> list[tuple[object, ...]]:

@@ -15,7 +15,7 @@ from nas_engine.commands import Control, send
 from nas_engine.evaluator import Figures
 from nas_engine.liveness import LEASE_SECONDS
 from nas_engine.search import Rules, SearchSpec
-from nas_engine.store import judging, trainings
+from nas_engine.store import judging, trainings, wishes
 from nas_engine.store.migrations import MIGRATIONS
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import open_database
@@ -158,7 +158,7 @@ def test_ten_processes_that_open_a_new_database_together_all_succeed(workspace: 
     assert [os.waitpid(pid, 0)[1] for pid in crowd] == [0] * 10
     with reading(workspace) as reader:
         assert reader is not None
-        assert len(reader.commands(1)) == 10
+        assert len(wishes.commands(reader, 1)) == 10
 
 
 def test_nan_cannot_be_stored_as_a_baseline(workspace: Workspace) -> None:
@@ -198,7 +198,7 @@ def test_a_command_to_an_unknown_search_stays_unanswered(workspace: Workspace) -
     command_id = send(workspace, Control(kind="stop"), 77)
     with reading(workspace) as reader:
         assert reader is not None
-        row = reader.command(command_id)
+        row = wishes.command(reader, command_id)
     assert row is not None and row.state == "pending"
 
 

@@ -38,6 +38,7 @@ from nas_engine.commands import (
 from nas_engine.engine import Engine, _addressed
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
+from nas_engine.store import wishes
 from nas_engine.store.reader import SearchRow, TrialRow, reading
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Trainer
@@ -157,7 +158,7 @@ def _require_sound(place: Bench, known: set[int]) -> str:
     with reading(place.workspace) as reader:
         assert reader is not None
         search, trials = reader.search(1), reader.trials(1)
-        answered = [row for row in reader.commands(1) if row.id not in known]
+        answered = [row for row in wishes.commands(reader, 1) if row.id not in known]
     assert search is not None and search.incumbent == place.search.incumbent
     assert SearchSpec.model_validate_json(search.spec.model_dump_json()) == search.spec
     for row in answered:

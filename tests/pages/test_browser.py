@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, Request, WebSocketRoute, expect
 
 from informer.records import Epoch
 from nas_engine.search import Limits, SearchSpec
-from nas_engine.store import trainings
+from nas_engine.store import trainings, wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.writer import Writer
 from nas_engine.workspace import Workspace
@@ -289,7 +289,7 @@ def test_two_tabs_that_press_the_same_button_make_one_effect_and_one_is_told(
         expect(answer(two, "Search 1 was changed meanwhile")).to_be_visible(timeout=15_000)
         with reading(workspace) as reader:
             assert reader is not None
-            commands = [row for row in reader.commands(1) if row.kind == "pause"]
+            commands = [row for row in wishes.commands(reader, 1) if row.kind == "pause"]
         assert [row.state for row in commands] == ["applied", "refused"]
 
 

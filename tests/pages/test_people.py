@@ -27,6 +27,7 @@ from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import import_search
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
 from nas_engine.workspace import PROJECT, Workspace
@@ -240,7 +241,7 @@ def test_who_acts_is_kept_with_what_they_do(workspace: Workspace) -> None:
         actors.name_by(actors.of_process)
     with reading(workspace) as reader:
         assert reader is not None
-        given, described = reader.command(number), reader.command(number + 1)
+        given, described = wishes.command(reader, number), wishes.command(reader, number + 1)
     assert given is not None and described is not None
     assert {given.author, described.author} == {"ada@lab.example"}
 

@@ -21,6 +21,7 @@ import pytest
 
 from nas_engine.commands import Describe
 from nas_engine.labels import describe
+from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.workspace import PROJECT, Workspace
 from pages._parts.serving import (
@@ -415,7 +416,7 @@ def test_what_an_operator_does_has_their_name(shared: Shared) -> None:
     assert counts(workspace)["commands"] == before + 1
     with reading(workspace) as reader:
         assert reader is not None
-        given = reader.command(before + 1)
+        given = wishes.command(reader, before + 1)
     assert given is not None and (given.kind, given.author) == ("pause", "ada@lab.example")
 
 
