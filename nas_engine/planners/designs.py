@@ -25,6 +25,7 @@ from informer.cost import steps_per_epoch
 from nas_engine.planners.base import View
 from nas_engine.proposals import Proposal, active_changes
 from nas_engine.space import contains
+from nas_engine.store.reader import TrialRow
 
 RATE = "training.optimizer_params.lr"
 
@@ -240,9 +241,18 @@ DESIGNS: tuple[Design, ...] = (
 """In the order of their evidence (docs/planning.md), cheap ones before what is like them."""
 
 
+def is_design(trial: TrialRow) -> bool:
+    """Tell whether a trial was proposed as a design."""
+    return _title(trial) in {design.title for design in DESIGNS}
+
+
+def _title(trial: TrialRow) -> str:
+    return (trial.hypothesis or "").partition(":")[0]
+
+
 def next_design(view: View) -> Proposal | None:
     """Return the first design that is no trial of the search yet; None where none is left."""
-    done = {(trial.hypothesis or "").partition(":")[0] for trial in view.trials}
+    done = {_title(trial) for trial in view.trials}
     for design in DESIGNS:
         if design.title not in done and (proposal := projected(design, view)) is not None:
             return proposal

@@ -36,7 +36,7 @@ PLAIN = SearchSpec()
 """A search for the lowest error alone."""
 
 OPTIMISER = frozenset({"forest", "tpe"})
-"""Sources of the trials that the optimiser would go on with: published designs come only once."""
+"""Sources of trials that the optimiser would go on with: what others found out comes only once."""
 
 MODEL_TURNS = frozenset({"hybrid", "fallback"})
 """Sources of the trials on which the model was asked, whether its answer was used or not."""

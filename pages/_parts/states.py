@@ -82,7 +82,7 @@ PLANNERS: dict[PlannerName, str] = {
 
 PLANNER_WORDS: dict[PlannerName, str] = {
     "portfolio": (
-        "Published designs first, such as PatchTST, iTransformer and DLinear. Then changes of the "
+        "Normalised windows first, and published designs such as PatchTST. Then changes of the "
         "best trials of which a random forest expects most, and TPE for one trial in four."
     ),
     "tpe": "Bayesian optimisation by Optuna: a tree-structured Parzen estimator over all results.",

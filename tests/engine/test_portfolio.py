@@ -14,11 +14,12 @@ from nas_engine.planners.designs import (
     DESIGNS,
     RATE,
     Design,
+    is_design,
     nearest,
     next_design,
     projected,
 )
-from nas_engine.planners.portfolio import PortfolioPlanner, neighbours
+from nas_engine.planners.portfolio import NORMALISATION, NORMALISES, PortfolioPlanner, neighbours
 from nas_engine.proposals import Proposal
 from nas_engine.search import Narrowing, SearchSpec
 from nas_engine.store.rows import Spend, TrialRow
@@ -155,18 +156,46 @@ def test_neighbours_differ_in_one_setting_that_has_a_part_to_play() -> None:
     assert not {"model.patch_len", "model.kernel"} & keys
 
 
-def test_after_the_designs_come_the_forest_and_tpe_in_turn() -> None:
+def searched(trials: int) -> list[TrialRow]:
+    """Return the trials of a search; of the designs RMLP turns out best."""
     rows = [trial_row(0, {}, val_mse=0.9, seconds=5.0, source="default", hypothesis="")]
     planner = PortfolioPlanner()
     planner.observe(rows[0])
-    for number in range(1, 20):
+    for number in range(1, trials):
         view = view_of(rows)
         proposal = planner.propose(view)
         assert view.check(proposal.changes) == []
-        rows.append(row_of(view, proposal, val_mse=0.5 + number / 100, accepted=False))
+        error = 0.45 if "RMLP" in (proposal.hypothesis or "") else 0.5 + number / 100
+        rows.append(row_of(view, proposal, val_mse=error, accepted=False))
         planner.observe(rows[-1])
-    sources = [row.source for row in rows[1:]]
+    return rows
+
+
+def differing(row: TrialRow, other: TrialRow) -> dict[str, Value]:
+    return {key: value for key, value in row.config.items() if value != other.config[key]}
+
+
+def test_trial_0_and_then_the_best_design_are_tried_with_each_normalisation() -> None:
+    rows = searched(20)
+    ways = [row for row in rows if (row.hypothesis or "").startswith(NORMALISES)]
+    first, second = ways[:3], ways[3:]
+    assert [differing(row, rows[0]) for row in first] == [
+        {NORMALISATION: way} for way in ("standardise", "revin", "last")
+    ]
+    best = next(row for row in rows if (row.hypothesis or "").startswith("RMLP"))
+    assert [differing(row, best) for row in second] == [
+        {NORMALISATION: way} for way in ("none", "standardise", "last")
+    ]
+    designs = [row.number for row in rows if is_design(row)]
+    assert [row.number for row in first] == [1, 2, 3]
+    assert designs == list(range(4, 4 + len(designs)))
+    assert [row.number for row in second] == [designs[-1] + n for n in (1, 2, 3)]
+
+
+def test_after_the_portfolio_come_the_forest_and_tpe_in_turn() -> None:
+    sources = [row.source for row in searched(24)[1:]]
     count = sources.count("portfolio")
     assert sources[:count] == ["portfolio"] * count
     after = list(enumerate(sources, 1))[count:]
+    assert len(after) >= 4
     assert all(source == ("tpe" if number % 4 == 0 else "forest") for number, source in after)

@@ -282,7 +282,7 @@ def test_without_a_key_no_language_model_can_be_chosen(
         "Random",
     ]
     assert app.button_group(key="start-planner").value == "portfolio"
-    assert "Published designs first" in words(app) and "OPENROUTER_API_KEY" in words(app)
+    assert "Normalised windows first" in words(app) and "OPENROUTER_API_KEY" in words(app)
     app.button_group(key="start-planner").set_value("rules").run()
     assert "One setting at a time" in words(app)
     monkeypatch.setenv("OPENROUTER_API_KEY", "sk-test")
