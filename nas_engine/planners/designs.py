@@ -25,7 +25,7 @@ from informer.cost import steps_per_epoch
 from nas_engine.planners.base import View
 from nas_engine.proposals import Proposal, active_changes
 from nas_engine.space import contains
-from nas_engine.store.reader import TrialRow
+from nas_engine.store.rows import TrialRow
 
 RATE = "training.optimizer_params.lr"
 
