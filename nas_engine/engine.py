@@ -32,7 +32,8 @@ from informer.records import UsedData
 from informer.rundir import RunDir
 from nas_engine import lessons
 from nas_engine.commands import COMMAND, Control, Start
-from nas_engine.control import STOPPED, Refused, Scope, apply, reasons_not_to_start
+from nas_engine.control import apply
+from nas_engine.control.scope import Refused, Scope
 from nas_engine.interruptions import EngineClosed, cannot_be_written
 from nas_engine.liveness import HEARTBEAT_SECONDS, boot_id, same_process
 from nas_engine.machine import cuda_devices, gpus
@@ -41,6 +42,7 @@ from nas_engine.planners.base import AccessDenied, SpaceExhausted, View
 from nas_engine.planning import Held, Planning, planner_of
 from nas_engine.private import keep_to_owner
 from nas_engine.proposals import overtaken
+from nas_engine.readiness import reasons_not_to_start
 from nas_engine.search import ASKING, MOST_SLOTS, Limits, SearchSpec
 from nas_engine.service.cost import Booking, beyond, worst_case
 from nas_engine.service.patience import Patience
@@ -53,7 +55,7 @@ from nas_engine.store.rows import EngineRow, SearchRow, TrialRow
 from nas_engine.store.schema import StoreError, explained
 from nas_engine.store.wishes import Errand
 from nas_engine.store.writer import LeaseLost, PendingCommand, Writer
-from nas_engine.trainers.base import BaselinesEnded, Ended, Trainer, TrainerError
+from nas_engine.trainers.base import STOPPED, BaselinesEnded, Ended, Trainer, TrainerError
 from nas_engine.trainers.choosing import Trainers
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.trainers.pool import Pool, device_share

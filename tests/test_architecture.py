@@ -304,7 +304,6 @@ LONG_FILES: dict[str, str] = {
     "data/registry.py": "what a data set is, and the ones that are known by name",
     "informer/config.py": "every setting of a run with what it excludes, written once",
     "informer/training.py": "one training from its first step to its result",
-    "nas_engine/control.py": "what each command does, beside the conditions that all of them share",
     "nas_engine/engine.py": "one process: one class whose parts share what is under way",
     "nas_engine/evaluator.py": "the rules and the order in which they decide, read as one",
     "nas_engine/graph.py": "one workflow: its nodes and what they ask",

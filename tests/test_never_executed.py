@@ -194,14 +194,12 @@ IN_SQL: dict[str, frozenset[str]] = {
     "nas_engine/store/lineage.py": frozenset({"common", "where"}),  # literals of its callers
     "nas_engine/store/listing.py": frozenset({"kept"}),  # of COLUMNS
     "nas_engine/store/provenance.py": frozenset({"', '.join('?' * len(OF_TRIALS))"}),
-    "nas_engine/store/reader.py": frozenset(
-        {
-            "_one_or_all(number)",  # one of two literals
-            "columns",  # of Objective
-            "among",  # a literal or nothing
-        }
-    ),
-    "nas_engine/store/schema.py": frozenset({"'FULL' if durable else 'NORMAL'", "column", "table"}),
+    "nas_engine/store/judging.py": frozenset({"columns", "one_or_all(number)"}),  # of Objective
+    "nas_engine/store/migrations/agent.py": frozenset({"column"}),  # literals
+    "nas_engine/store/migrations/calls.py": frozenset({"column"}),
+    "nas_engine/store/migrations/settings.py": frozenset({"table"}),
+    "nas_engine/store/reader.py": frozenset({"one_or_all(number)", "among"}),  # literals
+    "nas_engine/store/schema.py": frozenset({"'FULL' if durable else 'NORMAL'"}),
     "nas_engine/store/table.py": frozenset(
         {
             "', '.join((expression for expression, _ in chosen))",  # of COLUMNS, or json_extract(?)
@@ -212,6 +210,8 @@ IN_SQL: dict[str, frozenset[str]] = {
             "direction",
         }
     ),
+    "nas_engine/store/wishes.py": frozenset({"one_or_all(number)", "condition"}),  # literals
+    "nas_engine/store/writer.py": frozenset({"condition"}),
 }
 """File -> what its SQL is put together of, beside constants: nothing that came from outside."""
 

@@ -18,11 +18,10 @@ from informer.records import Epoch, Failure, Progress, Success
 from informer.rundir import RunDir
 from nas_engine.api import load_agent_state
 from nas_engine.commands import Start, send
-from nas_engine.control import STOPPED
 from nas_engine.engine import serve
 from nas_engine.search import SearchSpec
 from nas_engine.settings import load_settings
-from nas_engine.trainers.base import Ended, Watch
+from nas_engine.trainers.base import STOPPED, Ended, Watch
 from nas_engine.workspace import Workspace
 from tests.fakes.recorded import RecordedTrainer
 from tests.informer.conftest import etth1, one_thread  # noqa: F401

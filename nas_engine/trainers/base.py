@@ -28,6 +28,9 @@ class Ended:
         return cls(state, failure.error_class, failure.message, failure.latency_ms)
 
 
+STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
+
+
 @dataclass(frozen=True)
 class Worker:
     """A process that trains: `process_start` tells it from a later one with the same id."""

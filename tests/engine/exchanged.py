@@ -125,7 +125,7 @@ def read_all(workspace: Workspace, search_id: int) -> None:
                 partial(wishes.steering, reader),
                 partial(wishes.turns, reader),
                 reader.events,
-                reader.commands,
+                partial(wishes.commands, reader),
                 reader.baselines,
             ),
             *(

@@ -33,7 +33,8 @@ from nas_engine.commands import (
     Start,
     send,
 )
-from nas_engine.control import Refused, Scope, apply
+from nas_engine.control import apply
+from nas_engine.control.scope import Refused, Scope
 from nas_engine.guidance import SteeringRow, steered, understood
 from nas_engine.llm import LanguageModel, prompt
 from nas_engine.planners.base import Planner, SpaceExhausted, View

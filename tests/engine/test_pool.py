@@ -15,14 +15,13 @@ from informer.config import RunConfig
 from informer.records import Success
 from informer.rundir import RunDir
 from nas_engine.liveness import same_process
-from nas_engine.trainers.base import Ended, Trainer, Watch, Worker
+from nas_engine.trainers.base import STOPPED, Ended, Trainer, Watch, Worker
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.trainers.pool import Pool, PoolClosed, device_share
 from tests.fakes.trainer import FakeTrainer
 from tests.fakes.worker import COMMAND
 
 CONFIG = RunConfig().with_changes({"training.epochs": 3})
-STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
 
 
 class Bench:

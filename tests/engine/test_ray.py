@@ -28,13 +28,13 @@ from nas_engine.settings import load_settings
 from nas_engine.store.nodes import nodes
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import EngineRow
-from nas_engine.trainers.base import Ended, TrainerError, Watch
+from nas_engine.trainers.base import STOPPED, Ended, TrainerError, Watch
 from nas_engine.trainers.local import LocalTrainer
 from nas_engine.workspace import PROJECT, Workspace
 from tests.data.files import mine
 from tests.data.test_own import CHOICES
 from tests.engine import test_trainers as contract
-from tests.engine.test_trainers import GENEROUS, STOPPED, Log, folder
+from tests.engine.test_trainers import GENEROUS, Log, folder
 from tests.fakes.ray_cluster import ray_cluster
 from tests.fakes.worker import COMMAND
 

@@ -17,13 +17,20 @@ from informer.records import Epoch, Progress, Success
 from informer.rundir import LOG_BYTES, RunDir
 from nas_engine.liveness import same_process
 from nas_engine.trainers import local
-from nas_engine.trainers.base import BaselinesEnded, Ended, Load, TrainerError, Watch, Worker
+from nas_engine.trainers.base import (
+    STOPPED,
+    BaselinesEnded,
+    Ended,
+    Load,
+    TrainerError,
+    Watch,
+    Worker,
+)
 from nas_engine.trainers.local import MARK, LocalTrainer
 from nas_engine.trainers.pool import device_share
 from tests.fakes.worker import COMMAND, FORKED
 
 CONFIG = RunConfig().with_changes({"training.epochs": 3})
-STOPPED = Ended("stopped", "stopped", "Stopped by a person.")
 PRUNED = Ended("pruned", "pruned", "It fell behind.")
 GONE_SECONDS = 5.0
 GENEROUS = 2**40

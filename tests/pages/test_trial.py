@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -463,7 +464,8 @@ def test_a_bundle_is_written_and_handed_out_with_its_two_commands(
     search_id = seed.eventful(workspace)
     orders: list[Order] = []
 
-    def write(order: Order, settings: Settings) -> Written:
+    def write(order: Order, settings: Settings, on_step: Callable[[str], object]) -> Written:
+        on_step("the weights are checked")
         orders.append(order)
         if len(orders) == 1:
             raise BundlingError("The data set <b> has changed.")
