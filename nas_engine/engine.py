@@ -566,6 +566,7 @@ class Engine:
                 own_rules=load(self._settings.nas_rules),
                 ending=self._ending,
                 held=self._held,
+                out_of_time=self._out_of_time,
             )
             trial = writer.read.trial(self._search_id, number)
             round = 0 if trial is None else trial.round
@@ -612,8 +613,10 @@ class Engine:
         return STOPPED if self._cancelled or number in self._stopping else None
 
     def _held(self, writer: Writer) -> bool:
-        search = self._search(writer)
-        return search.state != "running" or bool(self._time_spent(search, writer))
+        return self._search(writer).state != "running" or self._out_of_time(writer)
+
+    def _out_of_time(self, writer: Writer) -> bool:
+        return bool(self._time_spent(self._search(writer), writer))
 
     def _prepared(self) -> tuple[Planning, Pruner | None]:
         """Return the planner and the pruner, made when they are first needed."""

@@ -118,6 +118,7 @@ class Resources:
     own_rules: OwnRules | None
     ending: Callable[[int], Ended | None]  # how a person has ended a trial, None while nobody has
     held: Callable[[Writer], bool]  # whether no trial shall begin now
+    out_of_time: Callable[[Writer], bool]  # whether a budget of time is used up
 
 
 def advance(graph: Graph, search_id: int, number: int, round: int) -> None:
@@ -403,7 +404,8 @@ def _evaluate(use: Resources, state: TrialState) -> TrialState:
     trial, rules = _trial(use, state), use.spec.rules
     cancelled = use.ending(trial.number) is not None
     runs = use.writer.read.runs(use.search_id, trial.number)
-    if cancelled or any(_ends_training(run) for run in runs):
+    ends = cancelled or use.out_of_time(use.writer) or any(_ends_training(run) for run in runs)
+    if ends:  # it is decided on the seeds that it has
         rules = rules.model_copy(update={"extra_seeds": 0})
     figures = judging.figures(use.writer.read, use.search_id, trial.number)
     own = use.own_rules(figures) if use.own_rules else None

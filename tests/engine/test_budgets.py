@@ -36,6 +36,19 @@ def test_hours_of_training_end_a_search_that_more_hours_let_go_on(bench: Bench) 
     assert search is not None and (search.finished, search.reason) == (len(spent) + 1, "")
 
 
+def test_once_the_time_is_used_up_a_trial_is_decided_on_the_seeds_that_it_has(
+    bench: Bench,
+) -> None:
+    bench.trainer = FakeTrainer(epoch_seconds=0.02, value=lambda config: 0.5)
+    rules = {"seeds": 1, "extra_seeds": 2}
+    used_up = {"training_hours": 1.5 * 0.02 * 6 / 3600}  # by the first training of trial 1
+    for epochs, limits, seeds in ((6, used_up, 1), (7, {}, 3)):
+        settings = {"training.epochs": epochs}
+        state = bench.search(rules=rules, settings=settings, max_trials=2, limits=limits)
+        assert [trial.seeds for trial in state.trials] == [1, seeds]
+        assert state.trials[1].verdict is not None
+
+
 def test_hours_of_running_end_a_search(bench: Bench) -> None:
     bench.trainer = FakeTrainer(epoch_seconds=0.1)
     state = bench.search(
