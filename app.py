@@ -9,7 +9,7 @@ from streamlit.runtime.pages_manager import PagesManager
 
 from data import actors
 from nas_engine.private import keep_to_owner
-from pages._parts.people import actor, admit, show_person
+from pages._parts.people import actor, admit, close_secrets, show_person
 from pages._parts.serving import Door, cautions
 from pages._parts.waiting import show_waiting
 
@@ -143,6 +143,7 @@ else:  # the server: it imports this file once, before any session
     # "Page not found" over the page.
     PagesManager.uses_pages_directory = False
     keep_to_owner()  # what pages write
+    close_secrets()
     app = st.App(__file__, middleware=[Middleware(Door)])
     for sentence in cautions():
         sys.stderr.write(f"{sentence}\n")

@@ -267,6 +267,7 @@ def _put(name: str, facts: Record, write: Callable[[Path], object]) -> Dataset:
     folder = own_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         # Its name begins with a dot, which none of a data set does.
         with beside(folder) as temporary:
             made = temporary / "new"

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from data.finding import shown
 from data.registry import DataError
 from data.splits import Floats
-from data.spreadsheet import is_formula
+from data.spreadsheet import inert
 from informer import recent
 from informer.bundle import Bundle, BundleError
 from informer.configfile import Refusal
@@ -340,15 +340,10 @@ def _csv(forecast: Forecast, dates: Sequence[str]) -> str:
     table = forecast.table()
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["date", *(_safe(name) for name in table.columns)])
+    writer.writerow(["date", *map(inert, table.columns)])
     for date, row in zip(dates, table.to_numpy().tolist(), strict=True):
         writer.writerow([date, *row])
     return file.getvalue()
-
-
-def _safe(name: str) -> str:
-    """Return a name that no spreadsheet runs as a formula."""
-    return f"'{name}" if is_formula(name) else name
 
 
 def _shown(forecast: Forecast, dates: Sequence[str]) -> str:

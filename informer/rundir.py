@@ -134,7 +134,7 @@ class RunDir:
         What an unfinished attempt at the same configuration left is kept as far as its newest
         checkpoint that can be used; anything else is removed.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         same = self._is_of(config)
         epoch, _ = (same and self.checkpoint()) or (0, None)
         kept = [r for r in self.read_metrics()[0] if isinstance(r, Epoch)][:epoch] if epoch else []

@@ -46,7 +46,7 @@ from nas_engine.machine import process_allowed
 from nas_engine.opinion import ask_opinion
 from nas_engine.own_rules import OwnRules
 from nas_engine.planning import Held, Planning
-from nas_engine.private import make_private
+from nas_engine.private import keep_private
 from nas_engine.pruning import Pruner, Reached
 from nas_engine.search import SearchSpec
 from nas_engine.service.tracing import trace_nothing
@@ -146,7 +146,7 @@ def checkpoints_of(workspace: Workspace) -> Checkpoints:
     They do not wait for the disk: a step whose checkpoint is lost in a power cut is taken again,
     and finds in the tables what it has done.
     """
-    make_private(workspace.checkpoints)
+    keep_private(workspace.checkpoints)
     connection = sqlite3.connect(workspace.checkpoints, timeout=30, check_same_thread=False)
     connection.execute("PRAGMA synchronous = NORMAL")
     return SqliteSaver(connection, serde=Inert())

@@ -31,6 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from data import actors
 from data.registry import DataError, find
+from data.source import on_this_machine
 from informer.baselines import Name as Name
 from informer.config import RunConfig
 from informer.files import ProtocolError, digest_of, read_file, remove
@@ -178,6 +179,9 @@ def begin(folder: Path, wanted: Wanted, settings: Settings) -> str | None:
     """
     if refusal := actors.current().refusal:
         return refusal
+    name = wanted.config.data.dataset
+    if find(name).url is not None and on_this_machine(name) is None:
+        return f"Data set {name} is not on this machine: download it on the page Data first."
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_room(folder, {wanted.key})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from data.spreadsheet import is_formula
+from data.spreadsheet import inert
 
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
@@ -17,11 +17,8 @@ def readable(text: str) -> str:
 
 
 def safe_cell(value: object) -> object:
-    """Return a cell of CSV; a text that a spreadsheet could run as a formula gets an apostrophe."""
-    if not isinstance(value, str):
-        return value
-    text = readable(value)
-    return f"'{text}" if is_formula(text) else text
+    """Return a cell of CSV; what a spreadsheet could run as a formula gets an apostrophe."""
+    return inert(readable(value)) if isinstance(value, str) else value
 
 
 def fenced(text: str) -> str:

@@ -29,6 +29,13 @@ def make_private(path: Path) -> bool:
     return False
 
 
+def keep_private(path: Path) -> None:
+    """Make an empty file that no other can read, or take from others what they may do with one."""
+    if not make_private(path):
+        with suppress(OSError):  # its owner shares it
+            take_back(path)
+
+
 def take_back(path: Path) -> bool:
     """Take from others what they may do with a file, and return whether they could do anything.
 

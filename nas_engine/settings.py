@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -160,10 +160,10 @@ class Settings(BaseSettings):
         """Return every text that must not be kept or shown: keys, passwords, the webhook."""
         roles = [self.role("planner"), self.role("evaluator")]
         keys = [role.key.get_secret_value() for role in roles]
-        passwords = [urlsplit(role.base_url).password or "" for role in roles]
+        in_addresses = [text for role in roles for text in _secrets_of(role.base_url)]
         webhook = self.nas_webhook.get_secret_value()
         own = [self.openrouter_api_key.get_secret_value(), webhook, urlsplit(webhook).path]
-        return [*keys, *own, *passwords]
+        return [*keys, *own, *in_addresses]
 
     @property
     def workspace(self) -> Workspace:
@@ -189,12 +189,21 @@ class Settings(BaseSettings):
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without what could hold a secret, by its name."""
-    secret = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "WEBHOOK")
-    return {
-        name: value
-        for name, value in environment.items()
-        if not any(word in name.upper() for word in secret)
-    }
+    return {name: value for name, value in environment.items() if not _may_be_secret(name)}
+
+
+def _may_be_secret(name: str) -> bool:
+    words = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "WEBHOOK", "SIGNATURE")
+    return any(word in name.upper() for word in words)
+
+
+def _secrets_of(address: str) -> list[str]:
+    """Return user, password and keys in the query of an address, as they stand and decoded."""
+    parts = urlsplit(address)
+    named = [pair.partition("=")[::2] for pair in parts.query.split("&")]
+    written = [parts.username or "", parts.password or ""]
+    written += [value for name, value in named if _may_be_secret(name)]
+    return [*written, *map(unquote, written)]
 
 
 def public_address(address: str) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
+from data import actors
 from data.registry import DataError
 from data.traits import Traits
 from informer.records import UsedData
@@ -197,11 +198,12 @@ def planned_task(spec: SearchSpec, reader: Reader | None) -> Task:
 def with_traits(tasks: Sequence[Task], settings: Settings) -> list[Task]:
     """Return tasks with what their data are like, measured in a process of its own where missing.
 
-    It stays unknown where the data are not on this machine, or are not what they were.
+    It stays unknown where the data are not on this machine, or are not what they were, and where
+    who asks may not start a process.
     """
     asked = [task.wanted for task in tasks if task.traits is None]
     missing = list(dict.fromkeys(wanted for wanted in asked if wanted is not None))
-    if not missing:
+    if not missing or actors.current().refusal:
         return list(tasks)
     try:
         order = ORDER.dump_json(missing).decode()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from nas_engine.commands import Command, Control, Start, send
 from nas_engine.liveness import LEASE_SECONDS, engine_state
-from nas_engine.private import make_private
+from nas_engine.private import keep_private
 from nas_engine.search import SearchSpec
 from nas_engine.space import problems_of
 from nas_engine.store import wishes
@@ -96,7 +96,7 @@ def request(
 
 def _spawn_engine(workspace: Workspace, command_id: int) -> subprocess.Popen[bytes]:
     """Start an engine that outlives this process, in a session of its own; raises StoreError."""
-    make_private(workspace.launch_log)
+    keep_private(workspace.launch_log)
     try:
         with open(workspace.launch_log, "ab") as log:
             engine = subprocess.Popen(  # noqa: S603

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "nas_engine.machine",
         "nas_engine.objectives",
         "nas_engine.plaintext",
+        "nas_engine.private",
         "nas_engine.proposals",
         "nas_engine.relabel",
         "nas_engine.search",

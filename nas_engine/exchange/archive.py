@@ -44,6 +44,9 @@ PACKED_FREE = 2**26
 _CHUNK = 2**20
 _END = b"PK\x05\x06"
 _END_BYTES = 22
+_ELSEWHERE = b"PK\x06\x07"
+_ELSEWHERE_BYTES = 20
+"""Of what stands before the end where another record counts the parts, more than are exported."""
 
 
 class ExchangeError(ValueError):
@@ -226,8 +229,10 @@ def _require_small_directory(file: BinaryIO) -> None:
             "This is not the file of an exported search, or its end is missing: export the search "
             "again, or copy the file again."
         )
+    file.seek(max(0, size - _END_BYTES - _ELSEWHERE_BYTES))
     if (
-        int.from_bytes(end[10:12], "little") > ENTRIES
+        file.read(len(_ELSEWHERE)) == _ELSEWHERE
+        or int.from_bytes(end[10:12], "little") > ENTRIES
         or int.from_bytes(end[12:16], "little") > DIRECTORY_BYTES
     ):
         raise ExchangeError(f"The file cannot be taken: it has more than {ENTRIES:,} parts.")

@@ -15,7 +15,7 @@ import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
 from data.traits import Traits
-from informer.config import Value, fields
+from informer.config import StepType, Value, fields
 from informer.records import UsedData
 from nas_engine.chat.looked_up import LookedUp
 from nas_engine.commands import Describe
@@ -23,7 +23,7 @@ from nas_engine.evaluator import compared_of
 from nas_engine.guidance import Constraint
 from nas_engine.lessons import Lessons
 from nas_engine.proposals import Source
-from nas_engine.search import SearchSpec
+from nas_engine.search import PlannerName, SearchSpec
 from nas_engine.service.reply import Completion
 from nas_engine.space import SpaceError, dimensions, typed
 from nas_engine.store.copying import Cell, Column, columns
@@ -139,6 +139,8 @@ _SPARK: TypeAdapter[list[float | None]] = TypeAdapter(
 _MESSAGES: TypeAdapter[list[dict[str, str]]] = TypeAdapter(list[dict[str, str]])
 _LOOKED_UP: TypeAdapter[list[LookedUp]] = TypeAdapter(list[LookedUp])
 _COMPLETION: TypeAdapter[Completion] = TypeAdapter(Completion)
+_STEP_TYPE: TypeAdapter[StepType] = TypeAdapter(StepType)
+_PLANNER: TypeAdapter[PlannerName] = TypeAdapter(PlannerName)
 
 
 def _json(text: str) -> Any:
@@ -223,8 +225,16 @@ _INSIDE: Mapping[str, Mapping[str, Callable[[Any], object]]] = {
         "original": _changes,
         "source": _source,
     },
-    "revisions": {"changes": _changes, "source": _source},
-    "replays": {"changes": _changes, "source": _source_if_any},
+    "revisions": {
+        "changes": _changes,
+        "source": _source,
+        "step_type": _STEP_TYPE.validate_python,
+    },
+    "replays": {
+        "changes": _changes,
+        "source": _source_if_any,
+        "planner": _PLANNER.validate_python,
+    },
     "trials": {"spark": lambda text: _SPARK.validate_python(_json(text), strict=True)},
     "verdicts": {"compared": _compared},
     "turns": {"looked_up": _looked_up},

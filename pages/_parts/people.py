@@ -8,6 +8,7 @@ login there is no page. Operators may do everything. Viewers may look: what writ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -19,6 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from data import actors
 from data.actors import Actor
+from nas_engine.private import take_back
 from nas_engine.settings import Settings, SettingsError, load_settings
 from pages._parts.text import plain
 
@@ -55,6 +57,13 @@ def secrets_unreadable() -> bool:
     """Tell whether there is a secrets.toml that Streamlit cannot read, and so takes for none."""
     there = any(Path(file).exists() for file in config.get_option("secrets.files"))
     return there and not st.secrets.load_if_toml_exists()
+
+
+def close_secrets() -> None:
+    """Take from others what they may do with secrets.toml, by which logins could be forged."""
+    for file in config.get_option("secrets.files"):
+        with suppress(OSError):  # it is not there, or its owner shares it
+            take_back(Path(file))
 
 
 def login_address() -> str:

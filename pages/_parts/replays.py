@@ -189,7 +189,7 @@ def show_proposed(reader: Reader, search: SearchRow, trial: TrialRow) -> None:
 
 def show_answer_of(reader: Reader, search: SearchRow, trial: TrialRow, row: ReplayRow) -> None:
     """Draw what a replay has come to."""
-    whose = planner_of(row) + (f", {plain(row.model, 80)}" if row.model else "")
+    whose = plain(planner_of(row)) + (f", {plain(row.model, 80)}" if row.model else "")
     st.markdown(f"**What {whose} would have proposed**")
     if row.state == "asked":
         st.info("The planner is being asked; its answer appears here by itself.")

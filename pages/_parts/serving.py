@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse
@@ -69,6 +70,8 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"})
+"""Headers by which a proxy says that it asks for somebody else."""
 HEALTH = "_stcore/health"
 DATA = ("media/", "app/", "component/", "_stcore/")
 """Where routes begin that answer with more than the empty shell of a page."""
@@ -110,10 +113,10 @@ def refused(asked: HTTPConnection, method: str) -> str:
         method: of HTTP; GET for a handshake.
     """
     host, origin = asked.headers.get("host"), asked.headers.get("origin")
-    if origin is not None and not _same_site(origin, host):
+    if (origin is not None and not _same_site(origin, host)) or _loaded_elsewhere(asked):
         return FOREIGN_ORIGIN
     base = config.get_option("server.baseUrlPath").strip("/")
-    path = asked.scope["path"].lstrip("/").removeprefix(f"{base}/" if base else "")
+    path = get_route_path(asked.scope).lstrip("/").removeprefix(f"{base}/" if base else "")
     if path == HEALTH:
         return ""
     if reachable(asked) and not login_needed() and not _without_login():
@@ -132,12 +135,23 @@ def _same_site(origin: str, host: str | None) -> bool:
     )
 
 
+def _loaded_elsewhere(asked: HTTPConnection) -> bool:
+    """Tell whether a page of another site loads this, as an image or a script, which says so.
+
+    A link that is followed is no such thing, nor is what a browser without these headers asks.
+    """
+    site = asked.headers.get("sec-fetch-site", "none")
+    return site in ("cross-site", "same-site") and asked.headers.get("sec-fetch-mode") != "navigate"
+
+
 def reachable(asked: HTTPConnection | None = None) -> bool:
     """Tell whether other computers can reach the dashboard, as far as its settings say.
 
     Args:
-        asked: a request, whose address on this side counts too.
+        asked: a request, whose address on this side counts too, and whether a proxy has sent it.
     """
+    if asked and not FORWARDED.isdisjoint(asked.headers):
+        return True
     names = [config.get_option("server.address") or "", *config.get_option("server.allowedHosts")]
     if not config.get_option("server.allowedHosts"):
         return True  # it answers under every name

@@ -151,7 +151,8 @@ def show_planner(shown: Shown) -> None:
     source = plain(proposer(trial.source, stands.hypothesis))
     name = "the preset" if trial.parent is None else f"trial {trial.parent}"
     changes = changes_text(trial.original, shown.parent)
-    label = f"**Planner** · {source}, {stands.step_type} step from {name}: {plain(changes, 120)}"
+    size = plain(stands.step_type)
+    label = f"**Planner** · {source}, {size} step from {name}: {plain(changes, 120)}"
     with step(label, "complete", shown.opened, clock_text(proposed), asked_text(life.planned)):
         if trial.source == "fallback":
             st.warning(

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from pydantic import ValidationError
 
 from nas_engine.cli.main import main
 from nas_engine.commands import Change, Decide
 from nas_engine.exchange import archive
 from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import FIRST_EXPORTED, Imported, import_search
+from nas_engine.exchange.rows import _INSIDE
 from nas_engine.lessons import kept
 from nas_engine.search import Backend, SearchSpec
 from nas_engine.store import trainings, wishes
@@ -272,6 +274,14 @@ def test_lessons_that_nobody_could_compute_with_are_refused(
     assert "line 1 of searches.jsonl" in refused(elsewhere, with_lesson(content, **facts))
 
 
+def test_words_of_fixed_lists_are_those() -> None:
+    for table, column, word in (("revisions", "step_type", "small"), ("replays", "planner", "tpe")):
+        check = _INSIDE[table][column]
+        check(word)
+        with pytest.raises(ValidationError):
+            check(f"{word} [results](https://evil.example)")
+
+
 # -- what is not as it should be ----------------------------------------------------------------
 
 
@@ -279,6 +289,8 @@ def test_a_changed_or_cut_file_is_refused(elsewhere: Workspace, content: bytes) 
     said = refused(elsewhere, content[: len(content) // 2])
     assert "its end is missing" in said
     assert "not the file of an exported search" in refused(elsewhere, b"")
+    counted_elsewhere = content[:-22] + b"PK\x06\x07" + bytes(16) + content[-22:]
+    assert "it has more than 60,000 parts" in refused(elsewhere, counted_elsewhere)
     parts = members(content)
     told = json.loads(parts["manifest.json"])
     parts["trials.jsonl"] = parts["trials.jsonl"].replace(b"completed", b"complated")

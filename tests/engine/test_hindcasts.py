@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import io
 import os
@@ -137,6 +138,17 @@ def test_a_run_without_weights_is_a_sentence(tmp_path: Path) -> None:
     assert "has not come to a result" in str(of_run(run, "val"))
     run.write_result(Failure(error_class="error", message="It failed."))
     assert "has not come to a result" in str(of_run(run, "val"))
+
+
+def test_nothing_is_downloaded_for_a_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas_engine.hindcasts.on_this_machine", lambda name: None)
+    weather = CONFIG.with_changes({"data.dataset": "Weather", "data.target": "OT"})
+    asked = dataclasses.replace(wanted(), config=weather)
+    said = begin(tmp_path / "forecasts", asked, load_settings())
+    assert said == "Data set Weather is not on this machine: download it on the page Data first."
+    assert not (tmp_path / "forecasts").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:

@@ -137,6 +137,18 @@ def warnings(bench: Bench) -> list[str]:
         return [event.text for event in reader.events(1) if event.level == "warning"]
 
 
+def test_what_is_secret_in_the_address_of_a_service_is_kept_like_a_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = "https://user-token:pass%21word@host/v1?api-key=0123456789&api-version=2024-10-21"
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    settings = load_settings()
+    found = set(settings.secrets())
+    assert {"user-token", "pass%21word", "pass!word", "0123456789"} <= found
+    assert "2024-10-21" not in found, "a date would be taken out of all that is kept"
+    assert "OPENAI_BASE_URL" not in settings.worker_environment()
+
+
 def test_the_address_is_kept_like_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = configured(monkeypatch, f"https://hooks.example/{SECRET}")
     assert f"https://hooks.example/{SECRET}" in settings.secrets()

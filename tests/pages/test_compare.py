@@ -441,6 +441,8 @@ def test_no_cell_of_a_download_is_read_as_a_formula_or_as_markup() -> None:
     ]
     assert csv_text(rows) == "name,delta,n\n'=1+1,+0.5 %,-3\n'@x,−1,1\n"
     assert csv_text([]) == ""
+    inside = [{"name": 'ok;=HYPERLINK("http://x")'}, {"name": "a\n +1+1"}, {"name": "1; -2|b-c"}]
+    assert csv_text(inside) == ('name\n"ok;\'=HYPERLINK(""http://x"")"\n"a\n \'+1+1"\n1; -2|b-c\n')
     frame = pd.DataFrame({"": ["a|b_c", "<img>"], "1.0 ★": ["50 % ± 1", "\\x{$}"]})
     assert markdown(frame).splitlines() == [
         "|  | 1.0 ★ |", "| --- | --- |", "| a\\|b\\_c | 50 % ± 1 |", "| \\<img\\> | \\\\x{\\$} |"

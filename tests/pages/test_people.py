@@ -27,6 +27,7 @@ from nas_engine.exchange.archive import ExchangeError
 from nas_engine.exchange.importing import import_search
 from nas_engine.search import SearchSpec
 from nas_engine.settings import Settings, load_settings
+from nas_engine.similarity import Task, with_traits
 from nas_engine.store import wishes
 from nas_engine.store.reader import reading
 from nas_engine.store.schema import StoreError
@@ -201,6 +202,8 @@ def test_a_viewer_passes_no_other_door(
     assert dry_run.dry_run(config, load_settings()) == REFUSAL
     wanted = hindcasts.Wanted("k", "val", config, "data", None, "repeat last value", None)
     assert hindcasts.begin(workspace.forecasts, wanted, load_settings()) == REFUSAL
+    task = Task("synthetic", None, "M", "OT", 24, 96, None)
+    assert with_traits([task], load_settings()) == [task]
     assert (rows(workspace), all_files(tmp_path)) == (before, files)
 
 
@@ -294,6 +297,19 @@ def test_it_is_known_whether_other_computers_can_reach_it(
     monkeypatch.setattr(serving.config, "get_option", options.__getitem__)
     asked = HTTPConnection({"type": "http", "server": server, "headers": [], "path": "/"})
     assert serving.reachable(asked) == found
+
+
+@pytest.mark.parametrize("root", ["", "/nas"])
+def test_data_need_a_login_below_whatever_address(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "login_needed", lambda: True)
+    monkeypatch.setattr(serving, "is_host_allowed", lambda host: True)
+    for path, answered in (("/media/x", False), ("/_stcore/upload_file/0/0", False), ("/", True)):
+        asked = HTTPConnection(
+            {"type": "http", "headers": [], "path": f"{root}{path}", "root_path": root}
+        )
+        assert (serving.refused(asked, "GET") == "") == answered, path
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,28 @@ def test_a_foreign_origin_never_makes_the_server_ask_for_its_own_address(local: 
         assert found.status == 403 and FOREIGN_ORIGIN.encode() in found.body
 
 
+def test_what_another_site_loads_from_here_is_refused_and_its_links_are_followed(
+    local: Dashboard,
+) -> None:
+    asked: list[tuple[str, str, int]] = [
+        ("cross-site", "no-cors", 403),
+        ("same-site", "no-cors", 403),  # another server of this machine
+        ("cross-site", "navigate", 200),
+        ("same-origin", "no-cors", 200),
+        ("none", "navigate", 200),
+    ]
+    for site, mode, status in asked:
+        fetched = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+        assert answer(local.port, "/static/x.js", **fetched).status in (status, 404), fetched
+        assert answer(local.port, "/", **fetched).status == status, fetched
+
+
+def test_what_a_proxy_asks_for_somebody_else_needs_a_login(local: Dashboard) -> None:
+    for name in ("X-Forwarded-For", "Forwarded", "Via"):
+        found = answer(local.port, "/", **{name: "192.0.2.7"})
+        assert found.status == 403 and NO_LOGIN.encode() in found.body
+
+
 def concrete(route: str) -> str:
     return (
         route.replace("{session_id}/{file_id}", "0/0")
