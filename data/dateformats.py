@@ -85,7 +85,7 @@ def parsed(texts: pd.Series, written: str) -> pd.Series:
             since = pd.to_numeric(texts, errors="coerce").astype("float64")
             return pd.to_datetime(since, unit="ms" if written == "ms" else "s", errors="coerce")
         times = pd.to_datetime(texts, format=written, errors="coerce", utc=zoned)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, re.error) as error:
         raise DataError(
             f"{shown(written)} is no format of dates ({error}); write one such as %d/%m/%Y %H:%M."
         ) from None

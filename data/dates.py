@@ -27,7 +27,7 @@ from data.table import Table
 
 _CODED = {8: "%Y%m%d", 10: "s", 13: "ms"}  # digits -> what such numbers may be
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:.][0-5]\d([:.][0-5]\d([.,]\d+)?)?( ?[AaPp][Mm])?")
-LONGEST_GRID = 10_000_000
+LONGEST_GRID = 1_000_000
 
 
 class OtherFormat(DataError):

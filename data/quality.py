@@ -27,6 +27,7 @@ from data.registry import DataError
 from data.splits import Scaler
 from data.table import Floats, Odd, Table
 
+_CLOCKS_CHANGE = (1900, 2200)  # years; pandas knows no time zones much beyond
 _MISSING_APART = 3  # columns with missing values that are told one by one
 _FLAT_AT_LEAST = 12  # equal values in a row; shorter runs are common in rounded measurements
 
@@ -352,6 +353,8 @@ def _about_grid(frame: pd.DataFrame, step: str, summer: Daylight | None) -> list
 def _daylight(index: pd.DatetimeIndex, step: str | None, choices: Choices) -> Daylight | None:
     """Return the zones whose clocks explain what is missing or repeated, if none was chosen."""
     if step is None or choices.timezone is not None or not len(index):
+        return None
+    if index[0].year < _CLOCKS_CHANGE[0] or index[-1].year > _CLOCKS_CHANGE[1]:
         return None
     return daylight.changes(index, dates.grid(index, step))
 

@@ -120,7 +120,7 @@ class UsedData(Record):
     """
 
     name: str
-    sha256: str | None  # of the file; None where there is none
+    sha256: Annotated[str, Field(max_length=64)] | None  # of the file; None where there is none
     generated: Generated | None
     rows: int
     splits: dict[Part, tuple[int, int]]
