@@ -79,7 +79,7 @@ audit: .venv-audit/.done
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-audit .hypothesis .mypy_cache .pytest_cache .ruff_cache static screenshots
+	rm -rf .venv .venv-audit .hypothesis .mypy_cache .pytest_cache .ruff_cache static/plotly.min.js screenshots
 
 .venv/.run: requirements.txt constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" \

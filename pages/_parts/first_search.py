@@ -35,8 +35,8 @@ BUDGETS: Mapping[float, tuple[str, int]] = MappingProxyType(
 )
 """Hours that a first search may run, with their name and the trials that they may have."""
 
-TRAININGS = 24
-"""Trainings of the starting configuration that should fit: a trial has up to three."""
+TRAININGS = 48
+"""Trainings of the starting configuration that should fit, were nothing else at work."""
 EPOCHS, LEAST_STEPS = 3, 20
 """A shortened training: its epochs, and the steps that each has at least."""
 FEWEST = 5
