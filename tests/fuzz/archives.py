@@ -134,7 +134,8 @@ def _file(edits: list[Any]) -> bytes:
         if _begins(edit, "search"):
             _apply(document, edit[0][1:], edit[1:])
     told = document.pop("manifest.json", {})
-    parts = {str(name): _content(part) for name, part in document.items() if name}
+    named = {name.partition("\0")[0]: part for name, part in document.items()}  # as zipfile does
+    parts = {name: _content(part) for name, part in named.items() if name}
     parts["manifest.json"] = json.dumps(told if isinstance(told, dict) else {}).encode()
     content = packed(parts)
     manifest = json.loads(members(content)["manifest.json"])
