@@ -158,7 +158,10 @@ def serve(
         _clear_away(replaced, writer, search_id)
         Engine(workspace, settings, writer, make_trainer, search_id).run(told_to_end)
         failpoint("engine.before_release")
-        writer.release_lease()
+        try:
+            writer.release_lease()
+        except sqlite3.OperationalError as error:  # as on a full disk; that it ended can be seen
+            _log.warning("The lease could not be given back: %s", error)
     finally:
         writer.close()
 

@@ -35,7 +35,7 @@ from nas_engine.store.schema import StoreError
 from nas_engine.store.writer import Writer
 from nas_engine.trainers.base import Ended, Watch
 from nas_engine.workspace import Workspace
-from tests.engine.conftest import Bench
+from tests.engine.conftest import ONE_SEED, Bench
 from tests.engine.storing import SPEC, forked, intact, with_a_run
 from tests.fakes.trainer import FakeTrainer
 
@@ -323,3 +323,14 @@ def test_a_copy_made_while_somebody_writes_has_all_that_was_acknowledged_before(
     lost = CliRunner().invoke(main, ["backup", str(nowhere), "--db", str(workspace.db)])
     assert lost.exit_code == 2 and str(nowhere) in lost.output
     record_property("faults", COPIES + 2)
+
+
+def test_an_engine_whose_lease_cannot_be_given_back_has_ended_all_the_same(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(writer: Writer) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Writer, "release_lease", full)
+    state = Bench(workspace).search(max_trials=1, rules=ONE_SEED)
+    assert state.search.state == "completed"
