@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
 MakeTrainer = Callable[[int, SearchSpec], Trainer]
 
+TOLD_TO_END = "The engine was told to end; resume goes on from here."
 LOOP_SECONDS = 0.1
 ERRANDS = 8
 """That are run at once; further ones wait."""
@@ -158,12 +159,17 @@ def serve(
         _clear_away(replaced, writer, search_id)
         Engine(workspace, settings, writer, make_trainer, search_id).run(told_to_end)
         failpoint("engine.before_release")
-        try:
-            writer.release_lease()
-        except sqlite3.OperationalError as error:  # as on a full disk; that it ended can be seen
-            _log.warning("The lease could not be given back: %s", error)
+        _last_word(writer.release_lease)
     finally:
         writer.close()
+
+
+def _last_word(write: Callable[[], object]) -> None:
+    """Record the end of an engine; on a full disk it ends all the same, which can be seen."""
+    try:
+        write()
+    except sqlite3.OperationalError as error:
+        _log.warning("The end of the engine could not be recorded: %s", error)
 
 
 def _addressed(writer: Writer, command_id: int, settings: Settings) -> int | None:
@@ -245,7 +251,7 @@ class Engine:
         try:
             while self._turn():
                 if told_to_end is not None and told_to_end.is_set():
-                    self._pause("The engine was told to end; resume goes on from here.")
+                    _last_word(partial(self._pause, TOLD_TO_END))
                     break
                 self._woken.wait(LOOP_SECONDS)
                 self._woken.clear()
