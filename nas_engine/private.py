@@ -32,8 +32,13 @@ def make_private(path: Path) -> bool:
 def keep_private(path: Path) -> None:
     """Make an empty file that no other can read, or take from others what they may do with one."""
     if not make_private(path):
-        with suppress(OSError):  # its owner shares it
-            take_back(path)
+        close_to_others(path)
+
+
+def close_to_others(path: Path) -> None:
+    """Take from others what they may do with a file, if it is there and ours to close."""
+    with suppress(OSError):
+        take_back(path)
 
 
 def take_back(path: Path) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from informer.config import SEEDS
 from informer.rundir import RunDir
-from nas_engine.private import take_back
+from nas_engine.private import close_to_others
 from nas_engine.store.schema import StoreError
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -81,8 +80,7 @@ class Workspace:
         try:
             self.db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self.runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(OSError):  # its owner shares it
-                take_back(self.runs)
+            close_to_others(self.runs)
         except OSError as error:
             raise StoreError(
                 f"The folder {error.filename} cannot be made ({error.strerror}); see that nothing "

@@ -95,8 +95,10 @@ def _normalised(trials: Sequence[TrialRow], view: View) -> Proposal | None:
     draw = _draw(view)
     for trial in _best_first(trials, view, draw)[:1]:
         for each in neighbours(trial, view, draw):
+            if each.key != NORMALISATION:
+                continue
             changes = _changes(view, each.config)
-            if each.key == NORMALISATION and changes and not view.check(changes):
+            if changes and not view.check(changes):
                 way = short(each.config[NORMALISATION])
                 return Proposal(
                     source="portfolio",

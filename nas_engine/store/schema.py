@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
 
-from nas_engine.private import make_private, take_back
+from nas_engine.private import close_to_others, make_private
 from nas_engine.store.migrations import MIGRATIONS, known_versions
 
 LOCK_SECONDS = 30.0
@@ -83,8 +83,7 @@ def open_database(path: Path, durable: bool = True) -> Database:
 def _keep_private(path: Path) -> None:
     """Take from others what they may do with a database of an earlier version, if it is ours."""
     for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        with suppress(OSError):  # its owner shares it, or it is not there
-            take_back(file)
+        close_to_others(file)
 
 
 @contextmanager

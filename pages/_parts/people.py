@@ -8,7 +8,6 @@ login there is no page. Operators may do everything. Viewers may look: what writ
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -20,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from data import actors
 from data.actors import Actor
-from nas_engine.private import take_back
+from nas_engine.private import close_to_others
 from nas_engine.settings import Settings, SettingsError, load_settings
 from pages._parts.text import plain
 
@@ -62,8 +61,7 @@ def secrets_unreadable() -> bool:
 def close_secrets() -> None:
     """Take from others what they may do with secrets.toml, by which logins could be forged."""
     for file in config.get_option("secrets.files"):
-        with suppress(OSError):  # it is not there, or its owner shares it
-            take_back(Path(file))
+        close_to_others(Path(file))
 
 
 def login_address() -> str:
