@@ -27,7 +27,8 @@ from nas_engine.commands import Change, Command, Control, Decide, Enqueue, OnTri
 from nas_engine.liveness import same_process
 from nas_engine.search import Limits
 from nas_engine.store import trainings, wishes
-from nas_engine.store.reader import SearchRow, TrialRow, reading
+from nas_engine.store.reader import reading
+from nas_engine.store.rows import SearchRow, TrialRow
 from nas_engine.workspace import Workspace
 from tests.chaos.forks import end, ended_within, fast_folder, fork
 from tests.chaos.play import import_all, run_engine
@@ -257,7 +258,7 @@ class History:
     def _finish(self) -> Iterator[str]:
         """Leave the search alone, but for approving what waits, and see it end."""
         seen, deadline = None, time.monotonic() + PATIENCE_SECONDS
-        while (state := self._state()) is None or state.search.state != "completed":
+        while (state := self._state()) is None or not over(state.search):
             self.start(sound=True)
             if (now := state and [(t.state, t.epoch, t.step) for t in state.trials]) != seen:
                 seen, deadline = now, time.monotonic() + PATIENCE_SECONDS
@@ -286,6 +287,12 @@ class History:
                 yield f"workers are left: {left}"
                 return
             time.sleep(0.05)
+
+
+def over(search: SearchRow) -> bool:
+    """Whether there is nothing left to go on with, as also where one was stopped after its last."""
+    ended = search.state == "stopped" and search.finished == search.max_trials
+    return search.state == "completed" or ended
 
 
 STEPS: tuple[Callable[[History], int], ...] = (

@@ -241,5 +241,6 @@ ROWS = (
         ("P1", "P2", "P3", "P4", "P5", "P7"),
         "After every step all that must always hold did, and every search came to its end.",
         tests=("tests/faults/test_soak.py::test_random_histories_break_nothing",),
+        long=("tests/faults/test_soak.py::test_many_random_histories_break_nothing",),
     ),
 )

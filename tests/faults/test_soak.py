@@ -1,9 +1,11 @@
-"""Random histories of a search: `tests.chaos.soak` in its short form."""
+"""Random histories of a search: `tests.chaos.soak`, a few and more; 200 are a command."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+
+import pytest
 
 from tests.engine.test_chaos import output_of
 
@@ -21,3 +23,8 @@ def lived(histories: int, steps: int, record_property: Recorder) -> None:
 
 def test_random_histories_break_nothing(record_property: Recorder) -> None:
     lived(3, 15, record_property)
+
+
+@pytest.mark.long
+def test_many_random_histories_break_nothing(record_property: Recorder) -> None:
+    lived(40, 30, record_property)

@@ -324,6 +324,8 @@ def test_a_search_is_steered_from_the_page(
         page.keyboard.press("Escape")
         expect(page.get_by_text("Trial 3 trains").first).to_be_visible(timeout=15_000)
 
+        # What stands below an answer moves up when it goes.
+        expect(answer(page, "Search 1 now has")).to_be_hidden(timeout=15_000)
         click_row(page, 1, 4)
         expect(page.locator("[class*='st-key-live-trial-1'] input").first).to_have_value("Trial 1")
         press(page, "Stop it")
