@@ -25,13 +25,14 @@ from tests.engine.conftest import ONE_SEED
 
 pytestmark = pytest.mark.long  # real engines with real workers
 
-# Starts a search as a page does, and stays.
+# Starts a search as a page does, and stays. What a shell runs in the background ignores SIGINT.
 SERVER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from nas_engine.search import SearchSpec
 from nas_engine.supervisor import start_search
 from nas_engine.workspace import Workspace
+signal.signal(signal.SIGINT, signal.default_int_handler)
 answer = start_search(Workspace(Path(sys.argv[1])), SearchSpec.model_validate_json(sys.argv[2]))
 print(answer.search_id or answer.text, flush=True)
 time.sleep(600)
