@@ -6,10 +6,10 @@ RUN useradd --create-home --uid 1000 informer
 WORKDIR /home/informer/app
 
 # The build of PyTorch without CUDA, which is several GB smaller; the pin is that of requirements.txt.
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt requirements-login.txt constraints.txt ./
 RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu \
         "$(grep -o '^torch==[0-9.]*' requirements.txt)" \
-    && pip install --no-cache-dir -r requirements.txt
+    && pip install --no-cache-dir -r requirements.txt -r requirements-login.txt
 
 COPY --chown=informer:informer . .
 RUN mkdir /workspace && chown informer:informer . /workspace

@@ -619,7 +619,7 @@ PUBLISHED: Mapping[str, Value] = {
     "model.sparsity": "published",
     "model.lazy": "sum",
 }
-"""What undoes the corrections of the published implementation; docs/informer.md has the list."""
+"""What undoes the corrections of the published implementation; docs/model.md has the list."""
 
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset("The published sizes, for GPUs", {}, {}),

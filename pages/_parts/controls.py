@@ -9,7 +9,7 @@ import streamlit as st
 
 from nas_engine.commands import Change, Control
 from nas_engine.liveness import boot_clock
-from nas_engine.search import CHANGEABLE, Limits
+from nas_engine.search import CHANGEABLE, MOST_SLOTS, Limits
 from nas_engine.store.rows import SearchRow
 from nas_engine.supervisor import Answer
 from pages._parts.many_slots import CARDS
@@ -129,7 +129,7 @@ def show_change(search: SearchRow) -> None:
     prefix, spec = f"change-{search.id}-{search.version}", search.spec
     left, right = st.columns(2)
     left.number_input("Trials", 1, 100_000, search.max_trials, key=f"{prefix}-max_trials")
-    right.number_input("Slots", 1, 64, spec.slots, key=f"{prefix}-slots")
+    right.number_input("Slots", 1, MOST_SLOTS, spec.slots, key=f"{prefix}-slots")
     choose_policy(spec.mode, spec.timer, prefix)
     for place, name in zip(st.columns(2) * 3, CHANGEABLE, strict=False):
         limit = getattr(spec.limits, name)

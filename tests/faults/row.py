@@ -24,7 +24,7 @@ PROMISES: dict[str, str] = {
     "P7": "The budget is a wall, not an alarm.",
     "P8": "A key is in one place, and in nothing that is written.",
     "P9": "Out of the box only this computer can reach the dashboard; others only with a login.",
-    "P10": "Nothing is sent anywhere but to the language model's address that was configured.",
+    "P10": "Nothing is sent but to what was configured: a language model, a webhook, a cluster.",
 }
 
 

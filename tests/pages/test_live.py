@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from nas_engine.commands import Change, Control, Enqueue, OnTrial
 from nas_engine.liveness import boot_clock, boot_id, process_start
-from nas_engine.search import SearchSpec, Timer
+from nas_engine.search import MOST_SLOTS, SearchSpec, Timer
 from nas_engine.standing import (
     Budget,
     budgets,
@@ -25,6 +25,7 @@ from nas_engine.standing import (
 from nas_engine.store import trainings
 from nas_engine.store.reader import reading
 from nas_engine.store.rows import EngineRow, SearchRow, Spend, TrainingRow
+from nas_engine.store.writer import Writer
 from nas_engine.supervisor import Answer
 from nas_engine.workspace import Workspace
 from pages._parts.acts import ACTS, possible
@@ -371,6 +372,23 @@ def test_what_differs_is_changed_and_nothing_else(
     )
     assert engine.given == [(wanted, 1)]
     assert app.success
+
+
+def test_a_search_with_hundreds_of_slots_can_be_changed(
+    open_page: Open, workspace: Workspace, engine: Engine
+) -> None:
+    seed.busy(workspace)
+    writer = Writer(workspace)
+    search = writer.read.search(1)
+    assert search is not None
+    writer.change(1, search.spec.model_copy(update={"slots": MOST_SLOTS}))
+    writer.close()
+    app = open_page("live")
+    app.session_state["live-change"] = True
+    app.run()
+    assert not app.exception
+    slots = [field for field in app.number_input if field.label == "Slots"]
+    assert [(field.value, field.max) for field in slots] == [(MOST_SLOTS, MOST_SLOTS)]
 
 
 def test_a_change_is_what_differs_from_the_search_as_it_was_drawn() -> None:
